@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What a supervised program links: `pkg-config --cflags --libs baton`, or CMake's find_package(baton) and baton::baton.
+ *
+ * A child's life, with the callbacks that are run (all from inside baton_child_ready() and baton_child_dispatch(), on the
+ * calling thread, never from a signal handler):
+ *
+ *      baton_child_open()             attach; allocate what needs no state
+ *      baton_child_ready()            "I could serve": returns when this process holds the baton and has restored
+ *          restore(reason, state)     take over what the predecessor left, or start fresh. Do not serve yet, do not write to the arena
+ *                                     unless reason is FRESH: the predecessor may have to go on with it
+ *          serve()                    from here on this process, and no other, serves; the arena is ours to write
+ *      loop: poll baton_child_fd(), then baton_child_dispatch()
+ *          prepare()                  a successor is ready; descriptors may be passed ahead; go on serving
+ *          capture()                  finish the current item, answer nobody after it, write the state, pass descriptors
+ *          resume()                   the successor failed: it was never there, serve again
+ *          retire()                   the successor serves: let go of what it has, drain what only we have
+ *          terminate()                stop; capture() has been called before where the state is to be kept
+ *
+ * Unsupervised (no hub in the environment) the same program works alone: ready() restores FRESH and serves at once,
+ * baton_child_run() ends on SIGTERM or SIGINT, arenas are private memory, sockets and kept descriptors are -ENOENT.
+ *
+ * The smallest child is examples/hello/hello.c, a real server is examples/kv/.
+ *
+ * One thread at a time per handle. Handles do not survive fork(): in the copy every function returns -BATON_E_FORKED.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <baton/errors.h>
+#include <baton/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct baton_child;   /* an incarnation's handle */
+struct baton_capture; /* where capture() writes; valid only during the callback */
+
+/* What restore() is told. Valid only during the callback. */
+struct baton_restore {
+        enum baton_reason reason;
+        uint32_t version;           /* schema version of the state: oldest .. version of our own ops */
+        const void *state;          /* blob: read-only bytes, NULL when there is none (which differs from 0 bytes); arena: NULL */
+        size_t state_bytes;
+        const struct baton_fd *fds; /* descriptors the predecessor passed, in its order; each is owned by restore() */
+        size_t fd_count;
+        uint64_t predecessor;       /* its incarnation number, 0: none */
+};
+
+/*
+ * A program's side of the contract. Members that are NULL do nothing and succeed. @size lets the struct grow.
+ *
+ * Each callback gets the @ctx given to baton_child_open().
+ */
+struct baton_child_ops {
+        size_t size;             /* sizeof(struct baton_child_ops) */
+        const char *schema;      /* name of the state's schema, up to BATON_NAME_BYTES_MAX bytes; NULL: the child keeps no state */
+        uint32_t version;        /* version this program writes */
+        uint32_t version_oldest; /* oldest version it can read */
+
+        /* 0: restored. Negative: refused; the predecessor (hot) or the previous binary (cold) goes on, and the code is reported. */
+        int (*restore)(struct baton_child *child, const struct baton_restore *restore, void *ctx);
+        void (*serve)(struct baton_child *child, void *ctx);
+        void (*prepare)(struct baton_child *child, void *ctx);
+        /* 0: captured (also with nothing written). Negative: cannot; a hot swap is called off, a cold one goes on without a blob. */
+        int (*capture)(struct baton_child *child, struct baton_capture *capture, void *ctx);
+        void (*resume)(struct baton_child *child, void *ctx);
+        void (*retire)(struct baton_child *child, void *ctx);
+        void (*terminate)(struct baton_child *child, void *ctx);
+};
+
+/* Results of baton_child_dispatch() above 0. */
+#define BATON_CHILD_STOP 1 /* retired and drained, or told to terminate: leave the loop and exit(0) */
+
+/* ---- life ---- */
+
+/**
+ * baton_child_open() - attach to the hub that started this process
+ * @ret_child: the handle, written only on success
+ * @ops:       callbacks; borrowed until close
+ * @ctx:       passed to each callback; may be NULL
+ *
+ * Takes the descriptors the hub left in the environment and makes them close-on-exec.
+ *
+ * Errors:    -EINVAL @ops is malformed; -BATON_E_LAYOUT hub of another layout; -BATON_E_ADDRESS arena address taken; -ENOMEM.
+ * Context:   once per process, before other threads use inherited descriptors.
+ * Since:     0.1
+ */
+int baton_child_open(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx);
+
+/* Detaches and frees. Takes NULL. Always returns NULL. The arena's memory is unmapped: pointers into it die here. Since: 0.1 */
+struct baton_child *baton_child_close(struct baton_child *child);
+
+/**
+ * baton_child_ready() - say that this process could serve, and wait for the baton
+ *
+ * Returns when restore() and serve() have run. A successor parks in here until its predecessor hands over.
+ *
+ * Errors:    what restore() returned; -BATON_E_SCHEMA state of a schema or version the ops cannot read; -BATON_E_CORRUPT;
+ *            -BATON_E_FDS; -BATON_E_TORN; -BATON_E_GONE. The hub has been told; exit with a non-zero status.
+ *            BATON_CHILD_STOP: told to terminate while parked; exit(0).
+ * Since:     0.1
+ */
+int baton_child_ready(struct baton_child *child);
+
+/* The descriptor to poll for POLLIN; stable for the life of the handle; not to be read, written or closed. Since: 0.1 */
+int baton_child_fd(const struct baton_child *child);
+
+/**
+ * baton_child_dispatch() - handle what the hub or the predecessor said; never blocks
+ *
+ * Runs callbacks. Call it when baton_child_fd() is readable, or at any time: it costs a few loads when there is nothing.
+ *
+ * Returns:   0; BATON_CHILD_STOP; -BATON_E_GONE the hub died (the child keeps serving; another hub may adopt it); -BATON_E_FORKED.
+ * Since:     0.1
+ */
+int baton_child_dispatch(struct baton_child *child);
+
+/* True between serve()/resume() and a successful capture(): answer requests only then. A load and a compare. Since: 0.1 */
+bool baton_child_serving(const struct baton_child *child);
+
+/* Drained: tells the hub that a retiring process has nothing left to do; dispatch() then returns BATON_CHILD_STOP. Without a
+ * retire() callback this happens by itself. Returns 0 or -BATON_E_PROTOCOL when not retiring. Since: 0.1 */
+int baton_child_retired(struct baton_child *child);
+
+/* ---- the ready-made loop ---- */
+
+typedef void (*baton_watch_fn)(struct baton_child *child, int fd, uint32_t events, void *data);
+
+/**
+ * baton_child_watch() - have baton_child_run() call @fn when @fd is ready
+ * @events: EPOLLIN and so on; 0 forgets @fd (do so before closing it)
+ *
+ * A watch is level triggered. It is served only while this process holds the baton or retires.
+ *
+ * Errors:    as epoll_ctl(2); -ENOMEM.
+ * Since:     0.1
+ */
+int baton_child_watch(struct baton_child *child, int fd, uint32_t events, baton_watch_fn fn, void *data);
+
+/* ready(), then a loop over the watches and dispatch() until STOP. SIGTERM and SIGINT mean terminate(). Returns 0 to be used as
+ * exit status, or a negative error. Since: 0.1 */
+int baton_child_run(struct baton_child *child);
+
+/* ---- who am I ---- */
+
+bool baton_child_supervised(const struct baton_child *child);
+const char *baton_child_id(const struct baton_child *child);          /* "web/1"; unsupervised: "" */
+uint64_t baton_child_incarnation(const struct baton_child *child);    /* unsupervised: 1 */
+enum baton_reason baton_child_reason(const struct baton_child *child); /* known from open(): why this process was started */
+
+/* ---- descriptors ---- */
+
+/* An inherited listening socket by its name in the configuration; -ENOENT. The handle keeps ownership; do not close it. Since: 0.1 */
+int baton_child_socket(const struct baton_child *child, const char *name);
+
+/**
+ * baton_child_keep() - leave a copy of @fd with the hub, under @name
+ *
+ * Survives a crash of this process: later incarnations find it with baton_child_take(). An earlier one of that name is replaced.
+ *
+ * Ownership: borrows @fd (the hub gets a duplicate).
+ * Errors:    -EINVAL name; -ENOSPC too many kept (64); -ENOTCONN unsupervised; -BATON_E_GONE.
+ * Since:     0.1
+ */
+int baton_child_keep(struct baton_child *child, const char *name, int fd);
+
+/* A kept descriptor: an O_CLOEXEC duplicate that the caller owns; -ENOENT. Since: 0.1 */
+int baton_child_take(struct baton_child *child, const char *name);
+
+/* Has the hub forget @name. 0, -ENOENT, -ENOTCONN. Since: 0.1 */
+int baton_child_drop(struct baton_child *child, const char *name);
+
+/**
+ * baton_child_pass() - hand an open descriptor (a connection) to the successor
+ * @tag: what restore() will find beside it; e.g. the connection's number in the state
+ *
+ * Allowed in prepare() (ahead of the moment, still serving) and in capture(). What was passed in prepare() and closed since must
+ * be dropped by the successor, which sees that in the state. No limit but RLIMIT_NOFILE; sent in batches.
+ *
+ * Ownership: borrows @fd.
+ * Errors:    -BATON_E_PROTOCOL elsewhere, or a capture for shutdown; -errno of sendmsg(2), after which capture() should return it.
+ * Since:     0.1
+ */
+int baton_child_pass(struct baton_child *child, int fd, uint64_t tag);
+
+/* ---- blob state, in capture() ---- */
+
+enum baton_capture_for baton_capture_purpose(const struct baton_capture *capture);
+
+/**
+ * baton_capture_reserve() - room for the state, in the baton itself
+ * @ret_room: [0, @bytes), 64-byte aligned
+ *
+ * Errors:    -BATON_E_TOO_BIG larger than the spec's state.max; -BATON_E_PROTOCOL the child's form is not blob.
+ * Since:     0.1
+ */
+int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **ret_room);
+
+/* The first @bytes of the room are the state. Without a commit there is no state, which differs from a state of 0 bytes. Since: 0.1 */
+int baton_capture_commit(struct baton_capture *capture, size_t bytes);
+
+/* ---- arena state ---- */
+
+/*
+ * The arena lies at the same address in every incarnation: pointers inside it survive. One root pointer finds everything.
+ * Updates are bracketed with begin/end: if the process dies inside a bracket the arena is known to be torn, outside one it is used as it
+ * is by the next incarnation. begin/end nest and cost a store each. Alloc and free count as updates and must be inside.
+ */
+void *baton_arena_root(const struct baton_child *child);               /* NULL in a fresh arena */
+void baton_arena_set_root(struct baton_child *child, void *root);
+void baton_arena_begin(struct baton_child *child);
+void baton_arena_end(struct baton_child *child);
+
+/* 16-byte aligned, contents undefined; NULL when the arena is full or the child has none. Since: 0.1 */
+void *baton_arena_alloc(struct baton_child *child, size_t bytes);
+void baton_arena_free(struct baton_child *child, void *ptr); /* takes NULL */
+
+size_t baton_arena_used(const struct baton_child *child); /* bytes handed out or once handed out: what a capture to disk copies */
+size_t baton_arena_max(const struct baton_child *child);  /* 0: the child has no arena */
+
+#ifdef __cplusplus
+}
+#endif

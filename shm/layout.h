@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What processes must agree on, byte by byte. docs/shm-layout.md is this file in prose.
+ *
+ * Three kinds of segment, each a sealed memfd that starts with the same frozen head. Offsets, never pointers; fixed-width members; named
+ * padding. Each word names its one writer (W) and its readers (R). A change of any offset below is a new BT_LAYOUT_VERSION.
+ */
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <baton/types.h>
+
+#define BT_LAYOUT_VERSION 1
+#define BT_PAGE_BYTES 4096
+
+/* "BTN" + kind, read as a little-endian word; a big-endian reader sees another magic, which is one half of the ABI check. */
+#define BT_MAGIC_NODE UINT64_C(0x3145444f4e4e5442)  /* "BTNNODE1" */
+#define BT_MAGIC_LINK UINT64_C(0x314b4e494c4e5442)  /* "BTNLINK1" */
+#define BT_MAGIC_BATON UINT64_C(0x314f544142544221) /* "!BTBATO1" */
+#define BT_MAGIC_RECORD UINT64_C(0x3144524f43455242) /* "BRECORD1" */
+
+/* Byte order, word bytes and page size of the machine that wrote; another value is another machine. */
+#define BT_ABI_THIS                                                                                \
+        ((uint32_t)((__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 1u : 2u) << 24 |                  \
+                    (uint32_t)sizeof(void *) << 16 | BT_PAGE_BYTES))
+
+/* ---- the head of every segment: frozen for all versions ---- */
+
+struct bt_seg_head {
+        uint64_t magic;        /* W hub, once */
+        uint32_t layout;       /* BT_LAYOUT_VERSION */
+        uint32_t abi;          /* BT_ABI_THIS */
+        uint64_t bytes;        /* of the whole segment, equal to the memfd's size */
+        uint64_t epoch;        /* random; a segment is never reused for something else */
+        uint8_t reserved[32];
+};
+static_assert(sizeof(struct bt_seg_head) == 64, "frozen");
+
+/* ---- node segment: W hub only; everybody else maps it read-only ---- */
+
+#define BT_NODE_NAME_BYTES 64
+
+enum bt_phase {
+        BT_PHASE_STOPPED = 0,   /* not running, not to be started by itself */
+        BT_PHASE_STARTING = 1,  /* process started, not ready */
+        BT_PHASE_RUNNING = 2,   /* holds the baton (plain programs: is alive) */
+        BT_PHASE_BACKOFF = 3,   /* waits before a restart */
+        BT_PHASE_MIGRATING = 4, /* a swap is under way */
+        BT_PHASE_STOPPING = 5,  /* told to end */
+        BT_PHASE_FAILED = 6,    /* gave up: too many restarts, or may not be restarted */
+        _BT_PHASE_N,
+};
+
+/*
+ * One child, as shown to others. Guarded by @seq (odd: being written): a reader copies the slot with relaxed loads and keeps the copy only when
+ * @seq was even and is unchanged. Counters go on over restarts and swaps (R28).
+ */
+struct bt_slot {
+        _Atomic uint32_t seq;
+        uint32_t phase;           /* enum bt_phase */
+        char id[64];              /* NUL-terminated; "" is a free slot */
+        uint64_t incarnation;     /* holder, 0: none yet */
+        int32_t pid;              /* of the holder, 0: none */
+        uint32_t strategy;        /* BT_STRATEGY_* of the spec */
+        uint64_t started_wall_ns; /* this incarnation */
+        uint64_t restarts;        /* after unasked exits */
+        uint64_t swaps;           /* migrations that were committed */
+        uint64_t rollbacks;       /* migrations that were not */
+        uint64_t swap_pause_ns;   /* last swap: from the predecessor's flip (cold: release) to the successor's confirmation */
+        uint64_t swap_total_ns;   /* last swap: from the request to the commit */
+        uint64_t state_bytes;     /* last known size of the state */
+        uint32_t state_form;      /* enum baton_state_form */
+        uint32_t draining;        /* predecessors still alive */
+        int32_t exit_code;        /* last process that ended: si_status */
+        uint32_t exit_kind;       /* its si_code (CLD_EXITED ..), 0: none yet */
+        uint32_t limits_hit;      /* deadlines, bounds and retries reached so far (I7) */
+        uint32_t reserved0;
+        char exec[96];            /* tail of the path of the committed binary */
+        char note[128];           /* why it is in this phase, for people */
+        uint8_t reserved1[120];
+};
+static_assert(sizeof(struct bt_slot) == 512, "a power of two, so that slots never straddle pages");
+static_assert(offsetof(struct bt_slot, incarnation) == 72, "aligned");
+static_assert(offsetof(struct bt_slot, exec) == 168, "aligned");
+
+struct bt_node {
+        struct bt_seg_head head;
+        char name[BT_NODE_NAME_BYTES];
+        char hub[BT_NODE_NAME_BYTES];
+        int32_t hub_pid;
+        uint32_t slot_count;
+        uint64_t started_wall_ns;
+        uint8_t reserved[4096 - 64 - 64 - 64 - 16];
+        struct bt_slot slots[]; /* slot_count of them */
+};
+static_assert(sizeof(struct bt_node) == 4096, "slots start on a page");
+
+/* ---- link segment: one page, one process ---- */
+
+#define BT_REC_BYTES 64
+#define BT_RING_RECS 16
+#define BT_LINK_TEXT_BYTES 448
+
+/* A control record. Fixed size: no length to lie about. */
+struct bt_rec {
+        uint32_t type;        /* enum bt_msg */
+        uint32_t flags;
+        uint64_t token;       /* incarnation of the other party, or what the message's comment says */
+        uint64_t arg[4];
+        uint8_t reserved[16];
+};
+static_assert(sizeof(struct bt_rec) == BT_REC_BYTES, "one cache line");
+
+/* Single producer, single consumer. Cursors count records and never wrap in practice (2^32 control messages; index is modulo). */
+struct bt_ring {
+        _Atomic uint32_t head; /* W producer; release after the record */
+        uint8_t pad0[60];
+        _Atomic uint32_t tail; /* W consumer; release after the copy */
+        uint8_t pad1[60];
+        struct bt_rec recs[BT_RING_RECS];
+};
+static_assert(sizeof(struct bt_ring) == 128 + BT_RING_RECS * BT_REC_BYTES, "no holes");
+
+/* Messages. H->C from hub to child, C->H back. */
+enum bt_msg {
+        BT_MSG_NONE = 0,
+        /* H->C */
+        BT_MSG_SPIN = 1,      /* a hand-over to you is under way: spin before you sleep */
+        BT_MSG_HANDOVER = 2,  /* token: heir; its hand-off socket and bell came over the channel. Holder word is OFFERED */
+        BT_MSG_RESUME = 3,    /* token: heir that failed; you hold the baton again */
+        BT_MSG_RETIRE = 4,    /* token: heir, which serves; drain. arg[0]: retention in ns */
+        BT_MSG_CAPTURE = 5,   /* cold swap, shutdown: capture and release. arg[0]: enum baton_capture_for; arg[1]: 1 if a hand-off
+                                 socket came over the channel */
+        BT_MSG_TERMINATE = 6, /* end yourself */
+        /* C->H */
+        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state */
+        BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
+        BT_MSG_RESTORED = 18, /* token: own incarnation; serves. arg[0]: state bytes taken over */
+        BT_MSG_REFUSED = 19,  /* token: own incarnation; arg[0]: error; text in the link. The word, if it was ours, is given back */
+        BT_MSG_CAPTURED = 20, /* answer to CAPTURE: arg[0] 0 or error; arg[1]: state bytes; arg[2]: descriptors passed; word is VACANT */
+        BT_MSG_NOT_PASSED = 21, /* answer to HANDOVER: capture failed. arg[0]: error; text in the link */
+        BT_MSG_RETIRED = 22,  /* retention handled: nothing left to drain, exiting */
+        _BT_MSG_N,
+};
+
+/* Descriptors a link brings to its process, by index in bt_link.fds. -1: not there. */
+enum bt_link_fd {
+        BT_LINK_FD_BELL = 0,     /* eventfd, hub rings child; the child's pollable fd */
+        BT_LINK_FD_HUB_BELL = 1, /* eventfd, child rings hub */
+        BT_LINK_FD_CHANNEL = 2,  /* SOCK_SEQPACKET, carries descriptors */
+        BT_LINK_FD_BATON = 3,    /* the baton segment */
+        BT_LINK_FD_HANDOFF = 4,  /* SOCK_SEQPACKET, read end: descriptors from the predecessor */
+        BT_LINK_FD_NODE = 5,     /* the node segment, read-only */
+        _BT_LINK_FD_N = 6,
+};
+
+/* @attached */
+#define BT_LINK_NOT_ATTACHED 0
+#define BT_LINK_ATTACHED 1
+
+/* How a parked process waits for the word, so that its waker knows whether a system call is needed. */
+#define BT_PARK_AWAKE 0 /* runs or spins: it will see the word */
+#define BT_PARK_FUTEX 1 /* sleeps, or is about to, on the low half of the word */
+
+struct bt_link {
+        struct bt_seg_head head;
+        uint64_t incarnation;           /* W hub, before the process starts */
+        uint32_t reason;                /* enum baton_reason; W hub */
+        int32_t fds[_BT_LINK_FD_N];     /* numbers in the process; W hub */
+        uint32_t slot_idx;              /* in the node segment; W hub */
+        _Atomic uint32_t wake;          /* W hub: bumped and futex-woken with each message while the process is parked; R child */
+        _Atomic uint32_t attached;      /* W child, once */
+        uint32_t reserved0;
+        /* One robust mutex of the child's C library, taken at open and never given back: the kernel marks its word at the death of the
+         * thread, long before the pidfd is told. @life_off: where in @life the word is, 0 when there is none. W child. */
+        _Atomic uint32_t life_off;
+        uint32_t reserved1;
+        uint8_t life[64] __attribute__((aligned(64)));
+        char text[BT_LINK_TEXT_BYTES];  /* W child, before REFUSED or NOT_PASSED: why, NUL-terminated; the hub copies and terminates */
+        uint8_t reserved2[4096 - 192 - 64 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
+        struct bt_ring to_child __attribute__((aligned(64)));
+        struct bt_ring to_hub __attribute__((aligned(64)));
+};
+static_assert(offsetof(struct bt_link, life) == 128, "on its own cache line");
+static_assert(sizeof(struct bt_link) <= 4096 && sizeof(struct bt_link) > 3900, "one page");
+
+/* ---- baton segment ---- */
+
+/* The holder word. See bt_baton_word_*() in shm/baton.h for its transitions. */
+#define BT_WORD_PHASE_BITS 4
+#define BT_WORD_INC_BITS 30
+#define BT_INC_MAX ((UINT64_C(1) << BT_WORD_INC_BITS) - 1)
+
+enum bt_word_phase {
+        BT_WORD_VACANT = 0,  /* nobody may serve; the hub may grant */
+        BT_WORD_HELD = 1,    /* holder serves */
+        BT_WORD_OFFERED = 2, /* holder serves; heir is ready */
+        BT_WORD_PASSED = 3,  /* holder restores; heir is the predecessor that goes on when it fails, 0: none */
+        _BT_WORD_PHASE_N,
+};
+
+#define BT_BLOB_SLOTS 2 /* the holder writes one while the other is whole */
+
+/* What the live or captured state is. W holder, or hub when nobody holds. */
+struct bt_state_meta {
+        char schema[64];
+        uint32_t version;
+        uint32_t version_oldest;
+        uint64_t bytes;        /* blob: of the committed capture; arena: see the arena's head */
+        uint64_t incarnation;  /* who wrote it */
+        uint64_t boot_ns;      /* when it was captured; CLOCK_BOOTTIME */
+        uint64_t wall_ns;
+        uint64_t xxh3;         /* blob: of the payload */
+        uint32_t present;      /* 1: there is a state; 2: it was restored from the store and is not yet confirmed */
+        uint32_t slot_idx;     /* blob: which slot */
+        uint8_t reserved[8];
+};
+static_assert(sizeof(struct bt_state_meta) == 128, "two cache lines");
+
+struct bt_baton {
+        struct bt_seg_head head;
+        char id[64];                      /* child; W hub, once */
+        /* 128: the hot words, each on a line of its own */
+        _Atomic uint64_t word __attribute__((aligned(64)));   /* the holder word: CAS by hub, holder, heir */
+        _Atomic uint32_t parked __attribute__((aligned(64))); /* BT_PARK_*; W the one parked successor; R predecessor, hub */
+        /* 256: the passage. Written by the predecessor before the flip, read by the successor after it. */
+        uint64_t capture_ns __attribute__((aligned(64)));     /* CLOCK_MONOTONIC: capture() is called */
+        uint64_t passed_ns;               /* the flip */
+        uint64_t fd_count;                /* descriptors sent over the hand-off socket, in all */
+        uint64_t restored_ns;             /* W successor: confirmed */
+        uint8_t reserved0[32];
+        /* 320: the state */
+        struct bt_state_meta meta;
+        uint32_t form;                    /* enum baton_state_form; W hub, once */
+        _Atomic uint32_t bracket;         /* arena: depth of baton_arena_begin; W holder. Not 0 when the holder is dead: torn */
+        uint64_t state_off;               /* of the arena, or of the first blob slot; page aligned; W hub, once */
+        uint64_t state_bytes_max;         /* of the arena, or of one blob slot */
+        uint64_t arena_addr;              /* where every incarnation maps the arena; W hub, once */
+        uint64_t mailbox_off;             /* 0: none in this version */
+        uint64_t mailbox_bytes;
+        uint8_t reserved1[4096 - 448 - 48];
+};
+static_assert(offsetof(struct bt_baton, word) == 128, "own line");
+static_assert(offsetof(struct bt_baton, parked) == 192, "own line");
+static_assert(offsetof(struct bt_baton, capture_ns) == 256, "own line");
+static_assert(offsetof(struct bt_baton, meta) == 320, "aligned");
+static_assert(offsetof(struct bt_baton, form) == 448, "aligned");
+static_assert(sizeof(struct bt_baton) == 4096, "one page");
+
+/* Where batons map their arenas: inside every sanitizer's application range but TSan's, far from where the kernel puts anything by itself. */
+#define BT_ARENA_ADDR UINT64_C(0x200000000000)
+#define BT_ARENA_BYTES_MIN UINT64_C(65536)
+#define BT_ARENA_BYTES_MAX (UINT64_C(1) << 40)
+
+/* The arena's head, its first page. W holder, inside brackets. Offsets are from the start of the arena. */
+#define BT_ARENA_CLASSES 160
+
+struct bt_arena {
+        uint64_t magic;       /* "BTARENA1"; 0: never used */
+        uint64_t bytes_max;
+        uint64_t top;         /* first byte never handed out; everything above is zero */
+        uint64_t root;        /* the user's root pointer, as offset; 0: NULL */
+        uint64_t live_bytes;  /* allocated and not freed, rounded as allocated */
+        uint64_t reserved[3];
+        uint64_t free[BT_ARENA_CLASSES]; /* heads of the free lists, by size class; 0: empty */
+        uint8_t pad[4096 - 64 - 8 * BT_ARENA_CLASSES];
+};
+#define BT_MAGIC_ARENA UINT64_C(0x31414e4552415442) /* "BTARENA1" */
+static_assert(sizeof(struct bt_arena) == 4096, "one page");
+
+/* ---- the durable record: head of every state on disk. Frozen by header_version ---- */
+
+#define BT_RECORD_VERSION 1
+
+struct bt_record {
+        uint64_t magic;          /* BT_MAGIC_RECORD */
+        uint32_t header_version; /* BT_RECORD_VERSION */
+        uint32_t header_bytes;   /* sizeof(struct bt_record) */
+        uint32_t abi;            /* BT_ABI_THIS */
+        uint32_t form;           /* enum baton_state_form */
+        char schema[64];
+        uint32_t version;
+        uint32_t version_oldest;
+        uint8_t build_id[20];    /* of the producer's binary, as far as known */
+        uint32_t flags;
+        char child[64];
+        uint64_t incarnation;    /* who captured it */
+        uint64_t sequence;       /* of captures of this child */
+        uint8_t boot_id[16];
+        uint64_t boot_ns;        /* when captured: CLOCK_BOOTTIME, comparable only with the same boot_id */
+        uint64_t wall_ns;        /* CLOCK_REALTIME */
+        uint64_t ttl_ns;         /* BT_NS_NEVER: none */
+        uint64_t payload_bytes;
+        uint64_t arena_addr;     /* arena: where it must be mapped */
+        uint64_t payload_xxh3;
+        uint8_t reserved[240];
+        uint64_t header_xxh3;    /* of all bytes before this one */
+};
+static_assert(offsetof(struct bt_record, schema) == 24, "frozen");
+static_assert(offsetof(struct bt_record, child) == 120, "frozen");
+static_assert(offsetof(struct bt_record, incarnation) == 184, "frozen");
+static_assert(offsetof(struct bt_record, payload_xxh3) == 256, "frozen");
+static_assert(sizeof(struct bt_record) == 512, "frozen");

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The control protocol: `<runtime_dir>/control.sock`, SOCK_SEQPACKET, one request a connection.
+ *
+ *      client: bt_ctl_request            (UPGRADE: with the opened binary, O_PATH, as SCM_RIGHTS)
+ *      hub:    bt_ctl_reply EVENT *      progress: phases of migrations, with their times
+ *              bt_ctl_reply NODE         (STATUS: with the node segment's descriptor as SCM_RIGHTS)
+ *              bt_ctl_reply DONE         the outcome; then the hub closes
+ *
+ * Fixed records: the hub parses no text. It answers requests of its own user and of root only (SO_PEERCRED). Progress that a slow client
+ * does not read is dropped and counted; DONE never is.
+ */
+
+#include <stdint.h>
+
+#include <baton/types.h>
+
+#define BT_CTL_MAGIC UINT32_C(0x4c544342) /* "BCTL" */
+#define BT_CTL_VERSION 1
+#define BT_CTL_PATH_BYTES 1024
+
+enum bt_ctl_op {
+        BT_CTL_STATUS = 1,  /* the node segment */
+        BT_CTL_UPGRADE = 2, /* target, binary; replaces each matching child by one that runs the binary */
+        BT_CTL_SWAP = 3,    /* target; the same with the binary it has */
+        BT_CTL_STOP = 4,    /* the hub: capture, store, terminate, end */
+        _BT_CTL_OP_N,
+};
+
+#define BT_CTL_STRATEGY_SPEC UINT32_MAX /* as the child's spec says */
+
+struct bt_ctl_request {
+        uint32_t magic;
+        uint32_t version;
+        uint32_t op;       /* enum bt_ctl_op */
+        uint32_t strategy; /* enum bt_strategy, or BT_CTL_STRATEGY_SPEC */
+        char target[64];   /* a child's id, or a pool's name for all of it */
+        char path[BT_CTL_PATH_BYTES]; /* UPGRADE: absolute path of the binary, for messages, argv[0] stays the spec's */
+        uint64_t reserved[4];
+};
+
+enum bt_ctl_kind {
+        BT_CTL_EVENT = 1,
+        BT_CTL_NODE = 2,
+        BT_CTL_DONE = 3,
+        _BT_CTL_KIND_N,
+};
+
+/* Outcome of DONE, equal to the command's exit status. */
+enum bt_ctl_outcome {
+        BT_CTL_OK = 0,
+        BT_CTL_FAILED = 1,   /* rolled back, refused; @text says why */
+        BT_CTL_INVALID = 2,
+        BT_CTL_NO_SUCH = 3,
+        BT_CTL_TIMED_OUT = 5,
+};
+
+struct bt_ctl_reply {
+        uint32_t magic;
+        uint32_t version;
+        uint32_t kind;
+        uint32_t outcome;      /* DONE: enum bt_ctl_outcome. EVENT: 0, or the outcome of the one child that this event ends */
+        uint64_t since_ns;     /* EVENT: since the request was taken */
+        uint64_t incarnation;  /* EVENT: whose phase it is, 0: none */
+        uint64_t value[2];     /* EVENT "committed": pause and total in ns. DONE: migrated, failed */
+        char child[64];        /* EVENT, DONE about one child */
+        char phase[32];        /* EVENT: "starting" "ready" "offered" "passed" "restored" "committed" "querying" "captured" "stopped" "rolled_back" .. */
+        char text[2048];       /* for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
+};

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * One io_uring behind a few verbs. Nothing outside this folder includes <liburing.h>.
+ *
+ * Objects are embedded in their owners and initialised with bt_loop_*_init(); a callback may disarm, re-arm or free any object, its own
+ * included, except that memory of an *armed* watch or wait may be freed only after bt_loop_forget*() (which makes completions that are still on
+ * their way harmless: the kernel's user_data is a generation-checked handle, not a pointer).
+ *
+ * One turn (bt_loop_turn): submit what was armed and wait; reap every completion into ready lists; then call back. Nothing is called
+ * back while completions are being reaped; what callbacks arm is submitted once, by the next turn.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bt_loop;
+
+/* Why a ring cannot be had, in a sentence that names the kernel version and the switch to turn. */
+#define BT_LOOP_REASON_BYTES 512
+
+/**
+ * bt_loop_new() - a ring, probed
+ * @ret_reason: filled on failure: what is missing and what to do (kernel.io_uring_disabled, seccomp, kernel version, RLIMIT_MEMLOCK)
+ *
+ * Required opcodes: POLL_ADD (multishot), POLL_REMOVE, TIMEOUT, TIMEOUT_REMOVE, MSG_RING, ASYNC_CANCEL. Optional: FUTEX_WAIT.
+ * Flags SINGLE_ISSUER | DEFER_TASKRUN where the kernel has them.
+ */
+int bt_loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES]);
+struct bt_loop *bt_loop_free(struct bt_loop *loop);
+
+/* One turn. Blocks until something happens. Returns 0 or -errno (fatal). */
+int bt_loop_turn(struct bt_loop *loop);
+
+/* The time of this turn's completions, CLOCK_MONOTONIC ns: one clock read a turn. */
+uint64_t bt_loop_now(const struct bt_loop *loop);
+
+/* ---- readiness: multishot poll ---- */
+
+struct bt_loop_watch;
+typedef void (*bt_loop_watch_fn)(struct bt_loop_watch *watch, uint32_t events);
+
+struct bt_loop_watch {
+        bt_loop_watch_fn fn;
+        struct bt_loop *loop; /* private from here */
+        uint32_t slot;        /* 0: not armed */
+        int fd;
+        uint32_t events;
+};
+
+/* Edge-like: after a call the owner drains @fd until -EAGAIN. The watch re-arms itself when the kernel ends the multishot. @fd is borrowed
+ * until forget. Returns 0 or -ENOMEM. */
+int bt_loop_watch_fd(struct bt_loop *loop, struct bt_loop_watch *watch, int fd, uint32_t events, bt_loop_watch_fn fn);
+void bt_loop_forget(struct bt_loop_watch *watch); /* harmless when not armed */
+
+/* ---- deadlines: a heap over one kernel timeout ---- */
+
+struct bt_loop_timer;
+typedef void (*bt_loop_timer_fn)(struct bt_loop_timer *timer);
+
+struct bt_loop_timer {
+        bt_loop_timer_fn fn;
+        struct bt_loop *loop; /* private from here */
+        uint64_t deadline_ns;
+        uint32_t heap_idx; /* 0: not armed */
+};
+
+/* Arms or re-arms. @deadline_ns: absolute, CLOCK_MONOTONIC; BT_NS_NEVER disarms. Returns 0 or -ENOMEM. */
+int bt_loop_timer_arm(struct bt_loop *loop, struct bt_loop_timer *timer, uint64_t deadline_ns, bt_loop_timer_fn fn);
+void bt_loop_timer_disarm(struct bt_loop_timer *timer);
+
+/* ---- a futex word changes (kernel 6.7; -EOPNOTSUPP otherwise, and the owner uses something else) ---- */
+
+/* Calls @fn (with events 0) once when the shared 32-bit @word is woken or is not @expected any more. One shot. Uses a bt_loop_watch. @word
+ * must stay mapped until forget or call. */
+int bt_loop_watch_futex(struct bt_loop *loop, struct bt_loop_watch *watch, const uint32_t *word, uint32_t expected, bt_loop_watch_fn fn);
+
+/* ---- words from other threads ---- */
+
+typedef void (*bt_loop_post_fn)(void *ctx, void *item);
+
+/* @fn is called on the loop's thread for each item posted. Set once, before the first post. */
+void bt_loop_on_post(struct bt_loop *loop, bt_loop_post_fn fn, void *ctx);
+
+/* A sender for one other thread: a small ring of its own that sends MSG_RING. */
+struct bt_loop_sender;
+int bt_loop_sender_new(struct bt_loop_sender **ret_sender, struct bt_loop *loop);
+struct bt_loop_sender *bt_loop_sender_free(struct bt_loop_sender *sender);
+/* From the sender's thread. Never loses an item: where the target's completion queue is full it waits. 0 or -errno. */
+int bt_loop_post(struct bt_loop_sender *sender, void *item);

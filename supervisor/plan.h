@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The plan: a configuration, checked and compiled by the command, in a sealed memfd that the daemon maps.
+ *
+ *      struct bt_plan | bt_plan_socket[socket_count] | bt_plan_child[child_count] | strings
+ *
+ * A string is an offset into the string table; 0 is "". A list of strings is the offset of the first and a count; they follow each other, each
+ * with its NUL. Everything is resolved: addresses are bytes, paths absolute, durations nanoseconds, sizes bytes. Instances are
+ * expanded: `instances: 2` of web is two children, web/0 and web/1; without `instances` the child's id is its name.
+ *
+ * The daemon trusts no plan: bt_plan_open() checks every offset, count, enum and string before anything is used.
+ */
+
+#include <stdint.h>
+
+#define BT_PLAN_MAGIC UINT64_C(0x314e414c504e5442) /* "BTNPLAN1" */
+#define BT_PLAN_VERSION 1
+#define BT_PLAN_BYTES_MAX (UINT64_C(64) << 20)
+#define BT_PLAN_CHILDREN_MAX 65536
+#define BT_PLAN_SOCKETS_MAX 256
+#define BT_CHILD_SOCKETS_MAX 16
+#define BT_NS_INFINITE UINT64_MAX
+
+enum bt_strategy {
+        BT_STRATEGY_COLD = 0,
+        BT_STRATEGY_HOT = 1,
+        _BT_STRATEGY_N,
+};
+
+enum bt_restart {
+        BT_RESTART_PERMANENT = 0, /* always */
+        BT_RESTART_TRANSIENT = 1, /* after an abnormal exit only */
+        BT_RESTART_TEMPORARY = 2, /* never */
+        _BT_RESTART_N,
+};
+
+enum bt_protocol {
+        BT_PROTOCOL_BATON = 0, /* links libbaton: says when it is ready, captures, restores */
+        BT_PROTOCOL_PLAIN = 1, /* knows nothing: running as soon as it is exec'ed, SIGTERM ends it, no state, no hot swap */
+        _BT_PROTOCOL_N,
+};
+
+struct bt_plan {
+        uint64_t magic;
+        uint32_t version;
+        uint32_t head_bytes;    /* sizeof(struct bt_plan) */
+        uint64_t bytes;         /* of the whole plan */
+        uint32_t socket_count;
+        uint32_t child_count;
+        uint64_t strings_off;
+        uint64_t strings_bytes; /* the last byte is NUL */
+        uint32_t hub;           /* string: name of the hub */
+        uint32_t runtime_dir;   /* string: .../baton/<hub>, absolute; the daemon creates it, 0700 */
+        uint32_t state_dir;     /* string: the same for the store */
+        uint32_t config_path;   /* string: where it came from; for people */
+        uint64_t reserved[4];
+};
+
+struct bt_plan_socket {
+        uint32_t name;          /* string */
+        uint32_t type;          /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+        uint32_t backlog;       /* 0: SOMAXCONN */
+        uint32_t mode;          /* unix: permission bits of the path */
+        uint32_t flags;         /* BT_PLAN_SOCKET_* */
+        uint32_t addr_bytes;
+        uint8_t addr[128];      /* struct sockaddr_* */
+        uint32_t text;          /* string: as written, for messages */
+        uint32_t reserved;
+};
+#define BT_PLAN_SOCKET_REUSEPORT 1u
+
+struct bt_plan_child {
+        uint32_t id;              /* string, 1 .. BATON_ID_BYTES_MAX bytes */
+        uint32_t pool;            /* string: the name it was expanded from; equal to id without `instances` */
+        uint32_t exec;            /* string: absolute path */
+        uint32_t argv;            /* strings, at least one */
+        uint32_t argv_count;
+        uint32_t env;             /* strings KEY=VALUE: the whole environment of the child but what the hub adds */
+        uint32_t env_count;
+        uint32_t cwd;             /* string, absolute; "": the command's own */
+        uint32_t socket_count;
+        uint32_t sockets[BT_CHILD_SOCKETS_MAX]; /* indexes */
+        uint32_t protocol;        /* enum bt_protocol */
+        uint32_t strategy;        /* enum bt_strategy */
+        uint32_t handover;        /* 0 or 1 */
+        uint32_t state_form;      /* enum baton_state_form */
+        uint32_t restart;         /* enum bt_restart */
+        uint32_t max_restarts;    /* UINT32_MAX: forever */
+        uint64_t max_seconds_ns;  /* default 3 restarts in 5 s, as OTP */
+        uint64_t backoff_min_ns;  /* default 100 ms; doubles with each restart */
+        uint64_t backoff_max_ns;  /* default 10 s */
+        uint64_t healthy_ns;      /* running for so long resets the back-off; default 10 s */
+        uint64_t shutdown_ns;     /* SIGKILL after; 0: brutal_kill; BT_NS_INFINITE; default 5 s */
+        uint64_t state_bytes_max; /* default 1 MiB for a blob, 1 GiB for an arena */
+        uint64_t retention_ns;               /* 5 s */
+        uint64_t handover_data_wait_ns;      /* 3 s */
+        uint64_t child_migration_timeout_ns; /* 10 s */
+        uint64_t state_ttl_ns;               /* 30 s */
+        uint64_t state_query_timeout_ns;     /* 5 s */
+        uint64_t reserved[8];
+};
+
+/* A checked, mapped plan. */
+struct bt_plan_view {
+        const struct bt_plan *plan;
+        const struct bt_plan_socket *sockets;
+        const struct bt_plan_child *children;
+        const char *strings;
+};
+
+/**
+ * bt_plan_open() - map and check a plan
+ * @fd: sealed memfd; borrowed
+ * @ret_error: a sentence when it is refused, constant
+ *
+ * Returns 0, -EINVAL (with @ret_error) or another -errno.
+ */
+int bt_plan_open(struct bt_plan_view *ret_view, int fd, const char **ret_error);
+void bt_plan_close(struct bt_plan_view *view);
+
+static inline const char *bt_plan_string(const struct bt_plan_view *view, uint32_t off)
+{
+        return view->strings + off;
+}
+
+/* The string after @string in a list. */
+const char *bt_plan_string_next(const char *string);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Starting a process is data: a list of fd moves, an environment, an executable. Built and tested without forking; run by bt_spawn().
+ *
+ * clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) on a stack of its own, so the cost does not grow with the hub. All signals are blocked around it; the
+ * child resets handlers to default and its mask to empty, then moves descriptors, then execs. A failure on the way comes back as the
+ * call's own return value, with the step that failed.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define BT_SPAWN_FDS_MAX 96
+
+/* @from in the parent appears as @to in the child, without CLOEXEC. Moves cannot trample each other (sources are first lifted above all targets). */
+struct bt_spawn_move {
+        int from;
+        int to;
+};
+
+struct bt_spawn {
+        int exec_fd;             /* O_PATH or O_RDONLY; executed with execveat(AT_EMPTY_PATH). For a "#!" script or -1: @exec_path */
+        const char *exec_path;
+        char *const *argv;
+        char *const *envp;       /* complete */
+        const char *cwd;         /* NULL: inherited */
+        struct bt_spawn_move moves[BT_SPAWN_FDS_MAX];
+        size_t move_count;
+        char *pid_room;          /* inside one of @envp's strings: the child writes its pid here, decimal and NUL (LISTEN_PID); NULL: none */
+        int new_session;         /* 1: setsid(), so that a terminal's Ctrl-C reaches the hub only */
+        uint64_t nofile;         /* RLIMIT_NOFILE soft limit; 0: as the hub was started with */
+};
+
+enum bt_spawn_step {
+        BT_SPAWN_STEP_NONE = 0,
+        BT_SPAWN_STEP_CLONE = 1,
+        BT_SPAWN_STEP_FDS = 2,
+        BT_SPAWN_STEP_CWD = 3,
+        BT_SPAWN_STEP_LIMITS = 4,
+        BT_SPAWN_STEP_EXEC = 5,
+        _BT_SPAWN_STEP_N,
+};
+const char *bt_spawn_step_name(enum bt_spawn_step step);
+
+#define BT_SPAWN_NULL {.exec_fd = -1}
+
+/* Adds a move. Returns 0 or -ENOSPC. */
+int bt_spawn_move(struct bt_spawn *spawn, int from, int to);
+
+/* Returns 0 with the pid and a pidfd (O_CLOEXEC, owned by the caller), or -errno with the step. When exec fails the dead child is already reaped. */
+int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum bt_spawn_step *ret_step);
+
+/* Opens a binary to be pinned: O_PATH, regular, executable; *ret_script 1 when it begins with "#!" (then it can only be run by path). 0 or -errno. */
+int bt_spawn_open_exec(int *ret_fd, int *ret_script, const char *path);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The durable handover store: states of children that no process holds.
+ *
+ * All calls are made on the hub's thread and return at once; work is done on the store's own thread (LMDB: commit and fsync take
+ * milliseconds) and ends with @done on the hub's thread, in the order of the calls. store_mem.c is the twin for tests: no disk, same
+ * order, @done from the same place.
+ *
+ * One record for each child id: header (struct bt_record) and payload. A put replaces. States larger than one LMDB value are cut into parts by
+ * the store; a reader never sees that. A put of many items is one transaction with one fsync: all or nothing.
+ *
+ * How completions come back is the caller's: the store calls @post(post_ctx, job) on its own thread, the hub passes the job through its ring
+ * and calls bt_store_complete(job) when it arrives.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/layout.h"
+
+struct bt_store;
+struct bt_store_job;
+
+typedef void (*bt_store_post_fn)(void *post_ctx, struct bt_store_job *job);
+
+/* One state to keep. The store computes the checksums and fills them into its copy of the header. */
+struct bt_store_item {
+        struct bt_record record;  /* child, schema, .., payload_bytes filled by the caller; magic, sizes, checksums by the store */
+        int fd;                   /* memfd that holds the payload; duplicated by the call */
+        uint64_t off;             /* where in it */
+};
+
+enum bt_store_result {
+        BT_STORE_OK = 0,
+        BT_STORE_E_ABSENT = 1,  /* get, del: no such record */
+        BT_STORE_E_CORRUPT = 2, /* get: a checksum, magic or length is wrong; the record is kept under quarantine, not returned again */
+        BT_STORE_E_ROOM = 3,    /* get: larger than the room; put: the disk is full */
+};
+
+/* @result: enum bt_store_result, or -errno. @record: get: the header, valid during the call; else NULL. */
+typedef void (*bt_store_done_fn)(void *ctx, int result, const struct bt_record *record);
+
+/* Opens (creates) the store in @dir, starts its thread. Takes a lock on @dir: a second hub gets -EBUSY. 0 or -errno. */
+int bt_store_lmdb_open(struct bt_store **ret_store, const char *dir, bt_store_post_fn post, void *post_ctx);
+int bt_store_mem_open(struct bt_store **ret_store, bt_store_post_fn post, void *post_ctx);
+
+/* Waits for jobs under way, stops the thread, frees. Takes NULL, returns NULL. Jobs that were posted but not completed are freed uncalled. */
+struct bt_store *bt_store_close(struct bt_store *store);
+
+/* @items are copied, @fd duplicated before return. Durable when @done says OK. */
+int bt_store_put(struct bt_store *store, const struct bt_store_item *items, size_t count, bt_store_done_fn done, void *ctx);
+
+/* Reads the state of @child into @fd at @off, at most @room bytes; @fd is duplicated. */
+int bt_store_get(struct bt_store *store, const char *child, int fd, uint64_t off, uint64_t room, bt_store_done_fn done, void *ctx);
+
+/* Durable when @done says OK. @sequence: only if the record still has this sequence (else ABSENT): a newer one is never deleted. */
+int bt_store_del(struct bt_store *store, const char *child, uint64_t sequence, bt_store_done_fn done, void *ctx);
+
+void bt_store_complete(struct bt_store_job *job); /* hub's thread; calls @done, frees the job */
