@@ -37,6 +37,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default) /* the library is built with -fvisibility=hidden */
+
 struct baton_child;   /* an incarnation's handle */
 struct baton_capture; /* where capture() writes; valid only during the callback */
 
@@ -222,6 +224,8 @@ void baton_arena_free(struct baton_child *child, void *ptr); /* takes NULL */
 
 size_t baton_arena_used(const struct baton_child *child); /* bytes handed out or once handed out: what a capture to disk copies */
 size_t baton_arena_max(const struct baton_child *child);  /* 0: the child has no arena */
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

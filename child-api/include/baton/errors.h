@@ -9,6 +9,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default) /* the library is built with -fvisibility=hidden */
+
 enum baton_error {
         BATON_E_BASE = 4096,
         BATON_E_STALE = 4097,    /* a newer incarnation owns the baton: exit */
@@ -31,6 +33,8 @@ enum baton_error {
  * Returns a constant string, never NULL. Context: async-signal-safe, any thread. Since: 0.1
  */
 const char *baton_strerror(int error);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
