@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/arena.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define HEADER_BYTES 8
+#define BLOCK_LIVE UINT64_C(0x6c69766561726e00) /* "livearn" << 8: the low byte is the class */
+#define BLOCK_FREE UINT64_C(0x6672656561726e00)
+#define BLOCK_MARK_MASK (~UINT64_C(0xff))
+
+/* The first block starts 8 bytes after a 16-byte boundary, so that payloads are aligned. */
+#define ARENA_FIRST (sizeof(struct bt_arena) + 8)
+
+/*
+ * Classes 1-4 are 16, 32, 48, 64 bytes; from there four steps to each doubling: 80 96 112 128, 160 192 224 256, ...
+ * e is the power of two below the size, sub the quarter of it that the size falls into.
+ */
+static uint32_t class_of(uint64_t bytes)
+{
+        uint32_t e;
+
+        if (bytes <= 64)
+                return (uint32_t)((bytes + 15) / 16);
+        e = 63 - (uint32_t)__builtin_clzll(bytes - 1);
+        return 4 + (e - 6) * 4 + (uint32_t)((bytes - 1) >> (e - 2) & 3) + 1;
+}
+
+static uint64_t class_bytes(uint32_t class)
+{
+        uint32_t e, sub;
+
+        if (class <= 4)
+                return (uint64_t)class * 16;
+        e = (class - 5) / 4 + 6;
+        sub = (class - 5) % 4;
+        return (uint64_t)(4 + sub + 1) << (e - 2);
+}
+
+static uint64_t *at(struct bt_arena *arena, uint64_t off)
+{
+        return (uint64_t *)(void *)((char *)arena + off);
+}
+
+uint64_t bt_arena_rounded(size_t bytes)
+{
+        if (bytes > BT_ARENA_BYTES_MAX / 2)
+                return 0;
+        return class_bytes(class_of(bytes + HEADER_BYTES));
+}
+
+void bt_arena_init(struct bt_arena *arena, uint64_t bytes_max)
+{
+        memset(arena, 0, sizeof(*arena));
+        arena->bytes_max = bytes_max;
+        arena->top = ARENA_FIRST;
+        arena->magic = BT_MAGIC_ARENA;
+}
+
+bool bt_arena_valid(const struct bt_arena *arena, uint64_t bytes_max)
+{
+        if (arena->magic != BT_MAGIC_ARENA || arena->bytes_max != bytes_max || arena->top < ARENA_FIRST ||
+            arena->top > bytes_max || arena->top % 16 != 8 || arena->root >= arena->top)
+                return false;
+        for (size_t i = 0; i < BT_ARENA_CLASSES; i++) {
+                uint64_t off = arena->free[i];
+
+                if (off && (off < ARENA_FIRST || off >= arena->top || off % 16 != 8))
+                        return false;
+        }
+        return true;
+}
+
+void *bt_arena_alloc(struct bt_arena *arena, size_t bytes)
+{
+        uint64_t size = bt_arena_rounded(bytes);
+        uint32_t class;
+        uint64_t off;
+
+        if (!size)
+                return NULL;
+        class = class_of(bytes + HEADER_BYTES);
+        bt_assert(class < BT_ARENA_CLASSES);
+
+        off = arena->free[class];
+        if (off) {
+                bt_assert(*at(arena, off) == (BLOCK_FREE | class));
+                arena->free[class] = *at(arena, off + HEADER_BYTES);
+        } else {
+                off = arena->top;
+                if (size > arena->bytes_max - off)
+                        return NULL;
+                arena->top += size;
+        }
+        *at(arena, off) = BLOCK_LIVE | class;
+        arena->live_bytes += size;
+        return at(arena, off + HEADER_BYTES);
+}
+
+void bt_arena_free(struct bt_arena *arena, void *ptr)
+{
+        uint64_t off;
+        uint32_t class;
+
+        if (!ptr)
+                return;
+        off = (uint64_t)((char *)ptr - (char *)arena) - HEADER_BYTES;
+        bt_assert(off >= ARENA_FIRST && off < arena->top && off % 16 == 8);
+        bt_assert((*at(arena, off) & BLOCK_MARK_MASK) == BLOCK_LIVE); /* freed twice, or never allocated */
+        class = (uint32_t)(*at(arena, off) & 0xff);
+        bt_assert(class > 0 && class < BT_ARENA_CLASSES);
+
+        *at(arena, off) = BLOCK_FREE | class;
+        *at(arena, off + HEADER_BYTES) = arena->free[class];
+        arena->free[class] = off;
+        arena->live_bytes -= class_bytes(class);
+}
+
+void *bt_arena_root(const struct bt_arena *arena)
+{
+        return arena->root ? (char *)(uintptr_t)arena + arena->root : NULL;
+}
+
+void bt_arena_set_root(struct bt_arena *arena, void *root)
+{
+        uint64_t off = root ? (uint64_t)((char *)root - (char *)arena) : 0;
+
+        bt_assert(off < arena->top);
+        arena->root = off;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/baton.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "shm/futex.h"
+
+#define SPIN_CLOCK_EVERY 32 /* a look at the word costs 1 ns, a clock read 20-40 */
+
+/* Sequentially consistent, for the sake of @parked: see the header. */
+static int word_move(struct bt_baton *baton, uint64_t from, uint64_t to)
+{
+        return atomic_compare_exchange_strong(&baton->word, &from, to) ? 0 : BT_BATON_E_STALE;
+}
+
+static int word_move_and_wake(struct bt_baton *baton, uint64_t from, uint64_t to)
+{
+        int r = word_move(baton, from, to);
+
+        if (!r && atomic_load(&baton->parked) == BT_PARK_FUTEX)
+                bt_futex_wake(bt_futex_low(&baton->word));
+        return r;
+}
+
+int bt_baton_grant(struct bt_baton *baton, uint64_t m)
+{
+        struct bt_word w = bt_baton_word(baton);
+
+        if (w.phase != BT_WORD_VACANT)
+                return BT_BATON_E_STALE;
+        return word_move_and_wake(baton, bt_word_pack(BT_WORD_VACANT, w.holder, w.heir),
+                                  bt_word_pack(BT_WORD_PASSED, m, 0));
+}
+
+int bt_baton_offer(struct bt_baton *baton, uint64_t n, uint64_t m)
+{
+        return word_move(baton, bt_word_pack(BT_WORD_HELD, n, 0), bt_word_pack(BT_WORD_OFFERED, n, m));
+}
+
+int bt_baton_withdraw(struct bt_baton *baton, uint64_t n, uint64_t m)
+{
+        return word_move(baton, bt_word_pack(BT_WORD_OFFERED, n, m), bt_word_pack(BT_WORD_HELD, n, 0));
+}
+
+int bt_baton_pass(struct bt_baton *baton, uint64_t n, uint64_t m)
+{
+        return word_move_and_wake(baton, bt_word_pack(BT_WORD_OFFERED, n, m),
+                                  bt_word_pack(BT_WORD_PASSED, m, n));
+}
+
+int bt_baton_confirm(struct bt_baton *baton, uint64_t m)
+{
+        struct bt_word w = bt_baton_word(baton);
+
+        if (w.phase != BT_WORD_PASSED || w.holder != m)
+                return BT_BATON_E_STALE;
+        return word_move(baton, bt_word_pack(BT_WORD_PASSED, m, w.heir), bt_word_pack(BT_WORD_HELD, m, 0));
+}
+
+int bt_baton_give_back(struct bt_baton *baton, uint64_t m, uint64_t n)
+{
+        return word_move(baton, bt_word_pack(BT_WORD_PASSED, m, n), bt_word_pack(BT_WORD_HELD, n, 0));
+}
+
+int bt_baton_release(struct bt_baton *baton, uint64_t n)
+{
+        return word_move(baton, bt_word_pack(BT_WORD_HELD, n, 0), bt_word_pack(BT_WORD_VACANT, n, 0));
+}
+
+int bt_baton_reclaim(struct bt_baton *baton, uint64_t n)
+{
+        uint64_t word = atomic_load(&baton->word);
+
+        /* A loop, because a live heir may still move PASSED on; but a word whose holder is dead and is not PASSED cannot change. */
+        while (bt_word_unpack(word).holder == n) {
+                if (atomic_compare_exchange_strong(&baton->word, &word, bt_word_pack(BT_WORD_VACANT, n, 0)))
+                        return 0;
+        }
+        return BT_BATON_E_STALE;
+}
+
+bool bt_word_valid(uint64_t word)
+{
+        struct bt_word w = bt_word_unpack(word);
+
+        switch (w.phase) {
+        case BT_WORD_VACANT:
+                return w.heir == 0;
+        case BT_WORD_HELD:
+                return w.holder != 0 && w.heir == 0;
+        case BT_WORD_OFFERED:
+                return w.holder != 0 && w.heir > w.holder;
+        case BT_WORD_PASSED:
+                return w.holder != 0 && w.heir < w.holder;
+        default:
+                return false;
+        }
+}
+
+static bool park_over(const struct bt_baton *baton, uint64_t inc)
+{
+        struct bt_word w = bt_word_unpack(atomic_load(&baton->word));
+
+        return w.phase == BT_WORD_PASSED && w.holder == inc;
+}
+
+/* Watches both words for at most @spin_ns. True when one of them says that the wait is over. */
+static bool park_spin(const struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called,
+                      uint32_t called_seen, uint64_t spin_ns)
+{
+        uint64_t until = bt_ns_add(bt_now_ns(), spin_ns);
+
+        do {
+                for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
+                        if (park_over(baton, inc) ||
+                            atomic_load_explicit(called, memory_order_relaxed) != called_seen)
+                                return true;
+                        bt_cpu_relax();
+                }
+        } while (bt_now_ns() < until);
+        return false;
+}
+
+int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called,
+                  uint32_t called_seen, uint64_t spin_ns)
+{
+        int r = 0;
+
+        if (spin_ns)
+                (void)park_spin(baton, inc, called, called_seen, spin_ns);
+
+        while (!park_over(baton, inc)) {
+                struct bt_futex_word words[2] = {
+                        {.word = bt_futex_low(&baton->word)},
+                        {.word = called, .expected = called_seen},
+                };
+
+                if (atomic_load(called) != called_seen) {
+                        r = BT_BATON_E_CALLED;
+                        break;
+                }
+                atomic_store(&baton->parked, BT_PARK_FUTEX);
+                words[0].expected = (uint32_t)atomic_load(&baton->word);
+                if (park_over(baton, inc))
+                        break;
+                r = bt_futex_wait(words, 2, BT_NS_NEVER);
+                if (r < 0)
+                        break;
+        }
+        atomic_store(&baton->parked, BT_PARK_AWAKE);
+        return r;
+}
+
+static uint64_t page_up(uint64_t bytes)
+{
+        return (bytes + BT_PAGE_BYTES - 1) & ~(uint64_t)(BT_PAGE_BYTES - 1);
+}
+
+uint64_t bt_baton_bytes(uint32_t form, uint64_t state_bytes_max)
+{
+        uint64_t slots = form == BATON_STATE_NONE ? 0 : form == BATON_STATE_BLOB ? BT_BLOB_SLOTS : 1;
+
+        return sizeof(struct bt_baton) + slots * page_up(state_bytes_max);
+}
+
+int bt_baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form,
+                    uint64_t state_bytes_max)
+{
+        struct bt_baton *baton;
+        int r;
+
+        bt_assert(form < _BATON_STATE_N && strlen(id) <= BATON_ID_BYTES_MAX);
+        if (form == BATON_STATE_NONE)
+                state_bytes_max = 0;
+        if (form == BATON_STATE_ARENA && state_bytes_max < BT_ARENA_BYTES_MIN)
+                state_bytes_max = BT_ARENA_BYTES_MIN;
+        if (state_bytes_max > BT_ARENA_BYTES_MAX)
+                return -E2BIG;
+
+        r = bt_seg_create(ret_seg, ret_fd, "baton", BT_MAGIC_BATON, bt_baton_bytes(form, state_bytes_max),
+                          sizeof(struct bt_baton));
+        if (r)
+                return bt_fold(r);
+        baton = ret_seg->at;
+        (void)snprintf(baton->id, sizeof(baton->id), "%s", id);
+        baton->form = form;
+        baton->state_off = sizeof(struct bt_baton);
+        baton->state_bytes_max = page_up(state_bytes_max);
+        baton->arena_addr = form == BATON_STATE_ARENA ? BT_ARENA_ADDR : 0;
+        return 0;
+}
+
+bool bt_baton_valid(const struct bt_baton *baton)
+{
+        return baton->form < _BATON_STATE_N && baton->state_off == sizeof(struct bt_baton) &&
+               baton->state_bytes_max <= BT_ARENA_BYTES_MAX && baton->state_bytes_max % BT_PAGE_BYTES == 0 &&
+               baton->head.bytes == bt_baton_bytes(baton->form, baton->state_bytes_max) &&
+               (baton->form != BATON_STATE_ARENA ||
+                (baton->arena_addr && baton->state_bytes_max >= BT_ARENA_BYTES_MIN));
+}
+
+uint64_t bt_baton_blob_off(const struct bt_baton *baton, uint32_t idx)
+{
+        bt_assert(idx < BT_BLOB_SLOTS);
+        return baton->state_off + idx * baton->state_bytes_max;
+}
