@@ -21,6 +21,7 @@
 #define BT_PLAN_SOCKETS_MAX 256
 #define BT_CHILD_SOCKETS_MAX 16
 #define BT_NS_INFINITE UINT64_MAX
+#define BT_PLAN_NS_MAX (UINT64_C(366) * 86400 * 1000000000) /* longest finite time: sums of some of them never overflow */
 
 enum bt_strategy {
         BT_STRATEGY_COLD = 0,
@@ -96,7 +97,7 @@ struct bt_plan_child {
         uint64_t retention_ns;               /* 5 s */
         uint64_t handover_data_wait_ns;      /* 3 s */
         uint64_t child_migration_timeout_ns; /* 10 s */
-        uint64_t state_ttl_ns;               /* 30 s */
+        uint64_t state_ttl_ns;               /* 30 s; BT_NS_INFINITE: none */
         uint64_t state_query_timeout_ns;     /* 5 s */
         uint64_t reserved[8];
 };

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A plan is checked once, before anything in it is used; after that the daemon follows offsets without looking.
+ *
+ * The daemon is the process that must never die, and the plan is the only large thing it is given. So the check is written as if the plan came
+ * from an enemy, although it comes from our own command: a bug over there must end in a sentence here, never in a wild read.
+ *
+ *      sealed?  size?  ── map ──►  head  ──►  sockets  ──►  children  ──►  a view
+ *                                   │ every offset below is checked against what the head's check has proved
+ *                                   └ arrays follow each other without holes; the string table ends in NUL, so any offset into it is a string
+ *
+ * Because the memfd is sealed against writing and shrinking, what was checked cannot change under us.
+ *
+ * Work is bounded too. Lists of strings may overlap (the instances of a pool share one), so 65536 children could each name the same
+ * 64 MiB; a list that equals the previous child's is not walked again, and the sum of what is walked has a limit.
+ *
+ * Dropped: a checksum. It would say that the bytes are as they were written, which the seal says, and not that they make sense.
+ */
+#include "supervisor/plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <baton/types.h>
+
+#include "base/cleanup.h"
+#include "shm/layout.h"
+
+#define PLAN_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define PLAN_LIST_MAX 65536                      /* strings in one list */
+#define PLAN_WALK_BYTES_MAX (UINT64_C(1) << 30)  /* all lists together; about a tenth of a second */
+
+struct plan_check {
+        const struct bt_plan_view *view;
+        uint64_t strings_bytes;
+        uint64_t walked_bytes;
+        const char *error;
+};
+
+/* Notes why, and is false: `return plan_bad(check, "...")`. */
+static bool plan_bad(struct plan_check *check, const char *error)
+{
+        check->error = error;
+        return false;
+}
+
+static bool all_zero(const uint64_t *words, size_t count)
+{
+        for (size_t i = 0; i < count; i++)
+                if (words[i])
+                        return false;
+        return true;
+}
+
+/* ---- strings ---- */
+
+/* NULL when @off is outside the table. The table's last byte is NUL: what starts inside it ends inside it. */
+static const char *string_at(const struct plan_check *check, uint32_t off)
+{
+        return off < check->strings_bytes ? check->view->strings + off : NULL;
+}
+
+/* Letters, digits and ._- (and / when @slash); not empty, not starting with a dot: safe as a name of a file and in LISTEN_FDNAMES. */
+static bool name_valid(const char *name, size_t bytes_max, bool slash)
+{
+        size_t bytes = name ? strnlen(name, bytes_max + 1) : 0;
+
+        if (!bytes || bytes > bytes_max || name[0] == '.' || name[0] == '/')
+                return false;
+        for (size_t i = 0; i < bytes; i++) {
+                char c = name[i];
+
+                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '.' || c == '_' || c == '-' || (slash && c == '/')))
+                        return false;
+        }
+        return true;
+}
+
+static bool path_valid(const char *path)
+{
+        return path && path[0] == '/' && strnlen(path, PATH_MAX) < PATH_MAX;
+}
+
+static bool list_valid(struct plan_check *check, uint32_t off, uint32_t count)
+{
+        const char *at = string_at(check, off);
+        const char *end = check->view->strings + check->strings_bytes;
+        const char *start = at;
+
+        if (!at || count > PLAN_LIST_MAX)
+                return false;
+        for (uint32_t i = 0; i < count; i++) {
+                if (at >= end || check->walked_bytes + (uint64_t)(at - start) > PLAN_WALK_BYTES_MAX)
+                        return false;
+                at += strlen(at) + 1;
+        }
+        check->walked_bytes += (uint64_t)(at - start);
+        return true;
+}
+
+/* ---- the head ---- */
+
+static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
+{
+        const struct bt_plan *plan = check->view->plan;
+        uint64_t arrays;
+
+        if (plan->magic != BT_PLAN_MAGIC)
+                return plan_bad(check, "this is not a plan (wrong magic)");
+        if (plan->version != BT_PLAN_VERSION || plan->head_bytes != sizeof(*plan))
+                return plan_bad(check, "the plan has another version: baton and batond must be of the "
+                                       "same release");
+        if (plan->bytes != bytes)
+                return plan_bad(check, "the plan's length differs from what its head says");
+        if (plan->socket_count > BT_PLAN_SOCKETS_MAX)
+                return plan_bad(check, "the plan has more than 256 sockets");
+        if (plan->child_count > BT_PLAN_CHILDREN_MAX)
+                return plan_bad(check, "the plan has more than 65536 children");
+        arrays = sizeof(*plan) + plan->socket_count * sizeof(struct bt_plan_socket) +
+                 plan->child_count * sizeof(struct bt_plan_child);
+        if (plan->strings_off != arrays || plan->strings_off >= bytes ||
+            plan->strings_bytes != bytes - plan->strings_off)
+                return plan_bad(check, "the plan's string table does not follow its arrays");
+        if (!all_zero(plan->reserved, BT_ARRAY_LEN(plan->reserved)))
+                return plan_bad(check, "reserved members of the plan's head are not zero");
+        return true;
+}
+
+static bool head_strings_valid(struct plan_check *check)
+{
+        const struct bt_plan *plan = check->view->plan;
+        const char *strings = check->view->strings;
+
+        if (strings[0] || strings[plan->strings_bytes - 1])
+                return plan_bad(check, "the plan's string table does not begin and end with NUL");
+        check->strings_bytes = plan->strings_bytes;
+        if (!name_valid(string_at(check, plan->hub), BATON_NAME_BYTES_MAX, false))
+                return plan_bad(check, "the hub's name is not a name");
+        if (!path_valid(string_at(check, plan->runtime_dir)))
+                return plan_bad(check, "the runtime directory is not an absolute path");
+        if (strlen(string_at(check, plan->runtime_dir)) + sizeof("/control.sock") >
+            sizeof(((struct sockaddr_un *)NULL)->sun_path))
+                return plan_bad(check, "the runtime directory is too long for the address of a socket");
+        if (!path_valid(string_at(check, plan->state_dir)))
+                return plan_bad(check, "the state directory is not an absolute path");
+        if (!string_at(check, plan->config_path))
+                return plan_bad(check, "the path of the configuration is outside the string table");
+        return true;
+}
+
+/* ---- sockets ---- */
+
+static bool address_valid(const struct bt_plan_socket *socket)
+{
+        const size_t un_off = offsetof(struct sockaddr_un, sun_path);
+        sa_family_t family;
+
+        if (socket->addr_bytes < sizeof(family) || socket->addr_bytes > sizeof(socket->addr))
+                return false;
+        memcpy(&family, socket->addr, sizeof(family));
+        switch (family) {
+        case AF_INET:
+                return socket->addr_bytes == sizeof(struct sockaddr_in);
+        case AF_INET6:
+                return socket->addr_bytes == sizeof(struct sockaddr_in6);
+        case AF_UNIX:
+                if (socket->addr_bytes <= un_off + 1 ||
+                    socket->addr_bytes > sizeof(struct sockaddr_un))
+                        return false;
+                /* A path ends at its one NUL; an abstract name begins with it. */
+                return !socket->addr[un_off] ||
+                       memchr(socket->addr + un_off, 0, socket->addr_bytes - un_off) ==
+                               socket->addr + socket->addr_bytes - 1;
+        default:
+                return false;
+        }
+}
+
+static bool socket_valid(struct plan_check *check, const struct bt_plan_socket *socket)
+{
+        if (!name_valid(string_at(check, socket->name), BATON_NAME_BYTES_MAX, false))
+                return plan_bad(check, "a socket's name is not a name");
+        if (socket->type != SOCK_STREAM && socket->type != SOCK_DGRAM &&
+            socket->type != SOCK_SEQPACKET)
+                return plan_bad(check, "a socket's type is unknown");
+        if (!address_valid(socket))
+                return plan_bad(check, "a socket's address is malformed");
+        if (socket->backlog > INT_MAX || socket->mode > 0777)
+                return plan_bad(check, "a socket's backlog or mode is out of range");
+        if (socket->flags & ~BT_PLAN_SOCKET_REUSEPORT || socket->reserved)
+                return plan_bad(check, "a socket's flags or reserved member are not zero");
+        if (!string_at(check, socket->text))
+                return plan_bad(check, "a socket's text is outside the string table");
+        return true;
+}
+
+static bool sockets_valid(struct plan_check *check)
+{
+        const struct bt_plan_view *view = check->view;
+
+        for (uint32_t i = 0; i < view->plan->socket_count; i++) {
+                const char *name;
+
+                if (!socket_valid(check, &view->sockets[i]))
+                        return false;
+                name = string_at(check, view->sockets[i].name);
+                for (uint32_t j = 0; j < i; j++)
+                        if (!strcmp(name, string_at(check, view->sockets[j].name)))
+                                return plan_bad(check, "two sockets have the same name");
+        }
+        return true;
+}
+
+/* ---- children ---- */
+
+static bool child_names_valid(struct plan_check *check, const struct bt_plan_child *child)
+{
+        const char *id = string_at(check, child->id);
+        const char *pool = string_at(check, child->pool);
+        const char *cwd = string_at(check, child->cwd);
+        size_t pool_bytes;
+
+        if (!name_valid(id, BATON_ID_BYTES_MAX, true))
+                return plan_bad(check, "a child's id is not an id");
+        if (!name_valid(pool, BATON_NAME_BYTES_MAX, false))
+                return plan_bad(check, "a child's pool is not a name");
+        pool_bytes = strlen(pool);
+        if (strncmp(id, pool, pool_bytes) || (id[pool_bytes] && id[pool_bytes] != '/'))
+                return plan_bad(check, "a child's id does not begin with its pool's name");
+        if (!path_valid(string_at(check, child->exec)))
+                return plan_bad(check, "a child's exec is not an absolute path");
+        if (!cwd || (*cwd && !path_valid(cwd)))
+                return plan_bad(check, "a child's cwd is not an absolute path");
+        return true;
+}
+
+static bool child_lists_valid(struct plan_check *check, const struct bt_plan_child *child,
+                              const struct bt_plan_child *previous)
+{
+        bool same_argv = previous && previous->argv == child->argv &&
+                         previous->argv_count == child->argv_count;
+        bool same_env = previous && previous->env == child->env &&
+                        previous->env_count == child->env_count;
+
+        if (!child->argv_count || (!same_argv && !list_valid(check, child->argv, child->argv_count)))
+                return plan_bad(check, "a child's argv is empty, or not inside the string table");
+        if (!same_env && !list_valid(check, child->env, child->env_count))
+                return plan_bad(check, "a child's environment is not inside the string table");
+        return true;
+}
+
+static bool child_sockets_valid(struct plan_check *check, const struct bt_plan_child *child)
+{
+        if (child->socket_count > BT_CHILD_SOCKETS_MAX)
+                return plan_bad(check, "a child has more than 16 sockets");
+        for (uint32_t i = 0; i < BT_CHILD_SOCKETS_MAX; i++) {
+                if (i >= child->socket_count) {
+                        if (child->sockets[i])
+                                return plan_bad(check, "an unused socket index is not zero");
+                        continue;
+                }
+                if (child->sockets[i] >= check->view->plan->socket_count)
+                        return plan_bad(check, "a child names a socket that is not there");
+                for (uint32_t j = 0; j < i; j++)
+                        if (child->sockets[j] == child->sockets[i])
+                                return plan_bad(check, "a child names a socket twice");
+        }
+        return true;
+}
+
+static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_child *child)
+{
+        if (child->protocol >= _BT_PROTOCOL_N || child->strategy >= _BT_STRATEGY_N ||
+            child->handover > 1 || child->state_form >= _BATON_STATE_N ||
+            child->restart >= _BT_RESTART_N)
+                return plan_bad(check, "a child's protocol, strategy, handover, state or restart is "
+                                       "none of the known ones");
+        if (child->protocol == BT_PROTOCOL_PLAIN &&
+            (child->strategy != BT_STRATEGY_COLD || child->handover ||
+             child->state_form != BATON_STATE_NONE))
+                return plan_bad(check, "a plain child has a state, a handover or a hot swap");
+        if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
+                return plan_bad(check, "reserved members of a child are not zero");
+        return true;
+}
+
+/* Times that must end: all but shutdown and state_ttl. */
+static bool child_limits_valid(struct plan_check *check, const struct bt_plan_child *child)
+{
+        const uint64_t finite[] = {
+                child->max_seconds_ns,        child->backoff_min_ns,
+                child->backoff_max_ns,        child->healthy_ns,
+                child->retention_ns,          child->handover_data_wait_ns,
+                child->child_migration_timeout_ns, child->state_query_timeout_ns,
+        };
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(finite); i++)
+                if (finite[i] > BT_PLAN_NS_MAX)
+                        return plan_bad(check, "one of a child's times is longer than 366 days");
+        if ((child->shutdown_ns > BT_PLAN_NS_MAX && child->shutdown_ns != BT_NS_INFINITE) ||
+            (child->state_ttl_ns > BT_PLAN_NS_MAX && child->state_ttl_ns != BT_NS_INFINITE))
+                return plan_bad(check, "a child's shutdown or state_ttl is longer than 366 days");
+        if (child->backoff_min_ns > child->backoff_max_ns || !child->max_seconds_ns)
+                return plan_bad(check, "a child's backoff or max_seconds makes no sense");
+        if (child->state_form == BATON_STATE_ARENA && child->state_bytes_max < BT_ARENA_BYTES_MIN)
+                return plan_bad(check, "a child's arena is smaller than 64 KiB");
+        if (child->state_bytes_max > BT_ARENA_BYTES_MAX)
+                return plan_bad(check, "a child's state is larger than 1 TiB");
+        return true;
+}
+
+static int id_compare(const void *a, const void *b)
+{
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, because 65536 children compared pair by pair would take a minute. */
+static int ids_unique(struct plan_check *check)
+{
+        uint32_t count = check->view->plan->child_count;
+        const char **ids = calloc(count ? count : 1, sizeof(*ids));
+
+        if (!ids)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < count; i++)
+                ids[i] = string_at(check, check->view->children[i].id);
+        qsort(ids, count, sizeof(*ids), id_compare);
+        for (uint32_t i = 1; i < count; i++)
+                if (!strcmp(ids[i - 1], ids[i]))
+                        (void)plan_bad(check, "two children have the same id");
+        free(ids);
+        return check->error ? -EINVAL : 0;
+}
+
+static bool children_valid(struct plan_check *check)
+{
+        const struct bt_plan_child *previous = NULL;
+
+        for (uint32_t i = 0; i < check->view->plan->child_count; i++) {
+                const struct bt_plan_child *child = &check->view->children[i];
+
+                if (!child_names_valid(check, child) ||
+                    !child_lists_valid(check, child, previous) ||
+                    !child_sockets_valid(check, child) || !child_kinds_valid(check, child) ||
+                    !child_limits_valid(check, child))
+                        return false;
+                previous = child;
+        }
+        return true;
+}
+
+/* ---- open, close ---- */
+
+/* The size of a memfd that nobody can change any more. */
+static int sealed_size(uint64_t *ret_bytes, int fd, const char **ret_error)
+{
+        int seals = fcntl(fd, F_GET_SEALS);
+        struct stat st;
+
+        if (seals < 0 || (seals & PLAN_SEALS) != PLAN_SEALS) {
+                *ret_error = "the plan is not a memfd sealed against writing and resizing";
+                return -EINVAL;
+        }
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (st.st_size <= (off_t)sizeof(struct bt_plan) ||
+            (uint64_t)st.st_size > BT_PLAN_BYTES_MAX) {
+                *ret_error = "the plan is shorter than its head, or longer than 64 MiB";
+                return -EINVAL;
+        }
+        *ret_bytes = (uint64_t)st.st_size;
+        return 0;
+}
+
+static int view_check(struct bt_plan_view *view, uint64_t bytes, const char **ret_error)
+{
+        struct plan_check check = {.view = view};
+        int r = -EINVAL;
+
+        if (head_sizes_valid(&check, bytes)) {
+                const char *base = (const char *)view->plan;
+
+                view->sockets = (const void *)(base + sizeof(struct bt_plan));
+                view->children = (const void *)(view->sockets + view->plan->socket_count);
+                view->strings = base + view->plan->strings_off;
+                if (head_strings_valid(&check) && sockets_valid(&check) && children_valid(&check))
+                        r = ids_unique(&check);
+        }
+        if (check.error)
+                *ret_error = check.error;
+        return r;
+}
+
+int bt_plan_open(struct bt_plan_view *ret_view, int fd, const char **ret_error)
+{
+        struct bt_plan_view view = {0};
+        const char *error = "the plan cannot be mapped";
+        uint64_t bytes = 0;
+        void *map;
+        int r;
+
+        *ret_error = error;
+        r = sealed_size(&bytes, fd, ret_error);
+        if (r)
+                return r;
+        map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED)
+                return -errno;
+        view.plan = map;
+        r = view_check(&view, bytes, ret_error);
+        if (r) {
+                (void)munmap(map, bytes);
+                return r;
+        }
+        *ret_error = NULL;
+        *ret_view = view;
+        return 0;
+}
+
+void bt_plan_close(struct bt_plan_view *view)
+{
+        if (view->plan)
+                (void)munmap((void *)(uintptr_t)view->plan, view->plan->bytes);
+        *view = (struct bt_plan_view){0};
+}
+
+const char *bt_plan_string_next(const char *string)
+{
+        return string + strlen(string) + 1;
+}
