@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# bin/baton, libexec/baton/batond, the library, its headers, baton.pc and the CMake package. The test "install" builds a
+# consumer against an installed tree both ways (tests/install/).
+
+include(CMakePackageConfigHelpers)
+
+if(TARGET baton)
+    install(TARGETS baton RUNTIME)
+endif()
+if(TARGET batond)
+    install(TARGETS batond RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/baton)
+endif()
+
+install(FILES LICENSE NOTICE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+if(NOT TARGET baton_shared)
+    return()
+endif()
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/baton)
+
+install(TARGETS baton_shared baton_static EXPORT baton-targets FILE_SET HEADERS)
+install(EXPORT baton-targets NAMESPACE baton:: DESTINATION ${package_dir})
+
+# Both files find the prefix from where they lie, so that an installed tree can be moved.
+file(RELATIVE_PATH BATON_PC_PREFIX
+    ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+configure_file(cmake/baton.pc.in baton.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/baton.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+configure_package_config_file(cmake/baton-config.cmake.in baton-config.cmake
+    INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(baton-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES
+    ${PROJECT_BINARY_DIR}/baton-config.cmake
+    ${PROJECT_BINARY_DIR}/baton-config-version.cmake
+    DESTINATION ${package_dir})
