@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A child's life: open, ready, dispatch. The callbacks' order is documented in <baton/child.h>; this file is where it is kept.
+ *
+ *      OPENED --ready()--> PARKED --passed--> HOLDING --HANDOVER--> [LEAVING] --> PASSED --RETIRE--> RETIRING --> ENDED
+ *                             |                  ^                                  |
+ *                             | TERMINATE        +------------- RESUME -------------+
+ *                             v                  | CAPTURE
+ *                           ENDED                +--> RELEASED --TERMINATE--> ENDED
+ *
+ * The moment of a hot swap is become_passed() in one process and take_over() in the other. Between the predecessor's compare-and-swap and
+ * the successor's serve() there is no message to the hub, no allocation, no file; the hub hears of it afterwards.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "child-api/child.h"
+
+/*
+ * How long a parked successor watches the word once it was told that a hand-over is under way. The predecessor needs one wake-up (20-50 us
+ * across cores) and its capture. Watching costs a core, so never where there is only one.
+ */
+#define SPIN_NS (200 * BT_NS_PER_US)
+
+static uint64_t spin_ns(void)
+{
+        cpu_set_t set;
+
+        if (sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) < 2)
+                return 0;
+        return SPIN_NS;
+}
+
+/* ---- open, close ---- */
+
+static bool ops_valid(const struct baton_child_ops *ops)
+{
+        return ops && ops->size >= offsetof(struct baton_child_ops, restore) &&
+               (!ops->schema || (strlen(ops->schema) > 0 && strlen(ops->schema) <= BATON_NAME_BYTES_MAX)) &&
+               ops->version_oldest <= ops->version;
+}
+
+struct baton_child *baton_child_close(struct baton_child *child)
+{
+        if (!child)
+                return NULL;
+        bt_child_free_loop(child);
+        bt_child_free_fds(child);
+        if (child->arena)
+                (void)munmap(child->arena, child->baton->state_bytes_max);
+        bt_seg_detach(&child->baton_seg);
+        bt_seg_detach(&child->link_seg);
+        (void)bt_close(child->bell);
+        (void)bt_close(child->hub_bell);
+        (void)bt_close(child->channel);
+        (void)bt_close(child->handoff);
+        (void)bt_close(child->baton_fd);
+        (void)bt_close(child->link_fd);
+        (void)bt_close(child->node_fd);
+        free(child);
+        return NULL;
+}
+
+static void child_closep(struct baton_child **child)
+{
+        *child = baton_child_close(*child);
+}
+
+int baton_child_open(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx)
+{
+        BT_CLEANUP(child_closep) struct baton_child *child = NULL;
+        int r;
+
+        if (!ops_valid(ops))
+                return -EINVAL;
+        child = calloc(1, sizeof(*child));
+        if (!child)
+                return -ENOMEM;
+        child->ops = ops;
+        child->ctx = ctx;
+        child->link_fd = child->baton_fd = child->bell = child->hub_bell = -1;
+        child->channel = child->handoff = child->node_fd = -1;
+        child->epoll = child->signals = -1;
+        child->passing = calloc(1, sizeof(*child->passing));
+        if (!child->passing)
+                return -ENOMEM;
+        child->passing->sock = -1;
+
+        r = bt_child_attach(child);
+        if (r == -ENOTCONN)
+                r = bt_child_attach_alone(child);
+        if (r)
+                return r;
+        bt_child_adopt_listeners(child);
+        *ret_child = BT_STEAL(child);
+        return 0;
+}
+
+/* ---- taking over ---- */
+
+/* From PASSED to HELD: the point of no return of a migration is bt_baton_confirm(). */
+static int take_over(struct baton_child *child)
+{
+        struct bt_baton *baton = child->baton;
+        uint64_t predecessor = bt_baton_word(baton).heir;
+        int r = bt_child_restore(child, predecessor);
+
+        if (r) {
+                if (predecessor)
+                        (void)bt_baton_give_back(baton, child->incarnation, predecessor);
+                (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-r, 0, 0);
+                return r;
+        }
+        baton->restored_ns = bt_now_ns();
+        if (bt_baton_confirm(baton, child->incarnation))
+                return -BATON_E_STALE;
+        BT_POINT("confirm.done");
+
+        /* No way back from here. */
+        child->stage = BT_CHILD_HOLDING;
+        bt_child_describe(child);
+        if (!child->arena)
+                baton->meta.present = 0; /* delivered: a crash from here on must not bring it back as if it were ours (I5) */
+        if (child->ops->serve)
+                child->ops->serve(child, child->ctx);
+        (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, bt_child_state_bytes(child), 0, 0);
+        BT_POINT("serve.done");
+        return 0;
+}
+
+/* ---- giving away ---- */
+
+static void go_on(struct baton_child *child)
+{
+        bt_passing_end(child);
+        child->heir = 0;
+        child->stage = BT_CHILD_HOLDING;
+        if (child->ops->resume)
+                child->ops->resume(child, child->ctx);
+}
+
+/* Captures and gives the baton to the heir. */
+static void become_passed(struct baton_child *child)
+{
+        uint64_t heir = child->heir;
+        int r = bt_child_capture(child, BATON_CAPTURE_HOT);
+
+        if (r) {
+                go_on(child);
+                (void)bt_child_say(child, BT_MSG_NOT_PASSED, heir, (uint64_t)-r, 0, 0);
+                return;
+        }
+        child->baton->passed_ns = bt_now_ns();
+        child->stage = BT_CHILD_PASSED;
+        if (bt_baton_pass(child->baton, child->incarnation, heir)) {
+                go_on(child); /* withdrawn meanwhile: RESUME is on its way, and will find nothing to do */
+                return;
+        }
+        BT_POINT("pass.done");
+        (void)bt_child_say(child, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes, 0);
+}
+
+static void on_handover(struct baton_child *child, const struct bt_rec *rec)
+{
+        const uint64_t one = 1;
+
+        if (child->stage != BT_CHILD_HOLDING)
+                return;
+        if (rec->flags & BT_REC_F_HANDOFF)
+                bt_child_read_channel(child);
+        child->heir = rec->token;
+        BT_POINT("handover.begin");
+        if (!child->ops->prepare) {
+                become_passed(child);
+                return;
+        }
+        child->stage = BT_CHILD_LEAVING;
+        child->ops->prepare(child, child->ctx);
+        (void)bt_passing_flush(child); /* what it could not send it sends again, and reports, in capture */
+        /* One more turn of the program's loop before the moment: answer what came in while we prepared. */
+        child->handover_due = true;
+        (void)!write(child->bell, &one, sizeof(one));
+}
+
+/* Cold swap and shutdown: the baton is laid down, for the hub to give on. */
+static void on_capture(struct baton_child *child, const struct bt_rec *rec)
+{
+        int r;
+
+        if (child->stage != BT_CHILD_HOLDING && child->stage != BT_CHILD_LEAVING)
+                return;
+        child->handover_due = false;
+        if (rec->flags & BT_REC_F_HANDOFF)
+                bt_child_read_channel(child);
+        r = bt_child_capture(child, rec->arg[0] == BATON_CAPTURE_SHUTDOWN ? BATON_CAPTURE_SHUTDOWN : BATON_CAPTURE_COLD);
+        child->baton->passed_ns = bt_now_ns();
+        child->stage = BT_CHILD_RELEASED;
+        if (!r && bt_baton_release(child->baton, child->incarnation))
+                r = -BATON_E_STALE;
+        BT_POINT("release.done");
+        (void)bt_child_say(child, BT_MSG_CAPTURED, child->incarnation, (uint64_t)-r, child->baton->meta.bytes,
+                           child->baton->fd_count);
+        bt_passing_end(child);
+}
+
+static void on_resume(struct baton_child *child)
+{
+        if (child->stage == BT_CHILD_PASSED || child->stage == BT_CHILD_LEAVING) {
+                child->handover_due = false;
+                go_on(child);
+        }
+}
+
+static void on_retire(struct baton_child *child)
+{
+        if (child->stage == BT_CHILD_OPENED || child->stage == BT_CHILD_RETIRING || child->stage == BT_CHILD_ENDED)
+                return;
+        bt_passing_end(child);
+        child->stage = BT_CHILD_RETIRING;
+        BT_POINT("retire.begin");
+        if (child->ops->retire)
+                child->ops->retire(child, child->ctx);
+        else
+                (void)baton_child_retired(child);
+}
+
+static void on_terminate(struct baton_child *child)
+{
+        if (child->stage == BT_CHILD_ENDED)
+                return;
+        if (child->ops->terminate && child->stage != BT_CHILD_PARKED)
+                child->ops->terminate(child, child->ctx);
+        child->stage = BT_CHILD_ENDED;
+}
+
+int baton_child_retired(struct baton_child *child)
+{
+        if (bt_child_forked())
+                return -BATON_E_FORKED;
+        if (child->stage != BT_CHILD_RETIRING)
+                return -BATON_E_PROTOCOL;
+        child->stage = BT_CHILD_ENDED;
+        return bt_child_say(child, BT_MSG_RETIRED, child->incarnation, 0, 0, 0);
+}
+
+/* ---- listening to the hub ---- */
+
+static void handle(struct baton_child *child, const struct bt_rec *rec)
+{
+        switch (rec->type) {
+        case BT_MSG_HANDOVER:
+                on_handover(child, rec);
+                break;
+        case BT_MSG_CAPTURE:
+                on_capture(child, rec);
+                break;
+        case BT_MSG_RESUME:
+                on_resume(child);
+                break;
+        case BT_MSG_RETIRE:
+                on_retire(child);
+                break;
+        case BT_MSG_TERMINATE:
+                on_terminate(child);
+                break;
+        default:
+                break; /* a newer hub's word; what matters comes with a deadline */
+        }
+}
+
+int baton_child_dispatch(struct baton_child *child)
+{
+        struct bt_rec rec;
+        uint64_t rung;
+
+        if (bt_child_forked())
+                return -BATON_E_FORKED;
+        if (!child->supervised)
+                return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
+
+        /* The bell before the ring: what is pushed after the ring was found empty rings again. */
+        (void)!read(child->bell, &rung, sizeof(rung));
+        if (child->handover_due) {
+                child->handover_due = false;
+                become_passed(child);
+        }
+        while (child->stage != BT_CHILD_ENDED && bt_ring_pop(&child->inbox, &rec) == 0)
+                handle(child, &rec);
+        return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
+}
+
+/* ---- waiting for the baton ---- */
+
+/* Handles what the hub says to a parked process. Returns 0, or BATON_CHILD_STOP. @ret_spin: a hand-over is under way. */
+static int parked_dispatch(struct baton_child *child, bool *ret_spin)
+{
+        struct bt_rec rec;
+
+        while (bt_ring_pop(&child->inbox, &rec) == 0) {
+                if (rec.type == BT_MSG_SPIN)
+                        *ret_spin = true;
+                else if (rec.type == BT_MSG_TERMINATE)
+                        return BATON_CHILD_STOP;
+        }
+        return 0;
+}
+
+static int park(struct baton_child *child)
+{
+        for (;;) {
+                uint32_t seen = atomic_load(&child->link->wake); /* before the ring is read */
+                bool spin = false;
+                int r = parked_dispatch(child, &spin);
+
+                if (r) {
+                        on_terminate(child);
+                        return r;
+                }
+                r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, seen, spin ? spin_ns() : 0);
+                if (r != BT_BATON_E_CALLED)
+                        return r;
+        }
+}
+
+int baton_child_ready(struct baton_child *child)
+{
+        int r;
+
+        if (bt_child_forked())
+                return -BATON_E_FORKED;
+        if (child->stage != BT_CHILD_OPENED)
+                return -BATON_E_PROTOCOL;
+        child->stage = BT_CHILD_PARKED;
+        if (child->supervised) {
+                r = child->reason == BATON_REASON_HOT ? bt_child_can_read(child) : 0;
+                if (r) {
+                        (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-r, 0, 0);
+                        return r;
+                }
+                if (child->reason == BATON_REASON_HOT)
+                        bt_child_prefault(child);
+                BT_POINT("ready.before");
+                (void)bt_child_say(child, BT_MSG_READY, child->incarnation, 0, 0, 0);
+                BT_POINT("ready.done");
+                r = park(child);
+                if (r)
+                        return r;
+        }
+        BT_POINT("passed.seen");
+        return take_over(child);
+}
+
+/* ---- who am I ---- */
+
+int baton_child_fd(const struct baton_child *child)
+{
+        return child->bell;
+}
+
+bool baton_child_serving(const struct baton_child *child)
+{
+        return (child->stage == BT_CHILD_HOLDING || child->stage == BT_CHILD_LEAVING) &&
+               bt_baton_serves(child->baton, child->incarnation) && !bt_child_forked();
+}
+
+bool baton_child_supervised(const struct baton_child *child)
+{
+        return child->supervised;
+}
+
+const char *baton_child_id(const struct baton_child *child)
+{
+        return child->baton->id;
+}
+
+uint64_t baton_child_incarnation(const struct baton_child *child)
+{
+        return child->incarnation;
+}
+
+enum baton_reason baton_child_reason(const struct baton_child *child)
+{
+        return child->reason;
+}
+
+/* ---- arena ---- */
+
+void *baton_arena_root(const struct baton_child *child)
+{
+        return child->arena && child->arena->magic ? bt_arena_root(child->arena) : NULL;
+}
+
+void baton_arena_set_root(struct baton_child *child, void *root)
+{
+        bt_assert(child->arena && child->bracket_depth);
+        bt_arena_set_root(child->arena, root);
+}
+
+/*
+ * A killed process leaves behind exactly what it had stored up to one instruction, in program order: to keep the bracket around the update it is
+ * enough that the compiler keeps the order.
+ */
+void baton_arena_begin(struct baton_child *child)
+{
+        if (child->bracket_depth++ == 0)
+                atomic_store_explicit(&child->baton->bracket, 1, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
+void baton_arena_end(struct baton_child *child)
+{
+        bt_assert(child->bracket_depth > 0);
+        atomic_signal_fence(memory_order_seq_cst);
+        if (--child->bracket_depth == 0)
+                atomic_store_explicit(&child->baton->bracket, 0, memory_order_relaxed);
+}
+
+void *baton_arena_alloc(struct baton_child *child, size_t bytes)
+{
+        if (!child->arena)
+                return NULL;
+        bt_assert(child->bracket_depth);
+        return bt_arena_alloc(child->arena, bytes);
+}
+
+void baton_arena_free(struct baton_child *child, void *ptr)
+{
+        if (!ptr)
+                return;
+        bt_assert(child->arena && child->bracket_depth);
+        bt_arena_free(child->arena, ptr);
+}
+
+size_t baton_arena_used(const struct baton_child *child)
+{
+        return child->arena && child->arena->magic ? child->arena->top : 0;
+}
+
+size_t baton_arena_max(const struct baton_child *child)
+{
+        return child->arena ? child->baton->state_bytes_max : 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The handle behind <baton/child.h>, shared by the files of this folder only. */
+
+#include <baton/child.h>
+
+#include "shm/arena.h"
+#include "shm/baton.h"
+#include "shm/link.h"
+
+#define BT_KEPT_MAX 64
+#define BT_LISTEN_MAX 64
+
+/*
+ * Where this process is in its life. It follows the holder word; what the word cannot say (that we were told to retire, that we captured and
+ * wait) is here.
+ */
+enum bt_child_stage {
+        BT_CHILD_OPENED = 0,   /* not ready yet */
+        BT_CHILD_PARKED = 1,   /* said READY; waits for the baton */
+        BT_CHILD_HOLDING = 2,  /* serves */
+        BT_CHILD_LEAVING = 3,  /* serves; prepare() ran, capture() comes with the next dispatch */
+        BT_CHILD_PASSED = 4,   /* gave the baton away; waits for RETIRE or RESUME */
+        BT_CHILD_RETIRING = 5, /* the successor serves; drains */
+        BT_CHILD_RELEASED = 6, /* captured for a cold swap or a shutdown; waits for TERMINATE */
+        BT_CHILD_ENDED = 7,    /* leave the loop */
+};
+
+struct bt_kept {
+        char name[64];
+        int fd;
+};
+
+struct bt_listener {
+        const char *name; /* inside listener_names */
+        int fd;
+};
+
+/* Descriptors being passed; sent in batches. */
+struct bt_passing {
+        int sock;              /* write end of the hand-off socket, -1: nothing can be passed now */
+        uint32_t batched;
+        uint64_t sent;         /* in earlier messages */
+        int fds[BT_HANDOFF_FDS_MAX];
+        struct bt_handoff message;
+};
+
+struct bt_watch;
+
+struct baton_child {
+        const struct baton_child_ops *ops; /* fork: unusable; the rest of the handle is, too */
+        void *ctx;
+        bool supervised;
+        enum bt_child_stage stage;
+        uint64_t incarnation;
+        enum baton_reason reason;
+
+        struct bt_link *link;   /* unsupervised: NULL */
+        struct bt_baton *baton; /* always there: a private one when unsupervised */
+        struct bt_seg link_seg;
+        struct bt_seg baton_seg;
+        int link_fd;
+        int baton_fd; /* unsupervised: -1 */
+        int bell;     /* the pollable fd */
+        int hub_bell;
+        int channel;
+        int handoff;  /* read end: what a predecessor passes; -1: none */
+        int node_fd;
+        struct bt_ring_end inbox;
+        struct bt_ring_end outbox;
+        uint64_t heir; /* LEAVING, PASSED: who gets it */
+        bool handover_due;
+        bool retired;
+
+        struct bt_arena *arena; /* NULL: none */
+        uint32_t bracket_depth;
+
+        struct bt_kept kept[BT_KEPT_MAX];
+        uint32_t kept_count;
+        struct bt_listener listeners[BT_LISTEN_MAX];
+        uint32_t listener_count;
+        char *listener_names;
+
+        struct bt_passing *passing; /* allocated at open: nothing allocates in the path of a swap */
+        struct baton_fd *taken;     /* descriptors from the predecessor */
+        size_t taken_count;
+        size_t taken_room;
+
+        int epoll; /* the ready-made loop's; -1: not used */
+        int signals;
+        struct bt_watch *watches;
+};
+
+/* What capture() is given. */
+struct baton_capture {
+        struct baton_child *child;
+        enum baton_capture_for purpose;
+        void *room;      /* mapping of the blob slot; NULL: not reserved */
+        size_t room_bytes;
+        size_t bytes;
+        uint32_t slot_idx;
+        bool committed;
+};
+
+/* attach.c */
+int bt_child_attach(struct baton_child *child);
+int bt_child_attach_alone(struct baton_child *child);
+bool bt_child_forked(void);
+
+/* fds.c: kept descriptors, listening sockets, passing */
+void bt_child_adopt_listeners(struct baton_child *child);
+void bt_child_read_channel(struct baton_child *child);
+int bt_passing_flush(struct baton_child *child);
+void bt_passing_end(struct baton_child *child);
+int bt_child_receive_passed(struct baton_child *child, uint64_t count);
+void bt_child_drop_taken(struct baton_child *child);
+void bt_child_free_fds(struct baton_child *child);
+
+/* state.c: capture and restore */
+int bt_child_can_read(const struct baton_child *child);
+void bt_child_describe(struct baton_child *child);
+void bt_child_prefault(const struct baton_child *child);
+int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose);
+int bt_child_restore(struct baton_child *child, uint64_t predecessor);
+uint64_t bt_child_state_bytes(const struct baton_child *child);
+
+/* talk.c: records to the hub */
+int bt_child_say(struct baton_child *child, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1, uint64_t arg2);
+void bt_child_say_why(struct baton_child *child, const char *what, int error);
+
+/* loop.c */
+void bt_child_free_loop(struct baton_child *child);

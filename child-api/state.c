@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Capture and restore: the state's way into the baton and out of it.
+ *
+ * A blob is written into the slot that is not current, so a capture that is called off, or whose process dies, leaves the last whole one
+ * alone; its checksum and description are written before the holder word moves. An arena is in the baton all the time: capturing it is
+ * writing down how large it is.
+ *
+ * What restore() reads was written by another process, perhaps of another version, perhaps a broken one: everything is checked first, and nothing is
+ * changed until the word says HELD, because the predecessor may have to go on with it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "child-api/child.h"
+#include "shm/record.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+static char *blob_slot(const struct baton_child *child, uint32_t idx)
+{
+        return (char *)child->baton + bt_baton_blob_off(child->baton, idx);
+}
+
+static bool arena_in_use(const struct baton_child *child)
+{
+        return child->arena && child->arena->magic != 0;
+}
+
+uint64_t bt_child_state_bytes(const struct baton_child *child)
+{
+        if (child->arena)
+                return arena_in_use(child) ? child->arena->top : 0;
+        return child->baton->meta.present ? child->baton->meta.bytes : 0;
+}
+
+/* ---- capture ---- */
+
+enum baton_capture_for baton_capture_purpose(const struct baton_capture *capture)
+{
+        return capture->purpose;
+}
+
+int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **ret_room)
+{
+        const struct bt_baton *baton = capture->child->baton;
+
+        if (!capture->child->supervised || baton->form != BATON_STATE_BLOB)
+                return -BATON_E_PROTOCOL;
+        if (bytes > baton->state_bytes_max)
+                return -BATON_E_TOO_BIG;
+        capture->slot_idx = baton->meta.present ? (baton->meta.slot_idx + 1) % BT_BLOB_SLOTS : 0;
+        capture->room = blob_slot(capture->child, capture->slot_idx);
+        capture->room_bytes = bytes;
+        *ret_room = capture->room;
+        return 0;
+}
+
+int baton_capture_commit(struct baton_capture *capture, size_t bytes)
+{
+        if (!capture->room || bytes > capture->room_bytes)
+                return -BATON_E_PROTOCOL;
+        capture->bytes = bytes;
+        capture->committed = true;
+        return 0;
+}
+
+/* Who writes what, so that a successor knows before it is given anything. */
+void bt_child_describe(struct baton_child *child)
+{
+        struct bt_state_meta *meta = &child->baton->meta;
+
+        (void)snprintf(meta->schema, sizeof(meta->schema), "%s", child->ops->schema ? child->ops->schema : "");
+        meta->version = child->ops->version;
+        meta->version_oldest = child->ops->version_oldest;
+        meta->incarnation = child->incarnation;
+}
+
+static void seal(struct baton_child *child, const struct baton_capture *capture)
+{
+        struct bt_state_meta *meta = &child->baton->meta;
+
+        bt_child_describe(child);
+        meta->boot_ns = bt_boot_ns();
+        meta->wall_ns = bt_wall_ns();
+        if (child->arena) {
+                meta->present = arena_in_use(child);
+                meta->bytes = bt_child_state_bytes(child);
+        } else if (capture->committed) {
+                meta->bytes = capture->bytes;
+                meta->xxh3 = bt_sum_of(capture->room, capture->bytes);
+                meta->slot_idx = capture->slot_idx;
+                meta->present = 1;
+        } else {
+                meta->present = 0; /* an older capture is not this holder's state */
+        }
+}
+
+/* Runs capture() and seals the result. On an error the child's state in the baton is what it was. */
+int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose)
+{
+        struct baton_capture capture = {.child = child, .purpose = purpose};
+        int r = 0;
+
+        bt_assert(child->bracket_depth == 0); /* dispatch() inside baton_arena_begin/end: the state is half changed */
+        child->baton->capture_ns = bt_now_ns();
+        if (child->ops->capture)
+                r = child->ops->capture(child, &capture, child->ctx);
+        if (r < 0) {
+                bt_child_say_why(child, "capture() failed", r);
+                return r;
+        }
+        BT_POINT("capture.done");
+        r = bt_passing_flush(child);
+        if (r) {
+                bt_child_say_why(child, "descriptors could not be passed", r);
+                return r;
+        }
+        seal(child, &capture);
+        child->baton->fd_count = child->passing->sent;
+        BT_POINT("capture.sealed");
+        return 0;
+}
+
+/* ---- restore ---- */
+
+/* The state there is, or will be, has a schema that this program reads. Asked before the predecessor is disturbed, and again when it counts. */
+int bt_child_can_read(const struct baton_child *child)
+{
+        const struct bt_state_meta *meta = &child->baton->meta;
+        char schema[sizeof(meta->schema)];
+        uint32_t version = meta->version;
+
+        if (!meta->incarnation)
+                return 0; /* nobody has held it yet */
+        memcpy(schema, meta->schema, sizeof(schema));
+        schema[sizeof(schema) - 1] = '\0';
+        if (strcmp(schema, child->ops->schema ? child->ops->schema : "") != 0 || version < child->ops->version_oldest ||
+            version > child->ops->version) {
+                if (child->link)
+                        (void)snprintf(child->link->text, sizeof(child->link->text),
+                                       "state is '%s' version %u, this program reads '%s' versions %u to %u", schema, version,
+                                       child->ops->schema ? child->ops->schema : "", child->ops->version_oldest,
+                                       child->ops->version);
+                return -BATON_E_SCHEMA;
+        }
+        return 0;
+}
+
+/* Fills the page tables ahead of the moment; reading is three times cheaper than writing and does as well (shared memory). */
+void bt_child_prefault(const struct baton_child *child)
+{
+        const volatile char *at = (const volatile char *)child->arena;
+        uint64_t bytes = child->arena ? bt_child_state_bytes(child) : 0;
+
+        if (!bytes || bytes > child->baton->state_bytes_max)
+                return;
+        if (madvise(child->arena, bytes, MADV_POPULATE_READ) == 0)
+                return;
+        for (uint64_t off = 0; off < bytes; off += BT_PAGE_BYTES)
+                (void)at[off];
+}
+
+static int check_arena(struct baton_child *child)
+{
+        if (atomic_load_explicit(&child->baton->bracket, memory_order_relaxed))
+                return -BATON_E_TORN;
+        return bt_arena_valid(child->arena, child->baton->state_bytes_max) ? 0 : -BATON_E_CORRUPT;
+}
+
+/* Finds and checks the state. @ret_restore gets it; absent is not an error. */
+static int find_state(struct baton_child *child, struct baton_restore *ret_restore)
+{
+        const struct bt_state_meta meta = child->baton->meta;
+        const char *blob;
+        int r = bt_child_can_read(child);
+
+        if (r)
+                return r;
+        ret_restore->version = meta.version;
+        if (child->arena) {
+                ret_restore->state_bytes = bt_child_state_bytes(child);
+                return arena_in_use(child) ? check_arena(child) : 0;
+        }
+        if (!meta.present || child->baton->form != BATON_STATE_BLOB)
+                return 0;
+        if (meta.bytes > child->baton->state_bytes_max || meta.slot_idx >= BT_BLOB_SLOTS)
+                return -BATON_E_CORRUPT;
+        blob = blob_slot(child, meta.slot_idx);
+        if (bt_sum_of(blob, meta.bytes) != meta.xxh3)
+                return -BATON_E_CORRUPT;
+        ret_restore->state = blob;
+        ret_restore->state_bytes = meta.bytes;
+        return 0;
+}
+
+int bt_child_restore(struct baton_child *child, uint64_t predecessor)
+{
+        struct baton_restore restore = {.reason = child->reason, .predecessor = predecessor};
+        int r;
+
+        /* Passed by nobody: our predecessor died before it could. */
+        if (restore.reason == BATON_REASON_HOT && !predecessor)
+                restore.reason = child->reason = BATON_REASON_CRASH;
+
+        r = bt_child_receive_passed(child, child->baton->fd_count);
+        if (!r)
+                r = find_state(child, &restore);
+        if (r) {
+                if (r != -BATON_E_SCHEMA)
+                        bt_child_say_why(child, "state refused", r);
+                bt_child_drop_taken(child);
+                return r;
+        }
+        if (child->arena && !arena_in_use(child))
+                bt_arena_init(child->arena, child->baton->state_bytes_max);
+
+        BT_POINT("restore.begin");
+        restore.fds = child->taken;
+        restore.fd_count = child->taken_count;
+        child->taken_count = 0; /* theirs now */
+        if (child->ops->restore) {
+                r = child->ops->restore(child, &restore, child->ctx);
+        } else {
+                child->taken_count = restore.fd_count;
+                bt_child_drop_taken(child);
+        }
+        if (r < 0)
+                bt_child_say_why(child, "restore() failed", r);
+        BT_POINT("restore.done");
+        return r < 0 ? r : 0;
+}
