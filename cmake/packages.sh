@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 # Sourced by ./check and ./demo: the Debian 12 packages that are needed, and a function that installs those that are missing.
 
 packages_build="cmake ninja-build gcc libc6-dev binutils pkg-config liburing-dev liblmdb-dev libyaml-dev libjansson-dev libxxhash-dev libcmocka-dev"
