@@ -80,7 +80,9 @@ function(baton_library)
     set_target_properties(baton_shared PROPERTIES
         EXPORT_NAME baton VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
     target_link_options(baton_shared PRIVATE
-        LINKER:--version-script=${map} LINKER:--no-undefined LINKER:-Bsymbolic-functions)
+        LINKER:--version-script=${map} LINKER:-Bsymbolic-functions
+        # clang leaves a sanitizer's run-time to the program.
+        $<$<NOT:$<BOOL:${BATON_SANITIZE}>>:LINKER:--no-undefined>)
 endfunction()
 
 # baton_program(<target> FOLDER <folder> [EXCLUDE|ONLY <name>...] [LINK <target>...] [DEFINE <definition>...])

@@ -5,16 +5,14 @@
 # Every library costs a process about 0.2 ms at each start and adds to what must be patched. So the list is a decision, not a
 # by-product: this fails when FILE needs a library that is not expected, or no longer needs one that is. libc (with the loader) is always allowed.
 
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${READELF} -d ${FILE} OUTPUT_VARIABLE out RESULT_VARIABLE status)
 if(NOT status EQUAL 0)
     message(FATAL_ERROR "${READELF} -d ${FILE} failed: ${status}")
 endif()
-string(REGEX MATCHALL "\\(NEEDED\\)[^\n]*\\[[^]\n]+" lines "${out}")
-set(needed)
-foreach(line IN LISTS lines)
-    string(REGEX REPLACE ".*\\[" "" soname "${line}")
-    list(APPEND needed ${soname})
-endforeach()
+string(REGEX REPLACE "[][]" "" out "${out}") # a bracket would keep a list's elements together
+string(REGEX MATCHALL "\\(NEEDED\\) +Shared library: [^\n]+" needed "${out}")
+list(TRANSFORM needed REPLACE ".*: " "")
 if(NOT "libc.so.6" IN_LIST needed)
     message(FATAL_ERROR "${FILE}: does not need libc.so.6; is it an ELF file with a dynamic section?")
 endif()

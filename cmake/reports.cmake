@@ -5,6 +5,7 @@
 # Sanitizers write each report to a file in DIR. "prepare" empties the folder before the tests, "check" prints what is in it after
 # them and fails when there is anything. So a report of a process that a test started and did not judge still fails the run.
 
+cmake_minimum_required(VERSION 3.25)
 if(MODE STREQUAL "prepare")
     file(REMOVE_RECURSE ${DIR})
     file(MAKE_DIRECTORY ${DIR})

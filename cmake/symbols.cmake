@@ -5,6 +5,7 @@
 # The library exports exactly the names of its symbol map: a name in the map without a function is a promise broken, a function without a
 # name in the map is a private one that escaped.
 
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} --dynamic --defined-only ${LIBRARY}
     OUTPUT_VARIABLE out RESULT_VARIABLE status)
 if(NOT status EQUAL 0)
@@ -13,9 +14,10 @@ endif()
 # Lines are "address type name@@VERSION"; the versions themselves are listed with type A.
 string(REGEX MATCHALL " [TDBRWVi] [A-Za-z0-9_]+" lines "${out}")
 list(TRANSFORM lines REPLACE "^ . " "" OUTPUT_VARIABLE exported)
-file(STRINGS ${MAP} promised REGEX "^[ \t]+[a-z0-9_]+;$")
-list(TRANSFORM promised STRIP)
-list(TRANSFORM promised REPLACE ";$" "")
+file(READ ${MAP} text)
+string(REGEX MATCHALL "\n[ \t]+[a-z0-9_]+;" promised "${text}")
+string(REGEX REPLACE "[ \t\n]" "" promised "${promised}")
+list(REMOVE_ITEM promised "")
 
 set(offences "")
 foreach(name IN LISTS promised)
