@@ -80,8 +80,11 @@ static struct bt_kept *kept_find(struct baton_child *child, const char *name)
         return NULL;
 }
 
+/* Takes NULL. */
 static void kept_remove(struct baton_child *child, struct bt_kept *kept)
 {
+        if (!kept)
+                return;
         kept->fd = bt_close(kept->fd);
         *kept = child->kept[--child->kept_count];
 }
