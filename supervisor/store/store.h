@@ -14,10 +14,15 @@
  * and calls bt_store_complete(job) when it arrives.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "shm/layout.h"
+
+/* Bounds. What is beyond them is refused by the call itself: -EBUSY (call again after a completion), -E2BIG. */
+#define BT_STORE_JOBS_MAX 1024   /* calls made and not yet completed */
+#define BT_STORE_ITEMS_MAX 65536 /* of one put */
 
 struct bt_store;
 struct bt_store_job;
@@ -38,23 +43,39 @@ enum bt_store_result {
         BT_STORE_E_ROOM = 3,    /* get: larger than the room; put: the disk is full */
 };
 
-/* @result: enum bt_store_result, or -errno. @record: get: the header, valid during the call; else NULL. */
+/*
+ * @result: enum bt_store_result, or -errno; get: -EPROTONOSUPPORT the record is whole but of another header version or machine, and was left alone.
+ * @record: get: the header, with OK and ROOM, valid during the call; else NULL.
+ */
 typedef void (*bt_store_done_fn)(void *ctx, int result, const struct bt_record *record);
+
+/* @records: valid during the call, in the order of the store's keys. One whose magic is 0 could not be read; only its child is known. */
+typedef void (*bt_store_list_fn)(void *ctx, int result, const struct bt_record *records, size_t count);
 
 /* Opens (creates) the store in @dir, starts its thread. Takes a lock on @dir: a second hub gets -EBUSY. 0 or -errno. */
 int bt_store_lmdb_open(struct bt_store **ret_store, const char *dir, bt_store_post_fn post, void *post_ctx);
 int bt_store_mem_open(struct bt_store **ret_store, bt_store_post_fn post, void *post_ctx);
 
-/* Waits for jobs under way, stops the thread, frees. Takes NULL, returns NULL. Jobs that were posted but not completed are freed uncalled. */
+/* Waits until all jobs are done (also those not begun), stops the thread, frees. Takes NULL, returns NULL. Jobs that were posted but not
+ * completed are freed uncalled; from here on nothing is posted any more. */
 struct bt_store *bt_store_close(struct bt_store *store);
 
-/* @items are copied, @fd duplicated before return. Durable when @done says OK. */
+/*
+ * @items are copied, @fd duplicated before return (-1 will do for an empty payload). Durable when @done says OK. -EINVAL: a record's child is
+ * empty, a string is not terminated, the form is unknown, or off + payload_bytes is absurd. Result -ENODATA: a memfd ends before its payload.
+ */
 int bt_store_put(struct bt_store *store, const struct bt_store_item *items, size_t count, bt_store_done_fn done, void *ctx);
 
-/* Reads the state of @child into @fd at @off, at most @room bytes; @fd is duplicated. */
+/* Reads the state of @child into @fd at @off, at most @room bytes; @fd is duplicated. What is in the room means something only with OK. */
 int bt_store_get(struct bt_store *store, const char *child, int fd, uint64_t off, uint64_t room, bt_store_done_fn done, void *ctx);
 
 /* Durable when @done says OK. @sequence: only if the record still has this sequence (else ABSENT): a newer one is never deleted. */
 int bt_store_del(struct bt_store *store, const char *child, uint64_t sequence, bt_store_done_fn done, void *ctx);
+
+/* The headers of all records, without their payloads. Reports what is there: quarantines nothing. */
+int bt_store_list(struct bt_store *store, bt_store_list_fn done, void *ctx);
+
+/* The store's file itself was found damaged, at open or since, and was set aside as store.mdb.bad: states may be missing. Any thread. */
+bool bt_store_was_damaged(const struct bt_store *store);
 
 void bt_store_complete(struct bt_store_job *job); /* hub's thread; calls @done, frees the job */
