@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store's thread and its queue.
+ *
+ *      hub's thread                      store's thread                     hub's thread
+ *      bt_store_put() ─► waiting ──────► run ─► posted, post(job) ────────► bt_store_complete(job) ─► done()
+ *
+ * One queue in, one thread, so completions come in the order of the calls: a get after a put sees it, a put after a del is not undone.
+ *
+ * A job is in exactly one place: waiting, in the thread's hands, or posted. It is in `posted` before it is posted, since the hub may complete
+ * it before post() has returned. job_count covers all three, so a hub that does not complete its jobs meets the bound and not the end of memory.
+ *
+ * The thread blocks all signals: they are the hub's. The hub's thread takes the lock for a few instructions only; nothing is read, written,
+ * allocated or posted under it.
+ *
+ * Dropped: a lock-free queue. Calls are as rare as shutdowns.
+ */
+#include "supervisor/store/store_queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "shm/record.h"
+#include "supervisor/store/store_records.h"
+
+enum job_kind {
+        JOB_PUT,
+        JOB_GET,
+        JOB_DEL,
+        JOB_LIST,
+};
+
+struct bt_store_job {
+        struct bt_list link;
+        struct bt_store *store;
+        enum job_kind kind;
+        bt_store_done_fn done;
+        bt_store_list_fn list_done;
+        void *ctx;
+        int result;
+
+        char child[64];           /* get, del */
+        uint64_t sequence;        /* del */
+        int fd;                   /* get; owned */
+        uint64_t off;
+        uint64_t room;
+        struct bt_record record;  /* get: the answer */
+        struct bt_record *records; /* list: the answer; owned */
+        size_t record_count;
+        size_t item_count;        /* put */
+        struct bt_store_item items[]; /* their descriptors are owned */
+};
+
+/* jobs */
+
+static struct bt_store_job *job_free(struct bt_store_job *job)
+{
+        if (!job)
+                return NULL;
+        job->fd = bt_close(job->fd);
+        for (size_t i = 0; i < job->item_count; i++)
+                job->items[i].fd = bt_close(job->items[i].fd);
+        free(job->records);
+        free(job);
+        return NULL;
+}
+
+static void job_freep(struct bt_store_job **job)
+{
+        (void)job_free(*job);
+}
+
+static struct bt_store_job *job_new(struct bt_store *store, enum job_kind kind, size_t item_count, void *ctx)
+{
+        struct bt_store_job *job = calloc(1, sizeof(*job) + item_count * sizeof(job->items[0]));
+
+        if (!job)
+                return NULL;
+        bt_list_init(&job->link);
+        job->store = store;
+        job->kind = kind;
+        job->ctx = ctx;
+        job->fd = -1;
+        return job;
+}
+
+static int job_name(struct bt_store_job *job, const char *child)
+{
+        size_t bytes = strlen(child);
+
+        if (!bytes || bytes >= sizeof(job->child))
+                return -EINVAL;
+        memcpy(job->child, child, bytes + 1);
+        return 0;
+}
+
+static int fd_duplicate(int *ret_fd, int fd)
+{
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+        if (copy < 0)
+                return -errno;
+        *ret_fd = copy;
+        return 0;
+}
+
+/* Gives the descriptors that were duplicated for @job back at once when it is refused. */
+static int job_push(struct bt_store_job *job)
+{
+        struct bt_store *store = job->store;
+        int r = 0;
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        bt_assert(!store->closing);
+        if (store->job_count < BT_STORE_JOBS_MAX) {
+                store->job_count++;
+                bt_list_push(&store->waiting, &job->link);
+                bt_assert(pthread_cond_signal(&store->changed) == 0);
+        } else {
+                r = -EBUSY;
+        }
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        if (r)
+                (void)job_free(job);
+        return r;
+}
+
+/* Before anything is duplicated or copied: a full queue is told cheaply. Only the hub's thread adds jobs, so "not full" stays true. */
+static int store_has_room(struct bt_store *store)
+{
+        bool full;
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        full = store->job_count >= BT_STORE_JOBS_MAX;
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        return full ? -EBUSY : 0;
+}
+
+/* calls */
+
+static int item_copy(struct bt_store_item *to, const struct bt_store_item *from)
+{
+        uint64_t bytes = from->record.payload_bytes;
+
+        if (!bt_record_valid(&from->record) || bytes > BT_STORE_PAYLOAD_BYTES_MAX ||
+            from->off > (uint64_t)INT64_MAX - bytes)
+                return -EINVAL;
+        *to = *from;
+        to->fd = -1;
+        return bytes ? fd_duplicate(&to->fd, from->fd) : 0;
+}
+
+int bt_store_put(struct bt_store *store, const struct bt_store_item *items, size_t count, bt_store_done_fn done,
+                 void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = NULL;
+        int r;
+
+        bt_assert(done);
+        if (count > BT_STORE_ITEMS_MAX)
+                return -E2BIG;
+        r = store_has_room(store);
+        if (r)
+                return r;
+        job = job_new(store, JOB_PUT, count, ctx);
+        if (!job)
+                return -ENOMEM;
+        job->done = done;
+        for (size_t i = 0; i < count; i++) {
+                job->items[i].fd = -1;
+                r = item_copy(&job->items[i], &items[i]);
+                if (r)
+                        return r;
+                job->item_count++;
+        }
+        return job_push(BT_STEAL(job));
+}
+
+int bt_store_get(struct bt_store *store, const char *child, int fd, uint64_t off, uint64_t room,
+                 bt_store_done_fn done, void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = NULL;
+        int r;
+
+        bt_assert(done);
+        if (room > INT64_MAX || off > (uint64_t)INT64_MAX - room)
+                return -EINVAL;
+        r = store_has_room(store);
+        if (r)
+                return r;
+        job = job_new(store, JOB_GET, 0, ctx);
+        if (!job)
+                return -ENOMEM;
+        r = job_name(job, child);
+        if (!r)
+                r = fd_duplicate(&job->fd, fd);
+        if (r)
+                return r;
+        job->done = done;
+        job->off = off;
+        job->room = room;
+        return job_push(BT_STEAL(job));
+}
+
+int bt_store_del(struct bt_store *store, const char *child, uint64_t sequence, bt_store_done_fn done, void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = job_new(store, JOB_DEL, 0, ctx);
+        int r;
+
+        bt_assert(done);
+        if (!job)
+                return -ENOMEM;
+        r = job_name(job, child);
+        if (r)
+                return r;
+        job->done = done;
+        job->sequence = sequence;
+        return job_push(BT_STEAL(job));
+}
+
+int bt_store_list(struct bt_store *store, bt_store_list_fn done, void *ctx)
+{
+        struct bt_store_job *job = job_new(store, JOB_LIST, 0, ctx);
+
+        bt_assert(done);
+        if (!job)
+                return -ENOMEM;
+        job->list_done = done;
+        return job_push(job);
+}
+
+bool bt_store_was_damaged(const struct bt_store *store)
+{
+        return atomic_load(&store->was_damaged);
+}
+
+void bt_store_complete(struct bt_store_job *job)
+{
+        struct bt_store *store = job->store;
+        bool shown = job->kind == JOB_GET && (job->result == BT_STORE_OK || job->result == BT_STORE_E_ROOM);
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        bt_list_unlink(&job->link);
+        store->job_count--;
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+
+        if (job->kind == JOB_LIST)
+                job->list_done(job->ctx, job->result, job->records, job->record_count);
+        else
+                job->done(job->ctx, job->result, shown ? &job->record : NULL);
+        (void)job_free(job);
+}
+
+/* the store's thread */
+
+static void job_run(struct bt_store_job *job)
+{
+        struct bt_store *store = job->store;
+        struct bt_engine *engine = store->engine;
+
+        switch (job->kind) {
+        case JOB_PUT:
+                job->result = bt_records_put(engine, job->items, job->item_count, store->part_bytes);
+                break;
+        case JOB_GET:
+                job->result = bt_records_get(engine, job->child, job->fd, job->off, job->room, &job->record);
+                break;
+        case JOB_DEL:
+                job->result = bt_records_del(engine, job->child, job->sequence);
+                break;
+        case JOB_LIST:
+                job->result = bt_records_list(engine, &job->records, &job->record_count);
+                break;
+        }
+        if (engine->was_damaged)
+                atomic_store(&store->was_damaged, true);
+        /* The memory behind them goes now, not when the hub comes around to it. */
+        job->fd = bt_close(job->fd);
+        for (size_t i = 0; i < job->item_count; i++)
+                job->items[i].fd = bt_close(job->items[i].fd);
+}
+
+/* The next job, or NULL: closing, and nothing is left. */
+static struct bt_store_job *store_next(struct bt_store *store)
+{
+        struct bt_store_job *job = NULL;
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        /* No deadline: an idle store waits for work, and close() always wakes it. */
+        while (bt_list_empty(&store->waiting) && !store->closing)
+                bt_assert(pthread_cond_wait(&store->changed, &store->lock) == 0);
+        if (!bt_list_empty(&store->waiting)) {
+                job = bt_list_entry(store->waiting.next, struct bt_store_job, link);
+                bt_list_unlink(&job->link);
+        }
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        return job;
+}
+
+/* Returns whether the hub is still there to be told. */
+static bool store_hand_back(struct bt_store *store, struct bt_store_job *job)
+{
+        bool tell;
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        bt_list_push(&store->posted, &job->link);
+        tell = !store->closing;
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        return tell;
+}
+
+static void *store_main(void *ctx)
+{
+        struct bt_store *store = ctx;
+        struct bt_store_job *job;
+
+        (void)pthread_setname_np(pthread_self(), "baton-store");
+        while ((job = store_next(store))) {
+                job_run(job);
+                if (store_hand_back(store, job))
+                        store->post(store->post_ctx, job); /* it may be freed already when this returns */
+        }
+        return NULL;
+}
+
+/* open and close */
+
+static int store_start_thread(struct bt_store *store)
+{
+        sigset_t all, before;
+        int r;
+
+        (void)sigfillset(&all);
+        r = pthread_sigmask(SIG_SETMASK, &all, &before);
+        if (r)
+                return -r;
+        r = pthread_create(&store->thread, NULL, store_main, store);
+        bt_assert(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+        return -r;
+}
+
+int bt_store_start(struct bt_store **ret_store, struct bt_engine *engine, bt_store_post_fn post, void *post_ctx)
+{
+        struct bt_store *store = calloc(1, sizeof(*store));
+        int r;
+
+        bt_assert(post);
+        if (!store) {
+                engine->ops->close(engine);
+                return -ENOMEM;
+        }
+        store->post = post;
+        store->post_ctx = post_ctx;
+        store->engine = engine;
+        store->part_bytes = BT_STORE_PART_BYTES;
+        atomic_init(&store->was_damaged, engine->was_damaged);
+        bt_assert(pthread_mutex_init(&store->lock, NULL) == 0);
+        bt_assert(pthread_cond_init(&store->changed, NULL) == 0);
+        bt_list_init(&store->waiting);
+        bt_list_init(&store->posted);
+        r = store_start_thread(store);
+        if (r) {
+                engine->ops->close(engine);
+                free(store);
+                return r;
+        }
+        *ret_store = store;
+        return 0;
+}
+
+struct bt_store *bt_store_close(struct bt_store *store)
+{
+        if (!store)
+                return NULL;
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        store->closing = true;
+        bt_assert(pthread_cond_signal(&store->changed) == 0);
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        bt_assert(pthread_join(store->thread, NULL) == 0);
+
+        bt_list_foreach_safe(it, &store->posted) {
+                bt_list_unlink(it);
+                (void)job_free(bt_list_entry(it, struct bt_store_job, link));
+        }
+        store->engine->ops->close(store->engine);
+        bt_assert(pthread_cond_destroy(&store->changed) == 0);
+        bt_assert(pthread_mutex_destroy(&store->lock) == 0);
+        free(store);
+        return NULL;
+}
+
+int bt_store_lmdb_open(struct bt_store **ret_store, const char *dir, bt_store_post_fn post, void *post_ctx)
+{
+        struct bt_engine *engine;
+        int r = bt_engine_lmdb_open(&engine, dir);
+
+        return r ? r : bt_store_start(ret_store, engine, post, post_ctx);
+}
+
+int bt_store_mem_open(struct bt_store **ret_store, bt_store_post_fn post, void *post_ctx)
+{
+        struct bt_engine *engine;
+        int r = bt_engine_mem_open(&engine);
+
+        return r ? r : bt_store_start(ret_store, engine, post, post_ctx);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Records over an engine: parts, checksums, quarantine. Runs on the store's thread; docs/store.md is the format in prose. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "supervisor/store/store.h"
+#include "supervisor/store/store_engine.h"
+
+#define BT_STORE_PART_BYTES (UINT64_C(64) << 20) /* of a payload in one value; 2^32 parts are far beyond any payload */
+#define BT_STORE_PAYLOAD_BYTES_MAX (UINT64_C(1) << 46)
+#define BT_STORE_QUARANTINED_MAX 8 /* a child */
+
+/* Results of all: enum bt_store_result, or -errno. */
+
+int bt_records_put(struct bt_engine *engine, const struct bt_store_item *items, size_t count,
+                   uint64_t part_bytes);
+int bt_records_get(struct bt_engine *engine, const char *child, int fd, uint64_t off, uint64_t room,
+                   struct bt_record *ret_record);
+int bt_records_del(struct bt_engine *engine, const char *child, uint64_t sequence);
+/* @ret_records: on the heap, the caller's; NULL when there are none. */
+int bt_records_list(struct bt_engine *engine, struct bt_record **ret_records, size_t *ret_count);
+
+/* Moves a record that failed its check to quarantine. Where this fails (the disk is full) it stays, and the next get finds it damaged again.
+ * @bytes: about how large it is. */
+void bt_records_quarantine(struct bt_engine *engine, const char *child, uint64_t bytes);
