@@ -80,9 +80,10 @@ function(baton_library)
     set_target_properties(baton_shared PROPERTIES
         EXPORT_NAME baton VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
     target_link_options(baton_shared PRIVATE
-        LINKER:--version-script=${map} LINKER:-Bsymbolic-functions
-        # clang leaves a sanitizer's run-time to the program.
-        $<$<NOT:$<BOOL:${BATON_SANITIZE}>>:LINKER:--no-undefined>)
+        LINKER:--version-script=${map} LINKER:-Bsymbolic-functions)
+    if(NOT BATON_SANITIZE) # clang leaves a sanitizer's run-time to the program
+        target_link_options(baton_shared PRIVATE LINKER:--no-undefined)
+    endif()
 endfunction()
 
 # baton_program(<target> FOLDER <folder> [EXCLUDE|ONLY <name>...] [LINK <target>...] [DEFINE <definition>...])
