@@ -29,6 +29,10 @@ if(BATON_SANITIZE)
     target_compile_options(baton_flags INTERFACE
         -fsanitize=${BATON_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(baton_flags INTERFACE -fsanitize=${BATON_SANITIZE})
+    # gcc's shared libubsan beside libasan ignores log_path, and its report is lost with the output of the process (gcc 12).
+    if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND BATON_SANITIZE MATCHES "undefined")
+        target_link_options(baton_flags INTERFACE -static-libubsan)
+    endif()
     # Instrumented code at -O1 and up makes gcc see null pointers where the instrumentation put the branch.
     target_compile_options(baton_flags INTERFACE -Wno-null-dereference)
 endif()
