@@ -25,12 +25,12 @@ struct bt_spawn {
         const char *exec_path;
         char *const *argv;
         char *const *envp;       /* complete */
-        const char *cwd;         /* NULL: inherited */
+        const char *cwd;         /* NULL: inherited; else make @exec_path absolute: it is looked up after the change */
         struct bt_spawn_move moves[BT_SPAWN_FDS_MAX];
         size_t move_count;
-        char *pid_room;          /* inside one of @envp's strings: the child writes its pid here, decimal and NUL (LISTEN_PID); NULL: none */
+        char *pid_room;          /* inside one of @envp's strings: the child writes its pid here, decimal and NUL (LISTEN_PID): 12 bytes; NULL: none */
         int new_session;         /* 1: setsid(), so that a terminal's Ctrl-C reaches the hub only */
-        uint64_t nofile;         /* RLIMIT_NOFILE soft limit; 0: as the hub was started with */
+        uint64_t nofile;         /* RLIMIT_NOFILE soft limit, at most the hard one; 0: as the hub was started with (noted before main()) */
 };
 
 enum bt_spawn_step {
@@ -46,7 +46,7 @@ const char *bt_spawn_step_name(enum bt_spawn_step step);
 
 #define BT_SPAWN_NULL {.exec_fd = -1}
 
-/* Adds a move. Returns 0 or -ENOSPC. */
+/* Adds a move. Returns 0, -ENOSPC, or -EBADF for a negative number. */
 int bt_spawn_move(struct bt_spawn *spawn, int from, int to);
 
 /* Returns 0 with the pid and a pidfd (O_CLOEXEC, owned by the caller), or -errno with the step. When exec fails the dead child is already reaped. */
