@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a spawn description to a process.
+ *
+ *      parent                                    child (the parent's memory, a stack of its own)
+ *      block all signals
+ *      clone(VM | VFORK | PIDFD) ──────────────► setsid, all dispositions to default
+ *          (this thread sleeps)                  lift sources above every target, then dup2() each to its target
+ *                                                chdir, RLIMIT_NOFILE, write the pid, empty mask
+ *          (wakes)         ◄──────────────────── execveat(fd) ── or: report { step, error }, _exit(127)
+ *      restore the mask
+ *      report.error? reap, close, return it
+ *
+ * CLONE_VM because a fork copies page tables: with a gigabyte of children's arenas mapped that is tens of milliseconds; this way the cost is
+ * the same for any size. CLONE_VFORK because the child runs in our memory until it execs.
+ *
+ * Invariants of the child's side (everything marked CHILD_SIDE):
+ *   - Only system calls, by syscall(2), so that no interceptor of a sanitizer, no lock and no cancellation point of libc comes between. No heap.
+ *   - No handler of ours can run in it: all signals are blocked until each disposition is default. exec would reset handlers, but the mask
+ *     must be emptied before exec (it is inherited), and between the two a signal would run our handler on our memory in the wrong process.
+ *   - Nothing is written but the report, pid_room and its own stack.
+ *   - Every descriptor of ours is CLOEXEC. What the child shall have is moved, and dup2() clears the flag on the copy.
+ *
+ * A signal that kills the child after its mask is empty and before exec looks like a process that died right after its start, and that is what the
+ * caller is told by the pidfd.
+ *
+ * Dropped: clone3() (glibc 2.36 has no wrapper that switches stacks, and an own one is assembly for each architecture; CLONE_INTO_CGROUP will need it);
+ * posix_spawn (no pidfd in 2.36, no limits, no pid of the child in its environment); a pre-forked zygote (later, it needs the child's help).
+ */
+#include "supervisor/proc/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "supervisor/proc/proc.h"
+
+#define SPAWN_STACK_BYTES ((size_t)64 * 1024) /* the child's side uses under 2 KiB; sanitized and unoptimised, under 8 */
+#define SPAWN_SIGNALS 64
+
+#define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
+
+/* Shared by both sides. */
+struct spawn_call {
+        const struct bt_spawn *spawn;
+        uint64_t nofile; /* the soft limit to set; 0: leave it */
+        uint64_t nofile_hard;
+        enum bt_spawn_step step; /* W child: what it is at, so that an error needs no second word */
+        int error;               /* W child: positive errno */
+};
+
+/* ---- limits the process was started with ---- */
+
+static uint64_t started_nofile;
+
+/* Before main(), because a hub raises its own limit at once, and its children shall not inherit that (select() breaks above 1024). */
+__attribute__((constructor)) static void remember_nofile(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+                started_nofile = limit.rlim_cur;
+}
+
+static int limits_resolve(struct spawn_call *call)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return -errno;
+        call->nofile = call->spawn->nofile ? call->spawn->nofile : started_nofile;
+        call->nofile_hard = limit.rlim_max;
+        if (!call->spawn->nofile && call->nofile > limit.rlim_max)
+                call->nofile = limit.rlim_max; /* the hard limit was lowered since */
+        if (call->nofile == limit.rlim_cur)
+                call->nofile = 0;
+        return 0;
+}
+
+/* ---- the child's side ---- */
+
+/* The zero of the kernel's struct sigaction is SIG_DFL without flags; its size differs from libc's, hence by hand. All 64, libc's own two included. */
+CHILD_SIDE static void child_reset_signals(void)
+{
+        static const unsigned long dfl[8];
+
+        for (int signo = 1; signo <= SPAWN_SIGNALS; signo++)
+                (void)syscall(SYS_rt_sigaction, signo, dfl, NULL, SPAWN_SIGNALS / 8);
+}
+
+CHILD_SIDE static int child_lift(int from, int above)
+{
+        return from > above ? from : (int)syscall(SYS_fcntl, from, F_DUPFD_CLOEXEC, above + 1);
+}
+
+/*
+ * After the first pass no source is a target, so the order of the second does not matter. The lifted copies are CLOEXEC and end with exec. A
+ * source that is above all targets already is used as it is. A closed one fails in the one pass or in the other, with EBADF.
+ */
+CHILD_SIDE static int child_move_fds(const struct bt_spawn *spawn, int *exec_fd)
+{
+        int lifted[BT_SPAWN_FDS_MAX];
+        int above = -1;
+
+        for (size_t i = 0; i < spawn->move_count; i++)
+                above = spawn->moves[i].to > above ? spawn->moves[i].to : above;
+        if (*exec_fd >= 0) {
+                *exec_fd = child_lift(*exec_fd, above);
+                if (*exec_fd < 0)
+                        return -1;
+        }
+        for (size_t i = 0; i < spawn->move_count; i++) {
+                lifted[i] = child_lift(spawn->moves[i].from, above);
+                if (lifted[i] < 0)
+                        return -1;
+        }
+        for (size_t i = 0; i < spawn->move_count; i++) {
+                if (syscall(SYS_dup3, lifted[i], spawn->moves[i].to, 0) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
+CHILD_SIDE static void child_write_pid(char *room)
+{
+        char digits[12];
+        long pid = syscall(SYS_getpid);
+        size_t count = 0;
+
+        do {
+                digits[count++] = (char)('0' + pid % 10);
+                pid /= 10;
+        } while (pid);
+        while (count)
+                *room++ = digits[--count];
+        *room = '\0';
+}
+
+CHILD_SIDE static int child_set_limits(const struct spawn_call *call)
+{
+        const uint64_t limit[2] = {call->nofile, call->nofile_hard};
+
+        if (!call->nofile)
+                return 0;
+        return (int)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, NULL);
+}
+
+CHILD_SIDE static int child_exec(const struct bt_spawn *spawn, int exec_fd)
+{
+        static const unsigned long none;
+
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SPAWN_SIGNALS / 8);
+        if (exec_fd >= 0)
+                return (int)syscall(SYS_execveat, exec_fd, "", spawn->argv, spawn->envp, AT_EMPTY_PATH);
+        return (int)syscall(SYS_execve, spawn->exec_path, spawn->argv, spawn->envp);
+}
+
+CHILD_SIDE static int child_steps(struct spawn_call *call)
+{
+        const struct bt_spawn *spawn = call->spawn;
+        int exec_fd = spawn->exec_fd;
+
+        call->step = BT_SPAWN_STEP_FDS;
+        if (child_move_fds(spawn, &exec_fd) < 0)
+                return -1;
+        call->step = BT_SPAWN_STEP_CWD;
+        if (spawn->cwd && syscall(SYS_chdir, spawn->cwd) < 0)
+                return -1;
+        /* After the moves: a target may lie above the new limit. */
+        call->step = BT_SPAWN_STEP_LIMITS;
+        if (child_set_limits(call) < 0)
+                return -1;
+        if (spawn->pid_room)
+                child_write_pid(spawn->pid_room);
+        call->step = BT_SPAWN_STEP_EXEC;
+        return child_exec(spawn, exec_fd);
+}
+
+CHILD_SIDE static int child_main(void *arg)
+{
+        struct spawn_call *call = arg;
+
+        /* First of all: until then a terminal's Ctrl-C is for us too. It cannot fail, a new child leads no group. */
+        if (call->spawn->new_session)
+                (void)syscall(SYS_setsid);
+        child_reset_signals();
+        (void)child_steps(call);
+        call->error = errno;
+        (void)syscall(SYS_exit_group, 127);
+        return 127;
+}
+
+/* ---- the parent's side ---- */
+
+const char *bt_spawn_step_name(enum bt_spawn_step step)
+{
+        static const char *const names[_BT_SPAWN_STEP_N] = {
+                [BT_SPAWN_STEP_NONE] = "none",
+                [BT_SPAWN_STEP_CLONE] = "create a process",
+                [BT_SPAWN_STEP_FDS] = "move descriptors",
+                [BT_SPAWN_STEP_CWD] = "change directory",
+                [BT_SPAWN_STEP_LIMITS] = "set limits",
+                [BT_SPAWN_STEP_EXEC] = "execute",
+        };
+
+        return (unsigned)step < _BT_SPAWN_STEP_N ? names[step] : "unknown step";
+}
+
+int bt_spawn_move(struct bt_spawn *spawn, int from, int to)
+{
+        if (from < 0 || to < 0)
+                return -EBADF;
+        if (spawn->move_count >= BT_SPAWN_FDS_MAX)
+                return -ENOSPC;
+        spawn->moves[spawn->move_count++] = (struct bt_spawn_move){.from = from, .to = to};
+        return 0;
+}
+
+/*
+ * A stack of SPAWN_STACK_BYTES above a page without access: an overrun faults in the child instead of writing over our memory. Mapped for
+ * each call, so that threads may spawn at the same time. Returns its lowest byte, or NULL.
+ */
+static char *stack_map(size_t guard)
+{
+        char *base = mmap(NULL, guard + SPAWN_STACK_BYTES, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+        if (base == MAP_FAILED)
+                return NULL;
+        if (mprotect(base, guard, PROT_NONE) < 0) {
+                int saved = errno;
+
+                (void)munmap(base, guard + SPAWN_STACK_BYTES);
+                errno = saved;
+                return NULL;
+        }
+        return base;
+}
+
+/* Returns when the child has left our memory: it runs its program, or is dead. */
+static int child_clone(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
+{
+        size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+        char *base = stack_map(guard);
+        sigset_t all, before;
+        int r;
+
+        if (!base)
+                return -errno;
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+        *ret_pid = clone(child_main, base + guard + SPAWN_STACK_BYTES,
+                         CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, call, ret_pidfd);
+        r = *ret_pid < 0 ? -errno : 0;
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        (void)munmap(base, guard + SPAWN_STACK_BYTES);
+        return r;
+}
+
+int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum bt_spawn_step *ret_step)
+{
+        struct spawn_call call = {.spawn = spawn};
+        struct bt_proc_exit how;
+        int pidfd = -1;
+        pid_t pid = -1;
+        int r;
+
+        *ret_step = BT_SPAWN_STEP_LIMITS;
+        r = limits_resolve(&call);
+        if (r)
+                return r;
+        *ret_step = BT_SPAWN_STEP_EXEC;
+        if (spawn->exec_fd < 0 && !spawn->exec_path)
+                return -EINVAL;
+        *ret_step = BT_SPAWN_STEP_CLONE;
+        r = child_clone(&call, &pid, &pidfd);
+        if (r)
+                return r;
+        if (call.error) {
+                *ret_step = call.step;
+                (void)bt_proc_wait(pidfd, &how); /* it is dying; ECHILD where SIGCHLD is ignored: reaped already */
+                (void)bt_close(pidfd);
+                return -call.error;
+        }
+        *ret_step = BT_SPAWN_STEP_NONE;
+        *ret_pid = pid;
+        *ret_pidfd = pidfd;
+        return 0;
+}
+
+/* ---- binaries ---- */
+
+/* 1: the file begins with "#!". A file that we may execute but not read is none: its interpreter could not read it either. */
+static int script_check(int path_fd)
+{
+        char name[64], head[2];
+        BT_CLEANUP(bt_closep) int fd = -1;
+        ssize_t bytes;
+
+        /* Through /proc, so that it is this very file also when the path was renamed over meanwhile. */
+        (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
+        fd = open(name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == EACCES || errno == EPERM ? 0 : -errno;
+        bytes = pread(fd, head, sizeof(head), 0);
+        if (bytes < 0)
+                return -errno;
+        return bytes == 2 && head[0] == '#' && head[1] == '!';
+}
+
+int bt_spawn_open_exec(int *ret_fd, int *ret_script, const char *path)
+{
+        BT_CLEANUP(bt_closep) int fd = open(path, O_PATH | O_CLOEXEC);
+        struct stat st;
+        int script;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -EACCES; /* as execve() says */
+        /* As execve() will check it: the effective user. */
+        if (faccessat(fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0)
+                return -errno;
+        script = script_check(fd);
+        if (script < 0)
+                return script;
+        *ret_fd = BT_STEAL_FD(fd);
+        *ret_script = script;
+        return 0;
+}
