@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How this server moves to another process, a few lines each:
+ *
+ *      prepare   pass all connections ahead, while serving; the pause then has only the newest ones to pass
+ *      capture   pass the rest. There is nothing to write: keys, half-read requests and half-sent answers are in the arena already
+ *      restore   (successor) take the descriptors, find each one's record, watch it. Writes nothing to the arena
+ *      serve     (successor) the arena is ours: free records whose connection did not come along, make the table when all is new
+ *      resume    the successor failed: forget that anything was passed
+ *      retire    the successor serves: close our copies
+ *
+ * A descriptor that was passed ahead may be closed, and its slot used again, before the swap: the tag is the connection's id, which has a
+ * serial number in it, so restore() sees that the record under that slot is another one.
+ *
+ * KV_FAIL makes a process fail in a chosen way, so that roll-backs can be tried and tested; see examples/README.md.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "examples/kv/server.h"
+
+/* ---- KV_FAIL ---- */
+
+static const char *const failures[] = {
+        "exit_at_start", "hang_at_start", "refuse_restore", "hang_restore", "crash_restore", "bad_schema",
+};
+
+bool kv_fail_is(const char *what)
+{
+        const char *fail = getenv("KV_FAIL");
+
+        return fail && strcmp(fail, what) == 0;
+}
+
+__attribute__((noreturn)) static void hang(const char *where)
+{
+        (void)fprintf(stderr, "kv: KV_FAIL: hangs %s\n", where);
+        for (;;)
+                (void)pause();
+}
+
+void kv_fail_at_start(void)
+{
+        const char *fail = getenv("KV_FAIL");
+        bool known = !fail || !fail[0];
+
+        for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+                known = known || strcmp(fail, failures[i]) == 0;
+        if (!known) {
+                (void)fprintf(stderr, "kv: KV_FAIL is '%s', which is none of", fail);
+                for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+                        (void)fprintf(stderr, " %s", failures[i]);
+                (void)fprintf(stderr, "\n");
+                exit(2);
+        }
+        if (kv_fail_is("exit_at_start")) {
+                (void)fprintf(stderr, "kv: KV_FAIL: exits at start\n");
+                exit(3);
+        }
+        if (kv_fail_is("hang_at_start"))
+                hang("at start");
+}
+
+/* 0, or the refusal. Only where there is something to take over: the first start of a child with KV_FAIL in its environment works. */
+static int fail_in_restore(const struct baton_restore *restore)
+{
+        if (restore->reason == BATON_REASON_FRESH)
+                return 0;
+        if (kv_fail_is("refuse_restore")) {
+                (void)fprintf(stderr, "kv: KV_FAIL: refuses to restore\n");
+                return -EINVAL;
+        }
+        if (kv_fail_is("hang_restore"))
+                hang("in restore");
+        if (kv_fail_is("crash_restore")) {
+                (void)fprintf(stderr, "kv: KV_FAIL: crashes in restore\n");
+                abort();
+        }
+        return 0;
+}
+
+/* ---- predecessor ---- */
+
+static void forget_passed(struct kv_server *server)
+{
+        for (uint32_t slot = 0; slot < server->root->conn_top; slot++)
+                server->peers[slot].passed = false;
+}
+
+/* Passes what was not yet passed. 0 or the first error. */
+static int pass_rest(struct kv_server *server)
+{
+        for (uint32_t slot = 0; slot < server->root->conn_top; slot++) {
+                struct kv_peer *peer = &server->peers[slot];
+                int r;
+
+                if (peer->fd < 0 || peer->passed)
+                        continue;
+                r = baton_child_pass(server->child, peer->fd, server->root->conns[slot].id);
+                if (r)
+                        return r;
+                peer->passed = true;
+        }
+        return 0;
+}
+
+static void on_prepare(struct baton_child *child, void *ctx)
+{
+        (void)child;
+        forget_passed(ctx);
+        (void)pass_rest(ctx); /* capture() tries the rest again, and reports */
+}
+
+static int on_capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
+{
+        enum baton_capture_for purpose = baton_capture_purpose(capture);
+
+        (void)child;
+        if (purpose == BATON_CAPTURE_SHUTDOWN)
+                return 0; /* connections do not survive the machine's, or the hub's, end */
+        if (purpose == BATON_CAPTURE_COLD)
+                forget_passed(ctx); /* what prepare() passed went to a hot successor that never was */
+        return pass_rest(ctx);
+}
+
+static void on_resume(struct baton_child *child, void *ctx)
+{
+        (void)child;
+        forget_passed(ctx);
+}
+
+static void on_retire(struct baton_child *child, void *ctx)
+{
+        struct kv_server *server = ctx;
+
+        server->retired = true;
+        kv_server_let_go(server);
+        (void)baton_child_retired(child); /* each connection is somebody else's by now: nothing to drain */
+}
+
+/* ---- successor ---- */
+
+/* Takes one descriptor over. Closes it when its connection has ended since it was passed. */
+static int adopt(struct kv_server *server, const struct baton_fd *passed)
+{
+        uint32_t slot = kv_conn_slot(passed->tag);
+        int r;
+
+        if (slot >= server->root->conn_top || server->root->conns[slot].id != passed->tag || server->peers[slot].fd >= 0) {
+                (void)close(passed->fd);
+                return 0;
+        }
+        r = kv_peer_watch(server, slot, passed->fd);
+        if (r)
+                (void)close(passed->fd);
+        return r;
+}
+
+static int on_restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
+{
+        struct kv_server *server = ctx;
+        int r = fail_in_restore(restore);
+
+        server->root = baton_arena_root(child);
+        for (size_t i = 0; i < restore->fd_count; i++) {
+                if (!r && server->root)
+                        r = adopt(server, &restore->fds[i]);
+                else
+                        (void)close(restore->fds[i].fd);
+        }
+        if (r)
+                (void)fprintf(stderr, "kv: cannot take over the connections: %s\n", baton_strerror(r));
+        return r;
+}
+
+/* After a crash or a reboot, records without a connection. */
+static void free_orphans(struct kv_server *server)
+{
+        for (uint32_t slot = 0; slot < server->root->conn_top; slot++) {
+                struct kv_conn *conn = &server->root->conns[slot];
+
+                if (conn->id == 0 || server->peers[slot].fd >= 0)
+                        continue;
+                baton_arena_begin(server->child);
+                kv_conn_free(server->child, server->root, conn);
+                baton_arena_end(server->child);
+        }
+}
+
+static void on_serve(struct baton_child *child, void *ctx)
+{
+        struct kv_server *server = ctx;
+
+        if (server->root) {
+                free_orphans(server);
+                server->kick = true;
+                return;
+        }
+        baton_arena_begin(child);
+        server->root = kv_root_new(child);
+        if (server->root)
+                baton_arena_set_root(child, server->root);
+        baton_arena_end(child);
+        if (!server->root) {
+                (void)fprintf(stderr, "kv: the arena (%zu bytes) is too small, at least 1 MiB is needed: "
+                              "set `state: {form: arena, max: 64MiB}` or more\n", baton_arena_max(child));
+                exit(1);
+        }
+}
+
+#define KV_OPS(schema_version)                                                                     \
+        {                                                                                          \
+                .size = sizeof(struct baton_child_ops), .schema = KV_SCHEMA,                       \
+                .version = (schema_version), .version_oldest = (schema_version),                   \
+                .restore = on_restore, .serve = on_serve, .prepare = on_prepare,                   \
+                .capture = on_capture, .resume = on_resume, .retire = on_retire,                   \
+        }
+
+const struct baton_child_ops kv_child_ops = KV_OPS(KV_SCHEMA_VERSION);
+const struct baton_child_ops kv_child_ops_bad_schema = KV_OPS(9);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Sockets and the loop. handover.c, which moves all of it to another process, uses the same few verbs. */
+
+#include "examples/kv/state.h"
+
+/* The private side: epoll and the listener. 0 or -errno, with a line on stderr. */
+int kv_server_open(struct kv_server *server);
+
+/* Closes every descriptor of this process and nothing else: connections live on where somebody else has them too. */
+void kv_server_let_go(struct kv_server *server);
+
+/* Serves until told to stop. The exit status. */
+int kv_server_run(struct kv_server *server);
+
+/* Has epoll watch a slot's descriptor for what its connection waits for. 0 or -errno. */
+int kv_peer_watch(struct kv_server *server, uint32_t slot, int fd);
+
+/* Executes what is in the read buffer, sends what can be sent. May close the connection. */
+void kv_conn_go_on(struct kv_server *server, uint32_t slot);
+
+/* handover.c */
+extern const struct baton_child_ops kv_child_ops;
+extern const struct baton_child_ops kv_child_ops_bad_schema;
+void kv_fail_at_start(void);
+bool kv_fail_is(const char *what);
