@@ -37,8 +37,7 @@
 #include "shm/layout.h"
 
 #define PLAN_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define PLAN_LIST_MAX 65536                      /* strings in one list */
-#define PLAN_WALK_BYTES_MAX (UINT64_C(1) << 30)  /* all lists together; about a tenth of a second */
+#define PLAN_WALK_BYTES_MAX (UINT64_C(1) << 30) /* all lists together; about a tenth of a second */
 
 struct plan_check {
         const struct bt_plan_view *view;
@@ -98,7 +97,7 @@ static bool list_valid(struct plan_check *check, uint32_t off, uint32_t count)
         const char *end = check->view->strings + check->strings_bytes;
         const char *start = at;
 
-        if (!at || count > PLAN_LIST_MAX)
+        if (!at || count > BT_PLAN_LIST_MAX)
                 return false;
         for (uint32_t i = 0; i < count; i++) {
                 if (at >= end || check->walked_bytes + (uint64_t)(at - start) > PLAN_WALK_BYTES_MAX)

@@ -19,6 +19,7 @@
 #define BT_PLAN_BYTES_MAX (UINT64_C(64) << 20)
 #define BT_PLAN_CHILDREN_MAX 65536
 #define BT_PLAN_SOCKETS_MAX 256
+#define BT_PLAN_LIST_MAX 16384 /* strings in one list: words of an exec, variables of an environment */
 #define BT_CHILD_SOCKETS_MAX 16
 #define BT_NS_INFINITE UINT64_MAX
 #define BT_PLAN_NS_MAX (UINT64_C(366) * 86400 * 1000000000) /* longest finite time: sums of some of them never overflow */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What each key alone cannot tell: limits inside limits.
+ *
+ * An outer limit that is shorter than an inner one wins; the inner one is then a number that does nothing. That is legal, and a surprise
+ * at the worst moment, so `check` and `run` warn. The nesting:
+ *
+ *      hot    child_migration_timeout ( start, ready, handover_data_wait ( capture ) , restored )      then retention
+ *      cold   child_migration_timeout ( state_query_timeout ( capture ), shutdown ( exit ), start, restored )
+ *      state_ttl runs from the capture: through the rest of a cold swap
+ *      max_restarts within max_seconds, with the back-off between restarts
+ *
+ * A warning needs at least one of its limits to be written down by the user: defaults do not warn about defaults.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include <baton/types.h>
+
+#include "base/clock.h"
+#include "supervisor/baton/reader.h"
+#include "supervisor/baton/text.h"
+
+#define BACKOFF_STEPS_MAX 1000 /* the back-off has long reached its maximum */
+
+/* The place of the first of @keys that the child itself has; else the child's own place. */
+static struct bt_mark blame(const struct bt_config_child *child, const char *const *keys)
+{
+        for (; *keys; keys++) {
+                const struct bt_yaml *own = bt_yaml_get(child->node, *keys);
+
+                if (own)
+                        return own->mark;
+        }
+        return child->mark;
+}
+
+static void check_hot(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"handover_data_wait", "child_migration_timeout", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+        char inner[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
+
+        if (spec->handover_data_wait_ns <= spec->child_migration_timeout_ns)
+                return;
+        bt_text_duration(inner, spec->handover_data_wait_ns);
+        bt_text_duration(outer, spec->child_migration_timeout_ns);
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "handover_data_wait (%s) is never reached: child_migration_timeout (%s) ends the swap before",
+                        inner, outer);
+}
+
+static void check_cold(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"child_migration_timeout", "shutdown", "state_query_timeout", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+        uint64_t query_ns = spec->handover ? spec->state_query_timeout_ns : 0;
+        char query[BT_TEXT_NUMBER_BYTES], end[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
+
+        /* `infinity` is a decision, and one limit that ends it is what it asks for. */
+        if (spec->shutdown_ns == BT_NS_INFINITE ||
+            bt_ns_add(query_ns, spec->shutdown_ns) <= spec->child_migration_timeout_ns)
+                return;
+        bt_text_duration(query, query_ns);
+        bt_text_duration(end, spec->shutdown_ns);
+        bt_text_duration(outer, spec->child_migration_timeout_ns);
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "child_migration_timeout (%s) ends a cold swap before state_query_timeout (%s) and shutdown (%s) "
+                        "can pass", outer, query, end);
+}
+
+static void check_ttl(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"state_ttl", "shutdown", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+        char ttl[BT_TEXT_NUMBER_BYTES], end[BT_TEXT_NUMBER_BYTES];
+
+        if (!spec->handover || spec->shutdown_ns == BT_NS_INFINITE || spec->state_ttl_ns > spec->shutdown_ns)
+                return;
+        bt_text_duration(ttl, spec->state_ttl_ns);
+        bt_text_duration(end, spec->shutdown_ns);
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "state_ttl (%s) is not longer than shutdown (%s): the state of a child that takes its time to end is "
+                        "too old to be handed over", ttl, end);
+}
+
+/* The shortest time in which max_restarts + 1 restarts can happen: the sum of the back-offs between them. */
+static uint64_t restarts_ns_min(const struct bt_plan_child *spec)
+{
+        uint64_t sum = 0, step = spec->backoff_min_ns;
+
+        for (uint32_t i = 0; i < spec->max_restarts && i < BACKOFF_STEPS_MAX; i++) {
+                step = step > spec->backoff_max_ns / 2 ? spec->backoff_max_ns : step * 2;
+                sum = bt_ns_add(sum, step);
+        }
+        return sum;
+}
+
+static void check_restarts(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"max_restarts", "max_seconds", "backoff", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+        char window[BT_TEXT_NUMBER_BYTES], least[BT_TEXT_NUMBER_BYTES];
+        uint64_t least_ns = restarts_ns_min(spec);
+
+        if (spec->restart == BT_RESTART_TEMPORARY || spec->max_restarts == UINT32_MAX ||
+            least_ns <= spec->max_seconds_ns)
+                return;
+        bt_text_duration(window, spec->max_seconds_ns);
+        bt_text_duration(least, least_ns);
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "max_restarts (%" PRIu32 ") in max_seconds (%s) is never reached: with this back-off so many restarts "
+                        "take at least %s, so the child is restarted for ever", spec->max_restarts, window, least);
+}
+
+static void check_backoff(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"healthy", NULL};
+        char healthy[BT_TEXT_NUMBER_BYTES];
+
+        if (!bt_yaml_get(child->node, "healthy") || child->spec.restart != BT_RESTART_TEMPORARY)
+                return;
+        bt_text_duration(healthy, child->spec.healthy_ns);
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "healthy (%s) does nothing: a temporary child is never restarted", healthy);
+}
+
+void bt_check_child(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        if (child->spec.strategy == BT_STRATEGY_HOT)
+                check_hot(reader, child);
+        else
+                check_cold(reader, child);
+        if (child->spec.strategy == BT_STRATEGY_COLD)
+                check_ttl(reader, child);
+        check_restarts(reader, child);
+        check_backoff(reader, child);
+}
+
+/* ---- sockets ---- */
+
+static bool same_address(const struct bt_config_socket *a, const struct bt_config_socket *b)
+{
+        return a->spec.addr_bytes && a->spec.addr_bytes == b->spec.addr_bytes && a->spec.type == b->spec.type &&
+               !memcmp(a->spec.addr, b->spec.addr, a->spec.addr_bytes) &&
+               !(a->spec.flags & b->spec.flags & BT_PLAN_SOCKET_REUSEPORT);
+}
+
+void bt_check_sockets(struct bt_reader *reader)
+{
+        const struct bt_config *config = reader->config;
+
+        for (uint32_t i = 0; i < config->socket_count; i++) {
+                const struct bt_config_socket *socket = &config->sockets[i];
+
+                for (uint32_t j = 0; j < i; j++)
+                        if (same_address(socket, &config->sockets[j])) {
+                                bt_diag_error(reader->diag, socket->mark,
+                                              "the socket '%s' has the address of '%s' (line %" PRIu32 "): one socket can "
+                                              "serve several children", socket->name, config->sockets[j].name,
+                                              config->sockets[j].mark.line);
+                                break;
+                        }
+                if (!socket->used && config->child_count)
+                        bt_diag_warning(reader->diag, socket->name_mark, "no child uses the socket '%s'", socket->name);
+        }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A configuration, understood: every name resolved, every default filled in, every number in the unit of the plan. docs/config.md lists the
+ * keys. compile.h makes a plan of it.
+ *
+ *      struct bt_config config = BT_CONFIG_NULL;
+ *      bt_diag_init(&diag, path);
+ *      r = bt_config_load(&config, &diag, path, environ);
+ *      bt_diag_print(&diag, stderr);           errors and warnings
+ *      ... use @config when r is 0 ...
+ *      bt_config_free(&config);
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "supervisor/baton/diag.h"
+#include "supervisor/baton/mem.h"
+#include "supervisor/plan.h"
+
+/* What a configuration is resolved against. An argument, so that a test or a fuzzer can bring its own. */
+struct bt_config_world {
+        const char *dir;      /* absolute folder of the file: where relative paths begin */
+        char *const *environ; /* what children inherit, and the PATH that is searched */
+        bool offline;         /* ask neither the file system nor the resolver: paths are taken as they are, hosts must be numbers */
+};
+
+struct bt_config_list {
+        const char **items;
+        uint32_t count;
+};
+
+struct bt_config_socket {
+        const char *name;
+        const char *text;            /* the address as written */
+        struct bt_mark name_mark;
+        struct bt_mark mark;         /* of the address */
+        bool used;
+        struct bt_plan_socket spec;  /* all but its strings */
+};
+
+struct bt_config_child {
+        const char *name;
+        struct bt_mark mark;
+        struct bt_config_list argv;
+        struct bt_mark argv_mark;
+        const char *exec;            /* absolute */
+        const char *cwd;             /* absolute, or "" */
+        struct bt_config_list env;   /* complete */
+        struct bt_config_list own_env; /* of the file: KEY=VALUE, later ones win */
+        bool env_clear;
+        uint32_t instances;          /* 0: not given, the child's id is its name */
+        struct bt_mark state_mark;
+        const struct bt_yaml *node;  /* the child's own map: to tell what was written from what was defaulted */
+        struct bt_plan_child spec;   /* all but its strings; sockets and socket_count are filled */
+};
+
+struct bt_config {
+        struct bt_mem mem;
+        char *text; /* the file */
+        size_t text_bytes;
+        const char *path; /* absolute */
+        const char *hub;
+        struct bt_config_socket *sockets;
+        uint32_t socket_count;
+        struct bt_config_child *children; /* not expanded: one for each name */
+        uint32_t child_count;
+        uint32_t expanded_count;          /* with instances */
+};
+
+#define BT_CONFIG_NULL {.mem = BT_MEM_NULL}
+
+/**
+ * bt_config_parse() - understand @text
+ * @ret_config: to be freed with bt_config_free(), also after an error
+ *
+ * Borrows @text and @world's strings until then. Returns 0, or 1 when @diag has errors. Resolving a host name takes as long as the
+ * system's resolver is configured to wait.
+ */
+int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const char *text,
+                    size_t bytes, const struct bt_config_world *world);
+
+/* Reads the file at @path, then the same. Points @diag to the text. */
+int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
+                   char *const *environ);
+
+void bt_config_free(struct bt_config *config);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files that read a configuration share: config.c the frame, socket.c and child.c an entry each, check.c what spans several keys. */
+
+#include "supervisor/baton/config.h"
+#include "supervisor/baton/yaml.h"
+
+struct bt_reader {
+        struct bt_config *config;
+        struct bt_diag *diag;
+        const struct bt_config_world *world;
+};
+
+/* ---- shapes of values; each reports what is wrong and is then NULL or false ---- */
+
+/* A scalar that is not empty. */
+const char *bt_read_text(struct bt_reader *reader, const struct bt_yaml *node, const char *key);
+
+/* A scalar, or something of @kind: false, reported with @example. */
+bool bt_read_kind(struct bt_reader *reader, const struct bt_yaml *node, enum bt_yaml_kind kind,
+                  const char *key, const char *example);
+
+/* Letters, digits and ._-, starting with a letter or digit, at most @bytes_max long. Returns what is wrong with it, NULL: nothing. */
+const char *bt_read_name(const char *name, size_t bytes_max);
+
+/* "unknown key 'x' (did you mean 'y'?)". @known: ends with NULL. */
+void bt_read_unknown(struct bt_reader *reader, const struct bt_yaml *key, const char *const *known);
+
+/* @path against the file's folder; "./" is dropped from its front. */
+const char *bt_read_path(struct bt_reader *reader, const char *path);
+
+/* ---- entries ---- */
+
+void bt_read_socket(struct bt_reader *reader, struct bt_config_socket *socket,
+                    const struct bt_yaml *value);
+
+/* The defaults of all children, before the file's own. */
+void bt_read_child_init(struct bt_config_child *child);
+
+/* The keys of a map, a child's or `defaults`, onto @child. */
+void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
+                        const struct bt_yaml *map);
+
+/* Fills what depends on several keys; finds the executable. @previous: shares its environment where it may. */
+void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
+                          const struct bt_config_child *defaults);
+
+/* ---- over several keys ---- */
+
+/* Errors and warnings about limits that contradict each other, about sockets nobody uses. */
+void bt_check_child(struct bt_reader *reader, const struct bt_config_child *child);
+void bt_check_sockets(struct bt_reader *reader);
