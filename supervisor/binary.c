@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counted things: pinned executables and baton segments. */
+#include "supervisor/hub.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/fd.h"
+
+static int binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script)
+{
+        struct bt_binary *binary = calloc(1, sizeof(*binary));
+
+        if (!binary)
+                return -ENOMEM;
+        binary->refs = 1;
+        binary->fd = fd;
+        binary->script = script;
+        (void)snprintf(binary->path, sizeof(binary->path), "%s", path);
+        *ret_binary = binary;
+        return 0;
+}
+
+int bt_binary_open(struct bt_binary **ret_binary, const char *path)
+{
+        int fd = -1, script = 0;
+        int r = bt_spawn_open_exec(&fd, &script, path);
+
+        if (r)
+                return r;
+        r = binary_new(ret_binary, path, fd, script);
+        if (r)
+                (void)bt_close(fd);
+        return r;
+}
+
+/*
+ * The client opened the file; we run what it opened, not what the path names by now. Only whether it is a script has to be read, through
+ * our own descriptor table, because an O_PATH descriptor cannot be read.
+ */
+int bt_binary_adopt(struct bt_binary **ret_binary, const char *path, int fd)
+{
+        char self[64];
+        char head[2] = {0};
+        struct stat st;
+        int r, readable;
+
+        (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+        readable = open(self, O_RDONLY | O_CLOEXEC);
+        if (readable >= 0) {
+                (void)!read(readable, head, sizeof(head));
+                (void)bt_close(readable);
+        }
+        if (fstat(fd, &st) < 0)
+                r = -errno;
+        else if (!S_ISREG(st.st_mode))
+                r = -EACCES;
+        else
+                r = binary_new(ret_binary, path, fd, head[0] == '#' && head[1] == '!');
+        if (r)
+                (void)bt_close(fd);
+        return r;
+}
+
+struct bt_binary *bt_binary_ref(struct bt_binary *binary)
+{
+        binary->refs++;
+        return binary;
+}
+
+struct bt_binary *bt_binary_unref(struct bt_binary *binary)
+{
+        if (binary && --binary->refs == 0) {
+                (void)bt_close(binary->fd);
+                free(binary);
+        }
+        return NULL;
+}
+
+bool bt_binary_same(const struct bt_binary *a, const struct bt_binary *b)
+{
+        struct stat sa, sb;
+
+        if (a == b)
+                return true;
+        return fstat(a->fd, &sa) == 0 && fstat(b->fd, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+int bt_holding_new(struct bt_holding **ret_holding, const struct bt_plan_child *spec, const char *id)
+{
+        struct bt_holding *holding = calloc(1, sizeof(*holding));
+        int r;
+
+        if (!holding)
+                return -ENOMEM;
+        r = bt_baton_create(&holding->seg, &holding->fd, id, spec->state_form, spec->state_bytes_max);
+        if (r) {
+                free(holding);
+                return r;
+        }
+        holding->refs = 1;
+        holding->baton = holding->seg.at;
+        *ret_holding = holding;
+        return 0;
+}
+
+struct bt_holding *bt_holding_ref(struct bt_holding *holding)
+{
+        holding->refs++;
+        return holding;
+}
+
+struct bt_holding *bt_holding_unref(struct bt_holding *holding)
+{
+        if (holding && --holding->refs == 0) {
+                bt_seg_detach(&holding->seg);
+                (void)bt_close(holding->fd);
+                free(holding);
+        }
+        return NULL;
+}

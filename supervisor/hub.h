@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The hub and all that it owns, for the files of this folder.
+ *
+ *      bt_hub ── bt_child (one a plan record) ── bt_inc (one a process: the current one, a successor, predecessors that drain)
+ *         │           └── bt_migration (while one is under way) ── bt_waiter (clients that want to know)
+ *         ├── bt_client (one a control connection)
+ *         └── store, node directory, listening sockets
+ *
+ * Everything here lives on the hub's one thread. Objects free themselves only from the loop, never while somebody up the stack uses them:
+ * a process that ended is unlinked at once and freed when its exit has been dealt with.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "shm/baton.h"
+#include "shm/link.h"
+#include "shm/node.h"
+#include "supervisor/control.h"
+#include "supervisor/loop/loop.h"
+#include "supervisor/plan.h"
+#include "supervisor/proc/proc.h"
+#include "supervisor/store/store.h"
+#include "supervisor/swap/shutdown.h"
+#include "supervisor/swap/swap.h"
+
+struct bt_hub;
+struct bt_child;
+struct bt_client;
+
+/* ---- things with more than one user: counted ---- */
+
+/* A pinned executable: what was committed is what is started again, whatever the path names by then (R27). */
+struct bt_binary {
+        uint32_t refs;
+        int fd;     /* O_PATH */
+        int script; /* "#!": run by path, cannot be pinned */
+        char path[BT_CTL_PATH_BYTES];
+};
+
+/* A baton segment: the child's, or, without hand-over, each generation's own. */
+struct bt_holding {
+        uint32_t refs;
+        int fd;
+        struct bt_seg seg; /* the head only */
+        struct bt_baton *baton;
+};
+
+/* ---- log pipes ---- */
+
+#define BT_LOG_LINE_MAX 4096
+#define BT_LOG_TAIL_BYTES 1536
+
+struct bt_log {
+        struct bt_loop_watch watch;
+        const char *id;  /* put in front of each line */
+        int fd;          /* read end; -1: none */
+        int to;          /* where whole lines go */
+        uint32_t bytes;  /* in @line */
+        uint32_t tail_bytes;
+        uint64_t dropped; /* bytes that the reader of our own output had no room for */
+        char line[BT_LOG_LINE_MAX];
+        char tail[BT_LOG_TAIL_BYTES]; /* the last lines, for reports */
+};
+
+int bt_log_open(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int *ret_write_end);
+void bt_log_drain(struct bt_log *log); /* reads what is there */
+void bt_log_close(struct bt_log *log);
+
+/* ---- one process ---- */
+
+struct bt_inc {
+        struct bt_list node; /* in bt_child.incs */
+        struct bt_child *child;
+        uint64_t number;
+        enum baton_reason reason;
+        struct bt_binary *binary;
+        struct bt_holding *holding;
+        pid_t pid;
+        int pidfd;
+        struct bt_seg link_seg;
+        struct bt_link *link; /* NULL: plain program */
+        int bell;
+        int hub_bell;
+        int channel;
+        struct bt_ring_end inbox;
+        struct bt_ring_end outbox;
+        struct bt_loop_watch exit_watch;
+        struct bt_loop_watch life_watch;
+        struct bt_loop_watch bell_watch;
+        struct bt_loop_watch channel_watch;
+        struct bt_loop_timer deadline; /* retention, or the patience of a stop */
+        struct bt_log out;
+        struct bt_log err;
+        bool ready;
+        bool poisoned; /* broke the protocol: not listened to any more, killed */
+        bool told_to_end;
+        bool dead;  /* can run no more user code; set by the life mark or the exit */
+        bool reaped;
+        struct bt_proc_exit how;
+        uint64_t spawned_ns;
+        uint64_t refused_error;
+        char why[BT_LINK_TEXT_BYTES]; /* last text from its link */
+};
+
+struct bt_inc_spawn {
+        struct bt_child *child;
+        struct bt_binary *binary;
+        struct bt_holding *holding;
+        enum baton_reason reason;
+        int handoff; /* read end of a hand-off socket, -1: none; borrowed */
+};
+
+/* Starts a process. 0 or -errno, with a sentence in @ret_why. */
+int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes);
+/* Says something; wakes the process, also when it is parked. A full or broken ring is the process' fault: it is noted, not fatal. */
+void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
+/* Sends a descriptor over its channel. 0 or -errno. */
+int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
+void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
+void bt_inc_kill(struct bt_inc *inc);
+struct bt_inc *bt_inc_free(struct bt_inc *inc);
+/* "exit 3", or how else it ended */
+const char *bt_inc_exit_text(const struct bt_inc *inc, char *text, size_t bytes);
+
+/* ---- descriptors a child keeps with the hub ---- */
+
+#define BT_KEPT_MAX 64
+
+struct bt_kept_fd {
+        char name[64];
+        int fd;
+};
+
+/* ---- a child ---- */
+
+#define BT_RESTART_HISTORY 64
+
+struct bt_child {
+        struct bt_hub *hub;
+        const struct bt_plan_child *spec;
+        const char *id;
+        const char *pool;
+        uint32_t slot_idx;
+        enum bt_phase phase;
+        struct bt_list incs;
+        struct bt_inc *current; /* the one that serves, or is being started to; NULL: down */
+        struct bt_binary *binary;
+        struct bt_holding *holding;
+        struct bt_migration *migration;
+        uint64_t number_next;
+        struct bt_kept_fd kept[BT_KEPT_MAX];
+        uint32_t kept_count;
+
+        struct bt_loop_timer restart_timer;
+        uint64_t restarted_ns[BT_RESTART_HISTORY]; /* ring of the last restarts, for max_restarts in max_seconds */
+        uint32_t restart_count;                    /* all that went into the ring */
+        uint64_t backoff_ns;
+        uint64_t running_since_ns;
+        uint32_t restore_failures; /* of the state that is in the baton now */
+
+        uint64_t stored_sequence; /* of the record in the store that is being delivered; 0: none */
+        uint64_t capture_sequence;
+        bool asked;    /* shutdown: its state was asked for, no answer yet */
+        bool captured; /* shutdown: state is in the baton, whole */
+
+        uint64_t restarts, swaps, rollbacks, pause_ns, total_ns, state_bytes;
+        uint32_t limits_hit;
+        struct bt_proc_exit last_exit;
+        char note[128];
+};
+
+int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx);
+void bt_child_deinit(struct bt_child *child);
+void bt_child_start(struct bt_child *child, enum baton_reason reason);
+/* Nobody serves any more: the restart policy decides. @how: NULL when no process was ever there. */
+void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
+void bt_child_running(struct bt_child *child, struct bt_inc *inc);
+void bt_child_publish(struct bt_child *child);
+__attribute__((format(printf, 2, 3))) void bt_child_note(struct bt_child *child, const char *format, ...);
+/* A new, empty baton in place of the one there is. 0 or -errno. */
+int bt_child_fresh_baton(struct bt_child *child);
+
+/* What processes do: called by inc.c. */
+void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec);
+void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc);
+
+/* kept.c */
+void bt_child_on_channel(struct bt_child *child, struct bt_inc *inc);
+void bt_child_send_kept(struct bt_child *child, struct bt_inc *inc);
+void bt_child_free_kept(struct bt_child *child);
+
+/* ---- a migration ---- */
+
+/* Descriptors on their way in a cold swap, while no process has them. */
+struct bt_parcel {
+        struct bt_handoff *messages;
+        int (*fds)[BT_HANDOFF_FDS_MAX];
+        uint32_t count;
+        uint64_t fd_count;
+};
+
+struct bt_migration {
+        struct bt_swap swap;
+        struct bt_child *child;
+        struct bt_binary *binary;
+        struct bt_inc *pred;
+        struct bt_inc *succ;
+        struct bt_holding *holding; /* the successor's */
+        struct bt_loop_timer timer;
+        struct bt_list waiters;
+        int handoff_out; /* hot: predecessor's end, until it is sent */
+        int handoff_in;  /* hot: successor's end, until it is started. cold: what the predecessor passes */
+        struct bt_parcel parcel;
+        uint64_t begun_ns;
+        uint64_t released_ns;
+        char spawn_why[256];
+        enum bt_swap_event queue[8];
+        uint32_t queued;
+};
+
+/* Who wants to know how it ends. Embedded in whoever asks; unlinked by the migration when it is over. */
+struct bt_waiter {
+        struct bt_list node;
+        void (*event)(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, uint64_t value0,
+                      uint64_t value1, const char *text);
+        void (*over)(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *text);
+};
+
+/* 0; or an outcome with a sentence in @ret_why and no migration. @binary: NULL keeps the child's. @waiter: may join one under way. */
+enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, uint32_t strategy, struct bt_waiter *waiter, char *ret_why,
+                               size_t why_bytes);
+void bt_migration_event(struct bt_migration *m, enum bt_swap_event event);
+void bt_migration_cancel(struct bt_migration *m);
+
+/* parcel.c */
+int bt_parcel_take(struct bt_parcel *parcel, int sock);
+int bt_parcel_send(const struct bt_parcel *parcel, int *ret_read_end);
+void bt_parcel_free(struct bt_parcel *parcel);
+
+/* ---- the hub ---- */
+
+struct bt_hub {
+        struct bt_loop *loop;
+        struct bt_plan_view plan;
+        struct bt_store *store;
+        struct bt_loop_sender *store_sender; /* made and used by the store's thread only */
+        struct bt_node_owner node;
+        struct bt_child *children;
+        uint32_t child_count;
+        int sockets[BT_PLAN_SOCKETS_MAX];
+        int null_fd;
+        int lock_fd;
+        int listener; /* control socket */
+        int signals;
+        int ready_fd; /* told once when the first start of all children is over; -1: none */
+        struct bt_loop_watch listener_watch;
+        struct bt_loop_watch signals_watch;
+        struct bt_list clients;
+        uint64_t nofile; /* what children get */
+        struct bt_shutdown shutdown;
+        struct bt_loop_timer shutdown_timer;
+        bool stopping;
+        bool over;
+        int exit_status;
+        char stop_text[1024]; /* what was kept, and what not */
+};
+
+/* hub.c */
+int bt_hub_run(int plan_fd, int ready_fd);
+void bt_hub_stop(struct bt_hub *hub);
+void bt_hub_child_settled(struct bt_hub *hub); /* a child runs or gave up: maybe all have */
+/* During a stop: one child answered, or one process ended. */
+void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole);
+void bt_hub_exited(struct bt_hub *hub);
+__attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const char *format, ...);
+
+/* sockets.c */
+int bt_hub_open_sockets(struct bt_hub *hub);
+void bt_hub_close_sockets(struct bt_hub *hub);
+int bt_hub_make_dir(const char *path);
+
+/* persist.c */
+int bt_hub_open_store(struct bt_hub *hub);
+int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states; its end is an event of the shutdown */
+void bt_child_load(struct bt_child *child);             /* asks the store, then starts the child */
+void bt_child_forget_stored(struct bt_child *child);    /* delivered and confirmed */
+
+/* control.c */
+int bt_hub_open_control(struct bt_hub *hub);
+void bt_hub_close_control(struct bt_hub *hub); /* answers those who wait for the stop */
+
+/* binary.c */
+int bt_binary_open(struct bt_binary **ret_binary, const char *path);
+int bt_binary_adopt(struct bt_binary **ret_binary, const char *path, int fd); /* takes @fd */
+struct bt_binary *bt_binary_ref(struct bt_binary *binary);
+struct bt_binary *bt_binary_unref(struct bt_binary *binary);
+bool bt_binary_same(const struct bt_binary *a, const struct bt_binary *b);
+
+int bt_holding_new(struct bt_holding **ret_holding, const struct bt_plan_child *spec, const char *id);
+struct bt_holding *bt_holding_ref(struct bt_holding *holding);
+struct bt_holding *bt_holding_unref(struct bt_holding *holding);

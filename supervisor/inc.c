@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One process of a child: starting it, listening to it, ending it, seeing its end.
+ *
+ * What a process says comes over its ring and is copied and checked there (shm/ring.h); a broken ring poisons the process: it is not
+ * listened to any more and killed, which harms its own child only. When a process ends its ring and its channel are read to the end before
+ * the exit is dealt with: last words come before death.
+ */
+#include "supervisor/hub.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/scm.h"
+#include "shm/futex.h"
+
+#define FIRST_FD 3
+#define PID_TEXT "LISTEN_PID=0000000000\0"
+
+/* ---- listening ---- */
+
+static void inc_poison(struct bt_inc *inc, const char *what)
+{
+        if (inc->poisoned)
+                return;
+        inc->poisoned = true;
+        bt_child_note(inc->child, "incarnation %llu broke the protocol (%s) and was killed", (unsigned long long)inc->number, what);
+        bt_inc_kill(inc);
+}
+
+/* The process' text, copied once and terminated. */
+static void inc_read_text(struct bt_inc *inc)
+{
+        const _Atomic char *from = (const _Atomic char *)(const void *)inc->link->text;
+
+        for (size_t i = 0; i < sizeof(inc->why) - 1; i++)
+                inc->why[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+        inc->why[sizeof(inc->why) - 1] = '\0';
+}
+
+/* Reads all that it said. Callbacks may start or end processes, but not free this one: that is left to the end of its exit. */
+static void inc_listen(struct bt_inc *inc)
+{
+        struct bt_rec rec;
+        uint64_t rung;
+        int r = 0;
+
+        if (!inc->link)
+                return;
+        (void)!read(inc->hub_bell, &rung, sizeof(rung));
+        while (!inc->poisoned && !(r = bt_ring_pop(&inc->inbox, &rec))) {
+                if (rec.type == BT_MSG_REFUSED || rec.type == BT_MSG_NOT_PASSED)
+                        inc_read_text(inc);
+                bt_child_on_message(inc->child, inc, &rec);
+        }
+        if (r == BT_RING_E_BROKEN)
+                inc_poison(inc, "ring");
+}
+
+static void inc_on_bell(struct bt_loop_watch *watch, uint32_t events)
+{
+        (void)events;
+        inc_listen(bt_container_of(watch, struct bt_inc, bell_watch));
+}
+
+static void inc_on_channel(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct bt_inc *inc = bt_container_of(watch, struct bt_inc, channel_watch);
+
+        (void)events;
+        bt_child_on_channel(inc->child, inc);
+}
+
+/* ---- the end ---- */
+
+/* It can run no more of its code. @reaped comes later when the life mark was seen first. */
+static void inc_gone(struct bt_inc *inc)
+{
+        if (inc->dead)
+                return;
+        inc_listen(inc);
+        if (inc->link)
+                bt_child_on_channel(inc->child, inc);
+        bt_log_drain(&inc->out);
+        bt_log_drain(&inc->err);
+        inc->dead = true;
+        bt_loop_timer_disarm(&inc->deadline);
+}
+
+static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct bt_inc *inc = bt_container_of(watch, struct bt_inc, exit_watch);
+        bool was_dead = inc->dead;
+
+        (void)events;
+        if (inc->reaped || bt_proc_reap(inc->pidfd, &inc->how))
+                return; /* not ended after all */
+        inc->reaped = true;
+        inc_gone(inc);
+        if (was_dead) {
+                /* Its end was dealt with when the mark was seen. */
+                struct bt_hub *hub = inc->child->hub;
+                struct bt_child *child = inc->child;
+
+                (void)bt_inc_free(inc);
+                bt_child_publish(child);
+                bt_hub_exited(hub);
+                return;
+        }
+        bt_child_on_exit(inc->child, inc);
+}
+
+/*
+ * The kernel marks the word of a robust mutex when the thread that holds it dies: for a process with a gigabyte mapped, tens of milliseconds before its
+ * pidfd is told, because the address space is torn down in between. It proves that no user code runs any more if the thread was the
+ * main thread (the library leaves no word otherwise, and we compare the id) and was the only one left, which the kernel tells in
+ * the link count of /proc/PID/task: the dying leader counts as one until it is reaped, and only we can reap it.
+ */
+static void inc_watch_life(struct bt_inc *inc);
+
+static void inc_on_life(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct bt_inc *inc = bt_container_of(watch, struct bt_inc, life_watch);
+        const _Atomic uint32_t *word = (const _Atomic uint32_t *)(const void *)((const char *)inc->link + inc->link->life_off);
+
+        (void)events;
+        if (inc->dead)
+                return;
+        if (!(atomic_load(word) & 0x40000000u /* FUTEX_OWNER_DIED */)) {
+                inc_watch_life(inc);
+                return;
+        }
+        if (bt_proc_threads(inc->pid) != 1)
+                return; /* others may still run: wait for the pidfd */
+        inc_gone(inc);
+        bt_child_on_exit(inc->child, inc);
+}
+
+static void inc_watch_life(struct bt_inc *inc)
+{
+        uint32_t off = atomic_load(&inc->link->life_off);
+        _Atomic uint32_t *word;
+        uint32_t seen;
+
+        if (off < offsetof(struct bt_link, life) || off > offsetof(struct bt_link, life) + sizeof(inc->link->life) - 4 || off % 4)
+                return;
+        word = (_Atomic uint32_t *)(void *)((char *)inc->link + off);
+        /* The kernel wakes only words that say somebody waits. */
+        seen = atomic_fetch_or(word, 0x80000000u /* FUTEX_WAITERS */) | 0x80000000u;
+        if (!(seen & 0x40000000u) && (seen & 0x3fffffffu) != (uint32_t)inc->pid)
+                return;
+        (void)bt_loop_watch_futex(inc->child->hub->loop, &inc->life_watch, (const uint32_t *)(const void *)word, seen, inc_on_life);
+}
+
+const char *bt_inc_exit_text(const struct bt_inc *inc, char *text, size_t bytes)
+{
+        if (!inc->reaped) {
+                (void)snprintf(text, bytes, "it died");
+                return text;
+        }
+        return bt_proc_exit_text(&inc->how, text, bytes);
+}
+
+/* ---- speaking ---- */
+
+void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1)
+{
+        const struct bt_rec rec = {.type = type, .flags = flags, .token = token, .arg = {arg0, arg1, 0, 0}};
+        const uint64_t one = 1;
+        int r;
+
+        if (!inc->link || inc->dead || inc->poisoned)
+                return;
+        r = bt_ring_push(&inc->outbox, &rec);
+        if (r == BT_RING_E_BROKEN) {
+                inc_poison(inc, "ring");
+                return;
+        }
+        if (r == BT_RING_E_FULL) {
+                inc->child->limits_hit++;
+                bt_child_note(inc->child, "incarnation %llu does not read its link", (unsigned long long)inc->number);
+                return;
+        }
+        (void)!write(inc->bell, &one, sizeof(one));
+        atomic_fetch_add(&inc->link->wake, 1);
+        if (atomic_load(&inc->holding->baton->parked) == BT_PARK_FUTEX)
+                bt_futex_wake(&inc->link->wake);
+}
+
+int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd)
+{
+        return bt_scm_send(inc->channel, msg, sizeof(*msg), &fd, fd >= 0 ? 1 : 0);
+}
+
+void bt_inc_kill(struct bt_inc *inc)
+{
+        if (!inc->reaped)
+                (void)bt_proc_signal(inc->pidfd, SIGKILL);
+}
+
+void bt_inc_stop(struct bt_inc *inc)
+{
+        inc->told_to_end = true;
+        if (inc->link && atomic_load(&inc->link->attached) == BT_LINK_ATTACHED)
+                bt_inc_say(inc, BT_MSG_TERMINATE, 0, 0, 0, 0);
+        else if (!inc->dead)
+                (void)bt_proc_signal(inc->pidfd, SIGTERM);
+}
+
+/* ---- starting ---- */
+
+struct bt_inc *bt_inc_free(struct bt_inc *inc)
+{
+        if (!inc)
+                return NULL;
+        bt_loop_forget(&inc->exit_watch);
+        bt_loop_forget(&inc->life_watch);
+        bt_loop_forget(&inc->bell_watch);
+        bt_loop_forget(&inc->channel_watch);
+        bt_loop_timer_disarm(&inc->deadline);
+        bt_log_close(&inc->out);
+        bt_log_close(&inc->err);
+        bt_list_unlink(&inc->node);
+        (void)bt_close(inc->pidfd);
+        (void)bt_close(inc->bell);
+        (void)bt_close(inc->hub_bell);
+        (void)bt_close(inc->channel);
+        bt_seg_detach(&inc->link_seg);
+        inc->holding = bt_holding_unref(inc->holding);
+        inc->binary = bt_binary_unref(inc->binary);
+        free(inc);
+        return NULL;
+}
+
+static void inc_freep(struct bt_inc **inc)
+{
+        *inc = bt_inc_free(*inc);
+}
+
+/* What only the start needs, and closes behind it. */
+struct start {
+        struct bt_spawn spawn;
+        int link_fd;
+        int child_channel;
+        int out_end;
+        int err_end;
+        char link_env[32];
+        char listen_env[32];
+        char names_env[16 + BT_CHILD_SOCKETS_MAX * (BATON_NAME_BYTES_MAX + 1)];
+        char pid_env[sizeof(PID_TEXT)];
+        char **argv;
+        char **envp;
+};
+
+static void start_deinit(struct start *start)
+{
+        (void)bt_close(start->link_fd);
+        (void)bt_close(start->child_channel);
+        (void)bt_close(start->out_end);
+        (void)bt_close(start->err_end);
+        free(start->argv);
+        free(start->envp);
+}
+
+/* A NULL-terminated vector over a list of the plan's strings, with room for @more. */
+static char **start_vector(const struct bt_plan_view *plan, uint32_t first, uint32_t count, uint32_t more)
+{
+        char **vector = calloc((size_t)count + more + 1, sizeof(*vector));
+        const char *at = bt_plan_string(plan, first);
+
+        for (uint32_t i = 0; vector && i < count; i++) {
+                vector[i] = (char *)(uintptr_t)at; /* exec's signature lacks a const */
+                at = bt_plan_string_next(at);
+        }
+        return vector;
+}
+
+/* Listening sockets from descriptor 3 on, and the variables that announce them. Returns the next free number. */
+static int start_sockets(struct start *start, const struct bt_child *child)
+{
+        const struct bt_plan_view *plan = &child->hub->plan;
+        size_t used = (size_t)snprintf(start->names_env, sizeof(start->names_env), "LISTEN_FDNAMES=");
+        int to = FIRST_FD;
+
+        for (uint32_t i = 0; i < child->spec->socket_count; i++) {
+                uint32_t idx = child->spec->sockets[i];
+
+                (void)bt_spawn_move(&start->spawn, child->hub->sockets[idx], to++);
+                used += (size_t)snprintf(start->names_env + used, sizeof(start->names_env) - used, "%s%s", i ? ":" : "",
+                                         bt_plan_string(plan, plan->sockets[idx].name));
+        }
+        (void)snprintf(start->listen_env, sizeof(start->listen_env), "LISTEN_FDS=%u", child->spec->socket_count);
+        memcpy(start->pid_env, PID_TEXT, sizeof(PID_TEXT));
+        start->spawn.pid_room = start->pid_env + strlen("LISTEN_PID=");
+        return to;
+}
+
+/* Gives the process descriptor @from as the next number, and writes it into the link. */
+static void start_link_fd(struct start *start, struct bt_inc *inc, enum bt_link_fd which, int from, int *to)
+{
+        if (from < 0)
+                return;
+        (void)bt_spawn_move(&start->spawn, from, *to);
+        inc->link->fds[which] = (*to)++;
+}
+
+static int start_link(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how, int to)
+{
+        int ends[2];
+        int r = bt_link_create(&inc->link_seg, &start->link_fd, inc->number, inc->reason);
+
+        if (r)
+                return r;
+        inc->link = inc->link_seg.at;
+        inc->link->slot_idx = how->child->slot_idx;
+        bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
+        bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
+
+        inc->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        inc->hub_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (inc->bell < 0 || inc->hub_bell < 0)
+                return -errno;
+        r = bt_scm_pair(ends);
+        if (r)
+                return r;
+        inc->channel = ends[0];
+        start->child_channel = ends[1];
+
+        (void)bt_spawn_move(&start->spawn, start->link_fd, to);
+        (void)snprintf(start->link_env, sizeof(start->link_env), "BATON_LINK_FD=%d", to++);
+        start_link_fd(start, inc, BT_LINK_FD_BELL, inc->bell, &to);
+        start_link_fd(start, inc, BT_LINK_FD_HUB_BELL, inc->hub_bell, &to);
+        start_link_fd(start, inc, BT_LINK_FD_CHANNEL, start->child_channel, &to);
+        start_link_fd(start, inc, BT_LINK_FD_BATON, inc->holding->fd, &to);
+        start_link_fd(start, inc, BT_LINK_FD_HANDOFF, how->handoff, &to);
+        start_link_fd(start, inc, BT_LINK_FD_NODE, how->child->hub->node.fd, &to);
+        return 0;
+}
+
+static int start_describe(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
+{
+        const struct bt_child *child = how->child;
+        const struct bt_plan_view *plan = &child->hub->plan;
+        const struct bt_plan_child *spec = child->spec;
+        uint32_t n = spec->env_count;
+        int to, r = 0;
+
+        start->argv = start_vector(plan, spec->argv, spec->argv_count, 0);
+        start->envp = start_vector(plan, spec->env, spec->env_count, 5);
+        if (!start->argv || !start->envp)
+                return -ENOMEM;
+
+        (void)bt_spawn_move(&start->spawn, child->hub->null_fd, 0);
+        (void)bt_spawn_move(&start->spawn, start->out_end, 1);
+        (void)bt_spawn_move(&start->spawn, start->err_end, 2);
+        to = start_sockets(start, child);
+        if (spec->protocol == BT_PROTOCOL_BATON)
+                r = start_link(start, inc, how, to);
+        if (spec->socket_count) {
+                start->envp[n++] = start->listen_env;
+                start->envp[n++] = start->names_env;
+                start->envp[n++] = start->pid_env;
+        } else {
+                start->spawn.pid_room = NULL;
+        }
+        if (inc->link)
+                start->envp[n++] = start->link_env;
+
+        start->spawn.exec_fd = how->binary->script ? -1 : how->binary->fd;
+        start->spawn.exec_path = how->binary->path;
+        start->spawn.argv = start->argv;
+        start->spawn.envp = start->envp;
+        start->spawn.cwd = *bt_plan_string(plan, spec->cwd) ? bt_plan_string(plan, spec->cwd) : NULL;
+        start->spawn.new_session = 1;
+        start->spawn.nofile = child->hub->nofile;
+        return r;
+}
+
+static int inc_watch(struct bt_inc *inc)
+{
+        struct bt_loop *loop = inc->child->hub->loop;
+        int r = bt_loop_watch_fd(loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit);
+
+        if (!r && inc->link)
+                r = bt_loop_watch_fd(loop, &inc->bell_watch, inc->hub_bell, EPOLLIN, inc_on_bell);
+        if (!r && inc->link)
+                r = bt_loop_watch_fd(loop, &inc->channel_watch, inc->channel, EPOLLIN, inc_on_channel);
+        return r;
+}
+
+int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes)
+{
+        BT_CLEANUP(inc_freep) struct bt_inc *inc = calloc(1, sizeof(*inc));
+        BT_CLEANUP(start_deinit) struct start start = {
+                .spawn = BT_SPAWN_NULL, .link_fd = -1, .child_channel = -1, .out_end = -1, .err_end = -1};
+        enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
+        struct bt_child *child = how->child;
+        int r;
+
+        if (!inc)
+                return -ENOMEM;
+        bt_list_init(&inc->node);
+        inc->child = child;
+        inc->pidfd = inc->bell = inc->hub_bell = inc->channel = inc->out.fd = inc->err.fd = -1;
+        inc->number = child->number_next;
+        inc->reason = how->reason;
+        inc->binary = bt_binary_ref(how->binary);
+        inc->holding = bt_holding_ref(how->holding);
+        if (inc->number > BT_INC_MAX) {
+                (void)snprintf(ret_why, why_bytes, "incarnation numbers are used up: remove and add the child");
+                return -EOVERFLOW;
+        }
+
+        r = bt_log_open(child->hub, &inc->out, child->id, STDOUT_FILENO, &start.out_end);
+        if (!r)
+                r = bt_log_open(child->hub, &inc->err, child->id, STDERR_FILENO, &start.err_end);
+        if (!r)
+                r = start_describe(&start, inc, how);
+        if (!r && inc->link)
+                bt_child_send_kept(child, inc);
+        if (!r)
+                r = bt_spawn(&start.spawn, &inc->pid, &inc->pidfd, &step);
+        if (r) {
+                (void)snprintf(ret_why, why_bytes, "%s: %s: %s", how->binary->path, bt_spawn_step_name(step), strerrordesc_np(-r));
+                return r;
+        }
+        child->number_next++;
+        inc->spawned_ns = bt_now_ns();
+        r = inc_watch(inc);
+        if (r) {
+                struct bt_proc_exit ignored;
+
+                /* A process we cannot watch must not stay. */
+                bt_inc_kill(inc);
+                (void)bt_proc_wait(inc->pidfd, &ignored);
+                (void)snprintf(ret_why, why_bytes, "cannot watch the process: %s", strerrordesc_np(-r));
+                return r;
+        }
+        bt_list_push(&child->incs, &inc->node);
+        *ret_inc = BT_STEAL(inc);
+        return 0;
+}

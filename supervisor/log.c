@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What children print. Each process has two pipes; whole lines go to the hub's own stdout or stderr with the child's id in front.
+ *
+ * The hub must never wait for the reader of its output: it writes only what a pipe takes at once and counts what it had to drop. A child, on the
+ * other hand, must never wait for the hub: its pipe is read as soon as it has something, and a line without an end is cut at 4 KiB.
+ */
+#include "supervisor/hub.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+/* A pipe that polls writable takes PIPE_BUF bytes without waiting; files and terminals take anything. */
+static void log_write(struct bt_log *log, const char *data, size_t bytes)
+{
+        struct pollfd ready = {.fd = log->to, .events = POLLOUT};
+
+        if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT) || write(log->to, data, bytes) != (ssize_t)bytes)
+                log->dropped += bytes;
+}
+
+static void log_remember(struct bt_log *log, const char *data, size_t bytes)
+{
+        size_t excess;
+
+        if (bytes > sizeof(log->tail) / 2) {
+                data += bytes - sizeof(log->tail) / 2;
+                bytes = sizeof(log->tail) / 2;
+        }
+        excess = log->tail_bytes + bytes > sizeof(log->tail) ? log->tail_bytes + bytes - sizeof(log->tail) : 0;
+        if (excess) {
+                memmove(log->tail, log->tail + excess, log->tail_bytes - excess);
+                log->tail_bytes -= (uint32_t)excess;
+        }
+        memcpy(log->tail + log->tail_bytes, data, bytes);
+        log->tail_bytes += (uint32_t)bytes;
+}
+
+/* @line without its newline. */
+static void log_line(struct bt_log *log, const char *line, size_t bytes)
+{
+        char out[BT_LOG_LINE_MAX];
+        int head;
+
+        if (log->dropped) {
+                head = snprintf(out, sizeof(out), "%s | [%llu bytes of output were dropped: nobody read them]\n", log->id,
+                                (unsigned long long)log->dropped);
+                log->dropped = 0;
+                log_write(log, out, (size_t)head);
+        }
+        head = snprintf(out, sizeof(out), "%s | ", log->id);
+        if (bytes > sizeof(out) - (size_t)head - 1)
+                bytes = sizeof(out) - (size_t)head - 1;
+        memcpy(out + head, line, bytes);
+        out[(size_t)head + bytes] = '\n';
+        log_write(log, out, (size_t)head + bytes + 1);
+        log_remember(log, out + head, bytes + 1);
+}
+
+static void log_split(struct bt_log *log)
+{
+        char *at = log->line;
+        char *end = log->line + log->bytes;
+        char *newline;
+
+        while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
+                log_line(log, at, (size_t)(newline - at));
+                at = newline + 1;
+        }
+        if (at == log->line && log->bytes == sizeof(log->line)) {
+                log_line(log, at, log->bytes);
+                at = end;
+        }
+        log->bytes = (uint32_t)(end - at);
+        memmove(log->line, at, log->bytes);
+}
+
+void bt_log_drain(struct bt_log *log)
+{
+        while (log->fd >= 0) {
+                ssize_t n = read(log->fd, log->line + log->bytes, sizeof(log->line) - log->bytes);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return;
+                if (n == 0) {
+                        bt_log_close(log);
+                        return;
+                }
+                log->bytes += (uint32_t)n;
+                log_split(log);
+        }
+}
+
+static void log_on_ready(struct bt_loop_watch *watch, uint32_t events)
+{
+        (void)events;
+        bt_log_drain(bt_container_of(watch, struct bt_log, watch));
+}
+
+int bt_log_open(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int *ret_write_end)
+{
+        int ends[2];
+        int r;
+
+        log->fd = -1;
+        log->id = id;
+        log->to = to;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        /* Only our end: the child's is its stdout, which programs expect to block. */
+        r = bt_fd_nonblock(ends[0]);
+        if (!r)
+                r = bt_loop_watch_fd(hub->loop, &log->watch, ends[0], EPOLLIN, log_on_ready);
+        if (r) {
+                (void)bt_close(ends[0]);
+                (void)bt_close(ends[1]);
+                return r;
+        }
+        log->fd = ends[0];
+        *ret_write_end = ends[1];
+        return 0;
+}
+
+void bt_log_close(struct bt_log *log)
+{
+        if (log->fd < 0)
+                return;
+        bt_loop_forget(&log->watch);
+        log->fd = bt_close(log->fd);
+        if (log->bytes)
+                log_line(log, log->line, log->bytes);
+        log->bytes = 0;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A parcel: the descriptors a predecessor passed in a cold swap, held by the hub while no process has them.
+ *
+ * They could lie in the socket until the successor reads them, but then a successor that fails would take them down with it. So the hub takes them out
+ * and sends them to each process that tries.
+ */
+#include "supervisor/hub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/scm.h"
+
+#define PARCEL_MESSAGES_MAX 512 /* 129 536 descriptors */
+
+static int parcel_grow(struct bt_parcel *parcel)
+{
+        struct bt_handoff *messages;
+        int(*fds)[BT_HANDOFF_FDS_MAX];
+
+        if (parcel->count == PARCEL_MESSAGES_MAX)
+                return -E2BIG;
+        messages = realloc(parcel->messages, (parcel->count + 1) * sizeof(*messages));
+        if (!messages)
+                return -ENOMEM;
+        parcel->messages = messages;
+        fds = realloc(parcel->fds, (parcel->count + 1) * sizeof(*fds));
+        if (!fds)
+                return -ENOMEM;
+        parcel->fds = fds;
+        return 0;
+}
+
+/* Reads all that @sock has. 0 or -errno; -BATON_E_FDS when a message makes no sense. */
+int bt_parcel_take(struct bt_parcel *parcel, int sock)
+{
+        for (;;) {
+                struct bt_handoff *msg;
+                size_t count = 0;
+                ssize_t n;
+                int r = parcel_grow(parcel);
+
+                if (r)
+                        return r;
+                msg = &parcel->messages[parcel->count];
+                n = bt_scm_recv(sock, msg, sizeof(*msg), parcel->fds[parcel->count], BT_HANDOFF_FDS_MAX, &count);
+                if (n == -EAGAIN || n == 0)
+                        return 0;
+                if (n < 0)
+                        return (int)n;
+                if (n < (ssize_t)offsetof(struct bt_handoff, tags) || msg->magic != BT_HANDOFF_MAGIC || msg->count != count ||
+                    msg->first != parcel->fd_count) {
+                        for (size_t i = 0; i < count; i++)
+                                (void)bt_close(parcel->fds[parcel->count][i]);
+                        return -EPROTO;
+                }
+                parcel->fd_count += count;
+                parcel->count++;
+        }
+}
+
+int bt_parcel_send(const struct bt_parcel *parcel, int *ret_read_end)
+{
+        BT_CLEANUP(bt_closep) int in = -1;
+        BT_CLEANUP(bt_closep) int out = -1;
+        int ends[2];
+        int r = bt_scm_pair(ends);
+
+        if (r)
+                return r;
+        out = ends[0];
+        in = ends[1];
+        for (uint32_t i = 0; i < parcel->count; i++) {
+                const struct bt_handoff *msg = &parcel->messages[i];
+
+                r = bt_scm_send(out, msg, offsetof(struct bt_handoff, tags) + msg->count * sizeof(msg->tags[0]), parcel->fds[i],
+                                msg->count);
+                if (r)
+                        return r;
+        }
+        *ret_read_end = BT_STEAL_FD(in);
+        return 0;
+}
+
+void bt_parcel_free(struct bt_parcel *parcel)
+{
+        for (uint32_t i = 0; i < parcel->count; i++) {
+                for (uint32_t k = 0; k < parcel->messages[i].count; k++)
+                        (void)bt_close(parcel->fds[i][k]);
+        }
+        free(parcel->messages);
+        free(parcel->fds);
+        *parcel = (struct bt_parcel){0};
+}
