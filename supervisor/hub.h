@@ -124,6 +124,8 @@ void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flag
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
+/* Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. To be called before it is told to end. */
+void bt_inc_watch_life(struct bt_inc *inc);
 struct bt_inc *bt_inc_free(struct bt_inc *inc);
 /* "exit 3", or how else it ended */
 const char *bt_inc_exit_text(const struct bt_inc *inc, char *text, size_t bytes);
@@ -217,9 +219,14 @@ struct bt_migration {
         int handoff_out; /* hot: predecessor's end, until it is sent */
         int handoff_in;  /* hot: successor's end, until it is started. cold: what the predecessor passes */
         struct bt_parcel parcel;
+        uint64_t pred_number;
+        uint64_t succ_number;
         uint64_t begun_ns;
-        uint64_t released_ns;
+        bool succ_exited;
+        struct bt_proc_exit succ_how;
         char spawn_why[256];
+        char detail[BT_LINK_TEXT_BYTES]; /* what the failing process said, or how it ended */
+        char tail[BT_LOG_TAIL_BYTES];    /* the last lines of its stderr */
         enum bt_swap_event queue[8];
         uint32_t queued;
 };
@@ -278,6 +285,7 @@ void bt_hub_child_settled(struct bt_hub *hub); /* a child runs or gave up: maybe
 /* During a stop: one child answered, or one process ended. */
 void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole);
 void bt_hub_exited(struct bt_hub *hub);
+void bt_hub_migration_over(struct bt_hub *hub);
 __attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const char *format, ...);
 
 /* sockets.c */

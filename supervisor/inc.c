@@ -128,8 +128,6 @@ static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
  * main thread (the library leaves no word otherwise, and we compare the id) and was the only one left, which the kernel tells in
  * the link count of /proc/PID/task: the dying leader counts as one until it is reaped, and only we can reap it.
  */
-static void inc_watch_life(struct bt_inc *inc);
-
 static void inc_on_life(struct bt_loop_watch *watch, uint32_t events)
 {
         struct bt_inc *inc = bt_container_of(watch, struct bt_inc, life_watch);
@@ -139,7 +137,7 @@ static void inc_on_life(struct bt_loop_watch *watch, uint32_t events)
         if (inc->dead)
                 return;
         if (!(atomic_load(word) & 0x40000000u /* FUTEX_OWNER_DIED */)) {
-                inc_watch_life(inc);
+                bt_inc_watch_life(inc);
                 return;
         }
         if (bt_proc_threads(inc->pid) != 1)
@@ -148,9 +146,9 @@ static void inc_on_life(struct bt_loop_watch *watch, uint32_t events)
         bt_child_on_exit(inc->child, inc);
 }
 
-static void inc_watch_life(struct bt_inc *inc)
+void bt_inc_watch_life(struct bt_inc *inc)
 {
-        uint32_t off = atomic_load(&inc->link->life_off);
+        uint32_t off = inc->link && !inc->dead ? atomic_load(&inc->link->life_off) : 0;
         _Atomic uint32_t *word;
         uint32_t seen;
 
@@ -159,8 +157,8 @@ static void inc_watch_life(struct bt_inc *inc)
         word = (_Atomic uint32_t *)(void *)((char *)inc->link + off);
         /* The kernel wakes only words that say somebody waits. */
         seen = atomic_fetch_or(word, 0x80000000u /* FUTEX_WAITERS */) | 0x80000000u;
-        if (!(seen & 0x40000000u) && (seen & 0x3fffffffu) != (uint32_t)inc->pid)
-                return;
+        if ((seen & 0x3fffffffu) != (uint32_t)inc->pid || seen & 0x40000000u)
+                return; /* not the main thread's; or it is dying already, and nobody would wake us: the pidfd will tell */
         (void)bt_loop_watch_futex(inc->child->hub->loop, &inc->life_watch, (const uint32_t *)(const void *)word, seen, inc_on_life);
 }
 

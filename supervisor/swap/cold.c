@@ -204,6 +204,13 @@ void bt_cold_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *
         bt_swap_act(ret_actions, BT_SWAP_ACT_QUERY);
 }
 
+void bt_cold_begin_down(struct bt_swap *swap, struct bt_swap_actions *ret_actions)
+{
+        *swap = (struct bt_swap){.kind = BT_SWAP_COLD, .handover = true};
+        ret_actions->count = 0;
+        start(swap, ret_actions);
+}
+
 bt_swap_cell bt_cold_cell(uint32_t state, enum bt_swap_event event)
 {
         static const bt_swap_cell cells[_BT_COLD_S_N][_BT_SWAP_EV_N] = {

@@ -117,6 +117,9 @@ enum bt_swap_result {
 void bt_hot_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *ret_actions);
 void bt_cold_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *ret_actions);
 
+/* The child is down: only the start of the cold swap is left to do (R2). */
+void bt_cold_begin_down(struct bt_swap *swap, struct bt_swap_actions *ret_actions);
+
 /* Returns 0 or BT_SWAP_E_OUT_OF_PLACE (then no actions). */
 int bt_swap_step(struct bt_swap *swap, enum bt_swap_event event, struct bt_swap_actions *ret_actions);
 

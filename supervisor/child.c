@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A child over its processes: starting, restarting, what its processes say, how they end.
+ *
+ * Outside a migration there is at most one process of a child that may serve, child->current. It is started on the child's baton, says READY, is
+ * granted the baton, restores, says RESTORED. During a migration events of the two processes belong to its machine (migrate.c).
+ *
+ * Restarts follow OTP: permanent, transient, temporary; more than max_restarts within max_seconds and the child is given up, visibly. What
+ * OTP lacks: the first restart is immediate, further ones wait twice as long each time up to a cap, and a healthy time starts over.
+ */
+#include "supervisor/hub.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+/* The same state may fail to be restored that often before it is set aside (I9). */
+#define RESTORE_ATTEMPTS 3
+
+static void child_on_restart_timer(struct bt_loop_timer *timer);
+
+/* ---- what others see ---- */
+
+void bt_child_note(struct bt_child *child, const char *format, ...)
+{
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(child->note, sizeof(child->note), format, args);
+        va_end(args);
+        bt_hub_say(child->hub, "%s: %s", child->id, child->note);
+}
+
+static uint32_t child_draining(const struct bt_child *child)
+{
+        uint32_t count = 0;
+
+        bt_list_foreach (it, &child->incs) {
+                const struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
+
+                if (inc != child->current && !(child->migration && child->migration->succ == inc))
+                        count++;
+        }
+        return count;
+}
+
+void bt_child_publish(struct bt_child *child)
+{
+        const struct bt_inc *inc = child->current;
+        const struct bt_binary *binary = inc ? inc->binary : child->binary;
+        struct bt_slot *slot = bt_node_begin(&child->hub->node, child->slot_idx);
+        size_t path = strlen(binary->path);
+
+        slot->phase = child->phase;
+        (void)snprintf(slot->id, sizeof(slot->id), "%s", child->id);
+        slot->incarnation = inc ? inc->number : 0;
+        if (inc && inc->pid != slot->pid)
+                slot->started_wall_ns = bt_wall_ns();
+        slot->pid = inc ? inc->pid : 0;
+        slot->strategy = child->spec->strategy;
+        slot->restarts = child->restarts;
+        slot->swaps = child->swaps;
+        slot->rollbacks = child->rollbacks;
+        slot->swap_pause_ns = child->pause_ns;
+        slot->swap_total_ns = child->total_ns;
+        slot->state_bytes = child->state_bytes;
+        slot->state_form = child->spec->state_form;
+        slot->draining = child_draining(child);
+        slot->exit_kind = (uint32_t)child->last_exit.code;
+        slot->exit_code = child->last_exit.status;
+        slot->limits_hit = child->limits_hit;
+        (void)snprintf(slot->exec, sizeof(slot->exec), "%s",
+                       binary->path + (path >= sizeof(slot->exec) ? path - sizeof(slot->exec) + 1 : 0));
+        (void)snprintf(slot->note, sizeof(slot->note), "%s", child->note);
+        bt_node_end(slot);
+}
+
+/* ---- starting ---- */
+
+int bt_child_fresh_baton(struct bt_child *child)
+{
+        struct bt_holding *fresh = NULL;
+        int r = bt_holding_new(&fresh, child->spec, child->id);
+
+        if (r)
+                return r;
+        (void)bt_holding_unref(child->holding);
+        child->holding = fresh;
+        child->restore_failures = 0;
+        child->stored_sequence = 0;
+        return 0;
+}
+
+int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx)
+{
+        const struct bt_plan_child *spec = &hub->plan.children[idx];
+        int r;
+
+        child->hub = hub;
+        child->spec = spec;
+        child->id = bt_plan_string(&hub->plan, spec->id);
+        child->pool = bt_plan_string(&hub->plan, spec->pool);
+        child->slot_idx = idx;
+        child->number_next = 1;
+        bt_list_init(&child->incs);
+        r = bt_binary_open(&child->binary, bt_plan_string(&hub->plan, spec->exec));
+        if (r) {
+                bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(&hub->plan, spec->exec), strerrordesc_np(-r));
+                return r;
+        }
+        r = bt_holding_new(&child->holding, spec, child->id);
+        if (r) {
+                bt_hub_say(hub, "%s: no shared memory for its baton: %s", child->id, strerrordesc_np(-r));
+                return r;
+        }
+        bt_child_publish(child);
+        return 0;
+}
+
+void bt_child_deinit(struct bt_child *child)
+{
+        bt_loop_timer_disarm(&child->restart_timer);
+        bt_child_free_kept(child);
+        child->binary = bt_binary_unref(child->binary);
+        child->holding = bt_holding_unref(child->holding);
+}
+
+/* An arena whose holder died in the middle of an update is nobody's state any more. */
+static void child_drop_torn(struct bt_child *child)
+{
+        if (child->spec->state_form != BATON_STATE_ARENA ||
+            !atomic_load_explicit(&child->holding->baton->bracket, memory_order_relaxed))
+                return;
+        if (!bt_child_fresh_baton(child))
+                bt_child_note(child, "died in the middle of an update: its arena is torn, starting with an empty one");
+}
+
+void bt_child_start(struct bt_child *child, enum baton_reason reason)
+{
+        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .handoff = -1};
+        char why[256] = "";
+
+        bt_assert(!child->current && !child->migration);
+        child_drop_torn(child);
+        how.holding = child->holding;
+        how.holding->baton->fd_count = 0;
+        child->phase = BT_PHASE_STARTING;
+        if (bt_inc_spawn(&child->current, &how, why, sizeof(why))) {
+                bt_child_note(child, "could not be started: %s", why);
+                bt_child_down(child, NULL);
+                return;
+        }
+        bt_child_publish(child);
+        if (child->spec->protocol == BT_PROTOCOL_PLAIN)
+                bt_child_running(child, child->current);
+}
+
+void bt_child_running(struct bt_child *child, struct bt_inc *inc)
+{
+        child->current = inc;
+        child->phase = BT_PHASE_RUNNING;
+        child->running_since_ns = bt_now_ns();
+        child->restore_failures = 0;
+        child->note[0] = '\0';
+        bt_child_forget_stored(child);
+        bt_child_publish(child);
+        bt_hub_child_settled(child->hub);
+}
+
+/* ---- restarting ---- */
+
+/* True when one more restart now would be more than max_restarts within max_seconds. */
+static bool too_many_restarts(struct bt_child *child, uint64_t now_ns)
+{
+        uint32_t limit = child->spec->max_restarts;
+        uint32_t within = 0;
+
+        if (limit == UINT32_MAX)
+                return false;
+        if (limit > BT_RESTART_HISTORY)
+                limit = BT_RESTART_HISTORY;
+        for (uint32_t i = 0; i < child->restart_count && i < BT_RESTART_HISTORY; i++) {
+                uint64_t at = child->restarted_ns[(child->restart_count - 1 - i) % BT_RESTART_HISTORY];
+
+                if (now_ns - at > child->spec->max_seconds_ns)
+                        break;
+                within++;
+        }
+        return within >= limit;
+}
+
+static void child_give_up(struct bt_child *child, enum bt_phase phase)
+{
+        child->phase = phase;
+        bt_child_publish(child);
+        bt_hub_child_settled(child->hub);
+}
+
+static void child_restart_later(struct bt_child *child)
+{
+        uint64_t now = bt_now_ns();
+        uint64_t wait = child->backoff_ns;
+
+        if (child->running_since_ns && now - child->running_since_ns >= child->spec->healthy_ns)
+                wait = 0;
+        child->restarted_ns[child->restart_count++ % BT_RESTART_HISTORY] = now;
+        child->restarts++;
+        child->backoff_ns = wait ? wait * 2 : child->spec->backoff_min_ns;
+        if (child->backoff_ns > child->spec->backoff_max_ns)
+                child->backoff_ns = child->spec->backoff_max_ns;
+        child->running_since_ns = 0;
+        child->phase = BT_PHASE_BACKOFF;
+        bt_child_publish(child);
+        if (bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_ns_add(now, wait), child_on_restart_timer))
+                child_give_up(child, BT_PHASE_FAILED);
+}
+
+static void child_on_restart_timer(struct bt_loop_timer *timer)
+{
+        struct bt_child *child = bt_container_of(timer, struct bt_child, restart_timer);
+
+        if (!child->current && !child->migration && !child->hub->stopping)
+                bt_child_start(child, BATON_REASON_CRASH);
+}
+
+void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
+{
+        bool normal = how && how->code == CLD_EXITED && how->status == 0;
+        char text[96];
+
+        child->current = NULL;
+        if (child->hub->stopping) {
+                child->phase = BT_PHASE_STOPPED;
+                bt_child_publish(child);
+                return;
+        }
+        if (how && !child->note[0])
+                (void)snprintf(child->note, sizeof(child->note), "ended: %s", bt_proc_exit_text(how, text, sizeof(text)));
+        if (child->spec->restart == BT_RESTART_TEMPORARY || (child->spec->restart == BT_RESTART_TRANSIENT && normal)) {
+                child_give_up(child, BT_PHASE_STOPPED);
+                return;
+        }
+        if (too_many_restarts(child, bt_now_ns())) {
+                child->limits_hit++;
+                bt_child_note(child, "given up: more than %u restarts within %llu ms", child->spec->max_restarts,
+                              (unsigned long long)(child->spec->max_seconds_ns / BT_NS_PER_MS));
+                child_give_up(child, BT_PHASE_FAILED);
+                return;
+        }
+        child_restart_later(child);
+}
+
+/* The state in the baton could not be restored. After some tries it is set aside: what came from the store stays there. */
+static void child_restore_failed(struct bt_child *child)
+{
+        if (++child->restore_failures < RESTORE_ATTEMPTS)
+                return;
+        child->limits_hit++;
+        bt_child_note(child, "its state could not be restored %d times and was set aside: starting fresh", RESTORE_ATTEMPTS);
+        if (bt_child_fresh_baton(child))
+                bt_child_note(child, "no memory for a fresh baton");
+}
+
+/* ---- what its processes say ---- */
+
+/* What a child claims about the holder word is compared with the word. */
+static bool word_holds(const struct bt_inc *inc)
+{
+        uint64_t word = atomic_load(&inc->holding->baton->word);
+
+        return bt_word_valid(word) && bt_baton_serves(inc->holding->baton, inc->number);
+}
+
+static void current_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec)
+{
+        switch (rec->type) {
+        case BT_MSG_READY:
+                if (bt_baton_grant(inc->holding->baton, inc->number)) {
+                        bt_child_note(child, "the holder word is not vacant: starting over with a fresh baton");
+                        (void)bt_child_fresh_baton(child);
+                        bt_inc_kill(inc);
+                }
+                break;
+        case BT_MSG_RESTORED:
+                if (word_holds(inc)) {
+                        child->state_bytes = rec->arg[0];
+                        bt_child_running(child, inc);
+                }
+                break;
+        case BT_MSG_REFUSED:
+                bt_child_note(child, "%s", inc->why);
+                bt_inc_kill(inc); /* it ends by itself; this is for one that does not */
+                break;
+        case BT_MSG_CAPTURED:
+                if (child->asked) {
+                        child->state_bytes = rec->arg[1];
+                        bt_hub_captured(child->hub, child, rec->arg[0] == 0 && rec->arg[1] <= inc->holding->baton->state_bytes_max);
+                }
+                break;
+        default:
+                break;
+        }
+}
+
+static void migrating_on_message(struct bt_migration *m, struct bt_inc *inc, const struct bt_rec *rec)
+{
+        bool pred = m->pred == inc;
+
+        switch (rec->type) {
+        case BT_MSG_READY:
+                if (!pred)
+                        bt_migration_event(m, BT_SWAP_EV_READY);
+                break;
+        case BT_MSG_RESTORED:
+                if (!pred && word_holds(inc)) {
+                        m->child->state_bytes = rec->arg[0];
+                        bt_migration_event(m, BT_SWAP_EV_RESTORED);
+                }
+                break;
+        case BT_MSG_REFUSED:
+                inc->refused_error = rec->arg[0];
+                if (!pred)
+                        bt_migration_event(m, BT_SWAP_EV_REFUSED);
+                break;
+        case BT_MSG_PASSED:
+                if (pred && rec->token == m->succ_number)
+                        bt_migration_event(m, BT_SWAP_EV_PASSED);
+                break;
+        case BT_MSG_NOT_PASSED:
+                if (pred && rec->token == m->succ_number)
+                        bt_migration_event(m, BT_SWAP_EV_NOT_PASSED);
+                break;
+        case BT_MSG_CAPTURED:
+                if (pred)
+                        bt_migration_event(m, rec->arg[0] ? BT_SWAP_EV_NOT_CAPTURED : BT_SWAP_EV_CAPTURED);
+                break;
+        default:
+                break;
+        }
+}
+
+void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec)
+{
+        struct bt_migration *m = child->migration;
+
+        if (rec->type == BT_MSG_READY)
+                inc->ready = true;
+        if (m && (m->succ == inc || m->pred == inc))
+                migrating_on_message(m, inc, rec);
+        else if (child->current == inc)
+                current_on_message(child, inc, rec);
+        /* else: a predecessor that drains; RETIRED needs no answer, its exit follows */
+}
+
+/* ---- how they end ---- */
+
+static void succ_exited(struct bt_child *child, struct bt_inc *inc)
+{
+        struct bt_migration *m = child->migration;
+        struct bt_word w = bt_baton_word(inc->holding->baton);
+
+        /* It confirmed, and died before it could say so: the migration is through, and what follows is a crash of the new holder. */
+        if (word_holds(inc)) {
+                bt_migration_event(m, BT_SWAP_EV_RESTORED);
+                return;
+        }
+        if (w.phase == BT_WORD_PASSED && w.holder == inc->number) {
+                child_restore_failed(child);
+                if (!w.heir)
+                        (void)bt_baton_reclaim(inc->holding->baton, inc->number);
+        }
+        bt_migration_event(m, BT_SWAP_EV_SUCC_EXIT);
+}
+
+static void current_exited(struct bt_child *child, struct bt_inc *inc)
+{
+        struct bt_word w = bt_baton_word(inc->holding->baton);
+        struct bt_proc_exit how = inc->how;
+
+        if (w.phase == BT_WORD_PASSED && w.holder == inc->number)
+                child_restore_failed(child);
+        (void)bt_baton_reclaim(inc->holding->baton, inc->number);
+        child->current = NULL;
+        if (child->asked)
+                bt_hub_captured(child->hub, child, false);
+        bt_child_down(child, &how);
+}
+
+void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
+{
+        struct bt_hub *hub = child->hub;
+        struct bt_migration *m = child->migration;
+        bool reaped = inc->reaped;
+
+        if (reaped)
+                child->last_exit = inc->how;
+        if (m && m->succ == inc) {
+                succ_exited(child, inc);
+        } else if (m && m->pred == inc) {
+                bool held = bt_baton_word(inc->holding->baton).holder == inc->number;
+
+                if (held)
+                        (void)bt_baton_reclaim(inc->holding->baton, inc->number);
+                m->pred = NULL;
+                if (child->current == inc)
+                        child->current = NULL;
+                bt_migration_event(m, held ? BT_SWAP_EV_PRED_DIED : BT_SWAP_EV_PRED_GONE);
+        }
+        if (child->current == inc)
+                current_exited(child, inc);
+
+        if (reaped) {
+                (void)bt_inc_free(inc);
+                bt_child_publish(child);
+                bt_hub_exited(hub);
+        }
+}

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A migration: performs what the machines of supervisor/swap/ decide.
+ *
+ * One at a time for each child (R3). Its two processes are m->pred and m->succ; each may be gone. Actions are performed in order; what an action
+ * finds out at once (a process that cannot be started) is queued as an event and stepped after the list is done.
+ *
+ * A migration is freed at the end of the step that ends it, never inside an action.
+ */
+#include "supervisor/hub.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/scm.h"
+
+/* ---- telling those who wait ---- */
+
+static void tell(struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text)
+{
+        bt_list_foreach_safe (it, &m->waiters) {
+                struct bt_waiter *waiter = bt_list_entry(it, struct bt_waiter, node);
+
+                waiter->event(waiter, m, phase, incarnation, 0, 0, text);
+        }
+}
+
+static void tell_over(struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase, uint64_t incarnation, const char *text)
+{
+        bt_list_foreach_safe (it, &m->waiters) {
+                struct bt_waiter *waiter = bt_list_entry(it, struct bt_waiter, node);
+
+                bt_list_unlink(&waiter->node);
+                waiter->event(waiter, m, phase, incarnation, m->child->pause_ns, m->child->total_ns, text);
+                waiter->over(waiter, m, outcome, text);
+        }
+}
+
+static void queue(struct bt_migration *m, enum bt_swap_event event)
+{
+        bt_assert(m->queued < BT_ARRAY_LEN(m->queue));
+        m->queue[m->queued++] = event;
+}
+
+/* ---- deadlines ---- */
+
+static void on_timer(struct bt_loop_timer *timer)
+{
+        struct bt_migration *m = bt_container_of(timer, struct bt_migration, timer);
+
+        m->child->limits_hit++;
+        bt_migration_event(m, BT_SWAP_EV_TIMEOUT);
+}
+
+static void arm(struct bt_migration *m, uint64_t for_ns)
+{
+        uint64_t deadline = for_ns == BT_NS_INFINITE ? BT_NS_NEVER : bt_ns_add(bt_now_ns(), for_ns);
+
+        if (bt_loop_timer_arm(m->child->hub->loop, &m->timer, deadline, on_timer))
+                queue(m, BT_SWAP_EV_TIMEOUT);
+}
+
+/* ---- actions ---- */
+
+/* The read end for the successor's hand-off socket; borrowed by the spawn, closed here after it. */
+static int handoff_for_succ(struct bt_migration *m)
+{
+        int ends[2];
+
+        if (!m->swap.handover)
+                return 0;
+        if (m->swap.kind == BT_SWAP_COLD)
+                return bt_parcel_send(&m->parcel, &m->handoff_in);
+        if (bt_scm_pair(ends))
+                return -errno;
+        m->handoff_out = ends[0];
+        m->handoff_in = ends[1];
+        return 0;
+}
+
+static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum baton_reason reason)
+{
+        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .holding = m->holding, .reason = reason};
+        int r = handoff_for_succ(m);
+
+        m->succ = NULL;
+        m->succ_number = m->child->number_next;
+        how.handoff = m->handoff_in;
+        if (r)
+                (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "no hand-off socket: %s", strerrordesc_np(-r));
+        else
+                r = bt_inc_spawn(&m->succ, &how, m->spawn_why, sizeof(m->spawn_why));
+        m->handoff_in = bt_close(m->handoff_in);
+        if (r) {
+                queue(m, BT_SWAP_EV_SPAWN_FAILED);
+                return;
+        }
+        tell(m, reason == BATON_REASON_ROLLBACK ? "starting_back" : "starting", m->succ_number, binary->path);
+        if (m->child->spec->protocol == BT_PROTOCOL_PLAIN) {
+                queue(m, BT_SWAP_EV_READY);
+                queue(m, BT_SWAP_EV_RESTORED);
+        }
+}
+
+/* To the heir first: it has the longer way, from its futex to spinning. */
+static void do_offer(struct bt_migration *m)
+{
+        struct bt_chan msg = {.type = BT_CHAN_HANDOFF, .token = m->succ_number};
+        struct bt_baton *baton = m->holding->baton;
+        uint32_t flags = 0;
+
+        if (!m->pred)
+                return; /* its exit is on its way as an event */
+        if (!bt_inc_send(m->pred, &msg, m->handoff_out))
+                flags = BT_REC_F_HANDOFF;
+        m->handoff_out = bt_close(m->handoff_out);
+        baton->fd_count = 0;
+        if (bt_baton_offer(baton, m->pred_number, m->succ_number))
+                return; /* not the holder any more: it died, which will be an event */
+        bt_inc_say(m->succ, BT_MSG_SPIN, m->pred_number, 0, 0, 0);
+        bt_inc_say(m->pred, BT_MSG_HANDOVER, m->succ_number, flags, 0, 0);
+        tell(m, "offered", m->pred_number, "");
+}
+
+static void do_query(struct bt_migration *m)
+{
+        struct bt_chan msg = {.type = BT_CHAN_HANDOFF};
+        uint32_t flags = 0;
+        int ends[2];
+
+        if (!bt_scm_pair(ends)) {
+                if (!bt_inc_send(m->pred, &msg, ends[0]))
+                        flags = BT_REC_F_HANDOFF;
+                (void)bt_close(ends[0]);
+                m->handoff_in = ends[1];
+        }
+        m->holding->baton->fd_count = 0;
+        bt_inc_say(m->pred, BT_MSG_CAPTURE, 0, flags, BATON_CAPTURE_COLD, 0);
+        tell(m, "querying", m->pred_number, "");
+}
+
+/* What the predecessor passed before it was told to end. */
+static void take_parcel(struct bt_migration *m)
+{
+        int r;
+
+        if (m->handoff_in < 0)
+                return;
+        r = bt_parcel_take(&m->parcel, m->handoff_in);
+        m->handoff_in = bt_close(m->handoff_in);
+        if (r)
+                bt_child_note(m->child, "connections could not be carried over: %s", strerrordesc_np(-r));
+}
+
+static void do_stop_pred(struct bt_migration *m)
+{
+        if (m->swap.state_lost)
+                tell(m, "no_state", m->pred_number, "the old process gave no state");
+        else if (m->swap.handover)
+                tell(m, "captured", m->pred_number, "");
+        take_parcel(m);
+        if (!m->pred)
+                return;
+        bt_inc_watch_life(m->pred);
+        if (m->child->spec->shutdown_ns == 0)
+                bt_inc_kill(m->pred);
+        else
+                bt_inc_stop(m->pred);
+        tell(m, "stopping", m->pred_number, "");
+}
+
+static void do_grant(struct bt_migration *m)
+{
+        struct bt_baton *baton = m->holding->baton;
+
+        if (!m->succ || !m->succ->link)
+                return;
+        baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
+        if (bt_baton_grant(baton, m->succ_number))
+                bt_child_note(m->child, "the holder word is not vacant");
+}
+
+static void do_withdraw(struct bt_migration *m)
+{
+        if (m->swap.handover && !bt_baton_withdraw(m->holding->baton, m->pred_number, m->succ_number) && m->pred)
+                bt_inc_say(m->pred, BT_MSG_RESUME, m->succ_number, 0, 0, 0);
+}
+
+/* The successor cannot move the word any more, or has moved it back itself. */
+static void do_take_back(struct bt_migration *m)
+{
+        struct bt_baton *baton = m->holding->baton;
+
+        if (!m->swap.handover)
+                return;
+        if (bt_baton_withdraw(baton, m->pred_number, m->succ_number))
+                (void)bt_baton_give_back(baton, m->succ_number, m->pred_number);
+        if (m->pred)
+                bt_inc_say(m->pred, BT_MSG_RESUME, m->succ_number, 0, 0, 0);
+}
+
+static void on_retention_over(struct bt_loop_timer *timer)
+{
+        struct bt_inc *inc = bt_container_of(timer, struct bt_inc, deadline);
+
+        inc->child->limits_hit++;
+        bt_child_note(inc->child, "incarnation %llu did not drain within its retention and was killed", (unsigned long long)inc->number);
+        bt_inc_kill(inc);
+}
+
+static void do_retire(struct bt_migration *m)
+{
+        uint64_t retention = m->child->spec->retention_ns;
+
+        if (!m->pred)
+                return;
+        bt_inc_say(m->pred, BT_MSG_RETIRE, m->succ_number, 0, retention, 0);
+        (void)bt_loop_timer_arm(m->child->hub->loop, &m->pred->deadline, bt_ns_add(bt_now_ns(), retention), on_retention_over);
+}
+
+static void do_commit(struct bt_migration *m)
+{
+        struct bt_child *child = m->child;
+        const struct bt_baton *baton = m->holding->baton;
+
+        if (m->holding != child->holding) {
+                (void)bt_holding_unref(child->holding);
+                child->holding = bt_holding_ref(m->holding);
+        }
+        (void)bt_binary_unref(child->binary);
+        child->binary = bt_binary_ref(m->succ->binary);
+        child->total_ns = bt_now_ns() - m->begun_ns;
+        child->pause_ns = m->succ->link && baton->restored_ns > baton->passed_ns && baton->passed_ns >= m->begun_ns
+                                  ? baton->restored_ns - baton->passed_ns
+                                  : 0;
+        if (m->swap.kind == BT_SWAP_HOT && !m->swap.handover)
+                child->pause_ns = 0;
+        bt_child_running(child, m->succ);
+}
+
+static void perform(struct bt_migration *m, enum bt_swap_action action)
+{
+        const struct bt_plan_child *spec = m->child->spec;
+
+        switch (action) {
+        case BT_SWAP_ACT_SPAWN_SUCC:
+                do_spawn(m, m->binary, m->swap.kind == BT_SWAP_HOT ? BATON_REASON_HOT : BATON_REASON_COLD);
+                break;
+        case BT_SWAP_ACT_SPAWN_BACK:
+                do_spawn(m, m->child->binary, BATON_REASON_ROLLBACK);
+                break;
+        case BT_SWAP_ACT_ARM_MIGRATION:
+                arm(m, spec->child_migration_timeout_ns);
+                break;
+        case BT_SWAP_ACT_ARM_DATA_WAIT:
+                arm(m, spec->handover_data_wait_ns);
+                break;
+        case BT_SWAP_ACT_ARM_QUERY:
+                arm(m, spec->state_query_timeout_ns);
+                break;
+        case BT_SWAP_ACT_ARM_SHUTDOWN:
+                arm(m, spec->shutdown_ns);
+                break;
+        case BT_SWAP_ACT_OFFER:
+                do_offer(m);
+                break;
+        case BT_SWAP_ACT_QUERY:
+                do_query(m);
+                break;
+        case BT_SWAP_ACT_STOP_PRED:
+                do_stop_pred(m);
+                break;
+        case BT_SWAP_ACT_GRANT:
+                do_grant(m);
+                break;
+        case BT_SWAP_ACT_WITHDRAW:
+                do_withdraw(m);
+                break;
+        case BT_SWAP_ACT_TAKE_BACK:
+                do_take_back(m);
+                break;
+        case BT_SWAP_ACT_KILL_SUCC:
+                if (m->succ)
+                        bt_inc_kill(m->succ);
+                break;
+        case BT_SWAP_ACT_KILL_PRED:
+                if (m->pred)
+                        bt_inc_kill(m->pred);
+                break;
+        case BT_SWAP_ACT_RETIRE_PRED:
+                do_retire(m);
+                break;
+        case BT_SWAP_ACT_COMMIT:
+                do_commit(m);
+                break;
+        case BT_SWAP_ACT_SUCCEED:
+        case BT_SWAP_ACT_FAIL:
+        case BT_SWAP_ACT_FAIL_DOWN:
+        case _BT_SWAP_ACT_N:
+                break; /* the end: see finish() */
+        }
+}
+
+/* ---- the end ---- */
+
+static void migration_free(struct bt_migration *m)
+{
+        bt_loop_timer_disarm(&m->timer);
+        (void)bt_close(m->handoff_out);
+        (void)bt_close(m->handoff_in);
+        bt_parcel_free(&m->parcel);
+        (void)bt_binary_unref(m->binary);
+        (void)bt_holding_unref(m->holding);
+        free(m);
+}
+
+static void failure_text(const struct bt_migration *m, char *text, size_t bytes)
+{
+        size_t used = (size_t)snprintf(text, bytes, "%s", bt_swap_why_text(m->swap.why));
+
+        if (m->swap.why == BT_SWAP_WHY_SPAWN)
+                used += (size_t)snprintf(text + used, bytes - used, ": %s", m->spawn_why);
+        if (m->detail[0] && used < bytes)
+                used += (size_t)snprintf(text + used, bytes - used, ": %s", m->detail);
+        if (m->tail[0] && used < bytes)
+                (void)snprintf(text + used, bytes - used, "\nlast lines of its stderr:\n%s", m->tail);
+}
+
+static void finish(struct bt_migration *m, enum bt_swap_action how)
+{
+        struct bt_child *child = m->child;
+        struct bt_hub *hub = child->hub;
+        uint64_t number = child->current ? child->current->number : 0;
+        char text[2048] = "";
+
+        child->migration = NULL;
+        if (how == BT_SWAP_ACT_SUCCEED) {
+                child->swaps++;
+                bt_child_publish(child);
+                bt_hub_say(hub, "%s: swapped to incarnation %llu, pause %llu us, total %llu us", child->id, (unsigned long long)number,
+                           (unsigned long long)(child->pause_ns / BT_NS_PER_US), (unsigned long long)(child->total_ns / BT_NS_PER_US));
+                tell_over(m, BT_CTL_OK, "committed", number, "");
+        } else {
+                failure_text(m, text, sizeof(text));
+                child->rollbacks++;
+                child->total_ns = bt_now_ns() - m->begun_ns;
+                bt_child_note(child, "rolled back: %.100s", text);
+                if (how == BT_SWAP_ACT_FAIL)
+                        child->phase = BT_PHASE_RUNNING;
+                bt_child_publish(child);
+                tell_over(m, m->swap.timed_out ? BT_CTL_TIMED_OUT : BT_CTL_FAILED, how == BT_SWAP_ACT_FAIL ? "rolled_back" : "down", number,
+                          text);
+                if (how == BT_SWAP_ACT_FAIL_DOWN)
+                        bt_child_down(child, m->succ_exited ? &m->succ_how : NULL);
+        }
+        migration_free(m);
+        bt_hub_migration_over(hub);
+}
+
+/* What the successor left behind, for the report. */
+static void remember_succ(struct bt_migration *m)
+{
+        const struct bt_inc *succ = m->succ;
+        char text[96];
+
+        if (succ->why[0])
+                (void)snprintf(m->detail, sizeof(m->detail), "%s", succ->why);
+        else if (succ->reaped && succ->how.code == CLD_EXITED)
+                (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_exit_text(succ, text, sizeof(text)));
+        else if (succ->reaped && m->swap.why == BT_SWAP_WHY_NONE)
+                (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_exit_text(succ, text, sizeof(text)));
+        if (succ->err.tail_bytes) {
+                size_t bytes = succ->err.tail_bytes < sizeof(m->tail) - 1 ? succ->err.tail_bytes : sizeof(m->tail) - 1;
+
+                memcpy(m->tail, succ->err.tail + succ->err.tail_bytes - bytes, bytes);
+                m->tail[bytes] = '\0';
+        }
+        m->succ_exited = succ->reaped;
+        m->succ_how = succ->how;
+}
+
+static const char *progress_of(enum bt_swap_event event)
+{
+        switch (event) {
+        case BT_SWAP_EV_READY:
+                return "ready";
+        case BT_SWAP_EV_PASSED:
+                return "passed";
+        case BT_SWAP_EV_RESTORED:
+                return "restored";
+        case BT_SWAP_EV_REFUSED:
+                return "refused";
+        case BT_SWAP_EV_NOT_PASSED:
+                return "not_passed";
+        case BT_SWAP_EV_TIMEOUT:
+                return "too_late";
+        case BT_SWAP_EV_SUCC_EXIT:
+                return "successor_ended";
+        case BT_SWAP_EV_PRED_DIED:
+        case BT_SWAP_EV_PRED_GONE:
+                return "stopped";
+        case BT_SWAP_EV_SPAWN_FAILED:
+        case BT_SWAP_EV_CAPTURED:
+        case BT_SWAP_EV_NOT_CAPTURED:
+        case BT_SWAP_EV_CANCEL:
+        case _BT_SWAP_EV_N:
+                break;
+        }
+        return NULL;
+}
+
+static bool about_pred(enum bt_swap_event event)
+{
+        return event == BT_SWAP_EV_PASSED || event == BT_SWAP_EV_NOT_PASSED || event == BT_SWAP_EV_PRED_DIED || event == BT_SWAP_EV_PRED_GONE;
+}
+
+/* Performs; returns the action that ends the migration, or -1. */
+static int perform_all(struct bt_migration *m, const struct bt_swap_actions *actions)
+{
+        int ending = -1;
+
+        for (uint32_t i = 0; i < actions->count; i++) {
+                perform(m, actions->list[i]);
+                if (actions->list[i] == BT_SWAP_ACT_SUCCEED || actions->list[i] == BT_SWAP_ACT_FAIL ||
+                    actions->list[i] == BT_SWAP_ACT_FAIL_DOWN)
+                        ending = (int)actions->list[i];
+        }
+        return ending;
+}
+
+/* Steps what actions queued. True when the migration is over and gone. */
+static bool run_queue(struct bt_migration *m, int ending)
+{
+        while (ending < 0 && m->queued) {
+                struct bt_swap_actions actions;
+                enum bt_swap_event event = m->queue[0];
+
+                memmove(m->queue, m->queue + 1, --m->queued * sizeof(m->queue[0]));
+                if (!bt_swap_step(&m->swap, event, &actions))
+                        ending = perform_all(m, &actions);
+        }
+        if (ending < 0)
+                return false;
+        finish(m, (enum bt_swap_action)ending);
+        return true;
+}
+
+void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
+{
+        struct bt_swap_actions actions;
+        const char *progress = progress_of(event);
+
+        if (event == BT_SWAP_EV_SUCC_EXIT) {
+                remember_succ(m);
+                m->succ = NULL;
+        } else if (event == BT_SWAP_EV_REFUSED || (event == BT_SWAP_EV_TIMEOUT && m->succ)) {
+                if (m->succ)
+                        remember_succ(m);
+        } else if (event == BT_SWAP_EV_NOT_PASSED && m->pred) {
+                (void)snprintf(m->detail, sizeof(m->detail), "%s", m->pred->why);
+        }
+        if (bt_swap_step(&m->swap, event, &actions)) {
+                if (event != BT_SWAP_EV_CANCEL)
+                        m->child->limits_hit++; /* out of place: a process said what it may not say now */
+                return;
+        }
+        if (progress)
+                tell(m, progress, about_pred(event) ? m->pred_number : m->succ_number, "");
+        (void)run_queue(m, perform_all(m, &actions));
+}
+
+void bt_migration_cancel(struct bt_migration *m)
+{
+        bt_migration_event(m, BT_SWAP_EV_CANCEL);
+}
+
+/* ---- the beginning ---- */
+
+static int migration_new(struct bt_migration **ret_m, struct bt_child *child, struct bt_binary *binary, bool own_baton)
+{
+        struct bt_migration *m = calloc(1, sizeof(*m));
+
+        if (!m)
+                return -ENOMEM;
+        m->child = child;
+        m->handoff_out = m->handoff_in = -1;
+        m->begun_ns = bt_now_ns();
+        bt_list_init(&m->waiters);
+        if (own_baton) {
+                int r = bt_holding_new(&m->holding, child->spec, child->id);
+
+                if (r) {
+                        free(m);
+                        return r;
+                }
+        } else {
+                m->holding = bt_holding_ref(child->holding);
+        }
+        m->binary = bt_binary_ref(binary);
+        m->pred = child->current;
+        m->pred_number = m->pred ? m->pred->number : 0;
+        *ret_m = m;
+        return 0;
+}
+
+/* Why this child cannot be migrated now; NULL: it can. */
+static const char *refusal(const struct bt_child *child, uint32_t strategy)
+{
+        if (child->hub->stopping)
+                return "the hub is stopping";
+        if (child->phase == BT_PHASE_STARTING)
+                return "it is still starting";
+        if (child->spec->protocol == BT_PROTOCOL_PLAIN && strategy == BT_STRATEGY_HOT && child->current)
+                return "a hot swap needs a program that uses libbaton (protocol: plain): use --strategy cold";
+        return NULL;
+}
+
+static enum bt_ctl_outcome join(struct bt_migration *m, const struct bt_binary *binary, struct bt_waiter *waiter, char *ret_why,
+                                size_t why_bytes)
+{
+        if (!bt_binary_same(m->binary, binary)) {
+                (void)snprintf(ret_why, why_bytes, "a migration to %s is under way: try again when it is over", m->binary->path);
+                return BT_CTL_FAILED;
+        }
+        bt_list_push(&m->waiters, &waiter->node);
+        return BT_CTL_OK;
+}
+
+enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, uint32_t strategy, struct bt_waiter *waiter, char *ret_why,
+                               size_t why_bytes)
+{
+        bool handover = child->spec->handover && child->spec->protocol == BT_PROTOCOL_BATON;
+        struct bt_swap_actions actions;
+        struct bt_migration *m = NULL;
+        const char *why;
+        int r;
+
+        if (strategy == BT_CTL_STRATEGY_SPEC)
+                strategy = child->spec->strategy;
+        if (!binary)
+                binary = child->binary;
+        if (child->migration)
+                return join(child->migration, binary, waiter, ret_why, why_bytes);
+        why = refusal(child, strategy);
+        if (why) {
+                (void)snprintf(ret_why, why_bytes, "%s", why);
+                return BT_CTL_FAILED;
+        }
+        r = migration_new(&m, child, binary, !handover && child->current);
+        if (r) {
+                (void)snprintf(ret_why, why_bytes, "%s", strerrordesc_np(-r));
+                return BT_CTL_FAILED;
+        }
+        bt_list_push(&m->waiters, &waiter->node);
+        bt_loop_timer_disarm(&child->restart_timer);
+        child->migration = m;
+        child->phase = BT_PHASE_MIGRATING;
+        bt_child_publish(child);
+        if (!child->current)
+                bt_cold_begin_down(&m->swap, &actions);
+        else if (strategy == BT_STRATEGY_HOT)
+                bt_hot_begin(&m->swap, handover, &actions);
+        else
+                bt_cold_begin(&m->swap, handover, &actions);
+        (void)run_queue(m, perform_all(m, &actions));
+        return BT_CTL_OK;
+}
