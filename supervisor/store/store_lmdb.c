@@ -21,9 +21,9 @@
  */
 #include "supervisor/store/store_engine.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +274,34 @@ static int lmdb_env_extend(struct lmdb *l)
         return 0;
 }
 
+static void lmdb_env_cloexec_one(int fd, const struct stat *file)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) == 0 && st.st_dev == file->st_dev && st.st_ino == file->st_ino)
+                (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/*
+ * LMDB 0.9.24 opens its file twice (the second time O_DSYNC, for the header) without O_CLOEXEC, and gives away only one of the numbers. A
+ * process started by the hub must have neither. At open nothing is started yet; where mend() opens the file again, a process that is
+ * started within these microseconds does get them.
+ */
+static int lmdb_env_cloexec(struct lmdb *l)
+{
+        DIR *dir = opendir("/proc/self/fd");
+        struct dirent *entry;
+        struct stat file;
+
+        if (!dir)
+                return -errno;
+        if (fstatat(l->dir_fd, "store.mdb", &file, 0) == 0)
+                while ((entry = readdir(dir))) /* a stream of our own: NOLINT(concurrency-mt-unsafe) */
+                        lmdb_env_cloexec_one((int)strtol(entry->d_name, NULL, 10), &file);
+        (void)closedir(dir);
+        return 0;
+}
+
 static int lmdb_env_open_dbi(struct lmdb *l)
 {
         MDB_txn *txn;
@@ -299,6 +327,8 @@ static int lmdb_env_open(struct lmdb *l)
         if (!rc)
                 rc = mdb_env_open(l->env, l->path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
         r = rc == EINVAL ? BT_ENGINE_E_DAMAGED : lmdb_result(l, rc);
+        if (!r)
+                r = lmdb_env_cloexec(l);
         if (!r)
                 r = lmdb_env_extend(l);
         if (!r)
