@@ -71,6 +71,7 @@ struct bt_log {
 int bt_log_open(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int *ret_write_end);
 void bt_log_drain(struct bt_log *log); /* reads what is there */
 void bt_log_close(struct bt_log *log);
+void bt_log_say(const char *line, size_t bytes); /* the hub's own, to stderr; never waits */
 
 /* ---- one process ---- */
 
@@ -256,7 +257,7 @@ struct bt_hub {
         struct bt_loop *loop;
         struct bt_plan_view plan;
         struct bt_store *store;
-        struct bt_loop_sender *store_sender; /* made and used by the store's thread only */
+        struct bt_loop_sender *store_sender; /* used by the store's thread only */
         struct bt_node_owner node;
         struct bt_child *children;
         uint32_t child_count;
@@ -272,10 +273,13 @@ struct bt_hub {
         uint64_t nofile; /* what children get */
         struct bt_shutdown shutdown;
         struct bt_loop_timer shutdown_timer;
+        uint32_t load_next; /* first child that was not asked for in the store yet */
+        uint32_t loads;     /* asked for, no answer yet */
+        bool settled;       /* the first start of all children is over */
         bool stopping;
         bool over;
         int exit_status;
-        char stop_text[1024]; /* what was kept, and what not */
+        char stop_text[1536]; /* what was kept, and what not */
 };
 
 /* hub.c */
@@ -285,6 +289,7 @@ void bt_hub_child_settled(struct bt_hub *hub); /* a child runs or gave up: maybe
 /* During a stop: one child answered, or one process ended. */
 void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole);
 void bt_hub_exited(struct bt_hub *hub);
+void bt_hub_stored(struct bt_hub *hub, int result);
 void bt_hub_migration_over(struct bt_hub *hub);
 __attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const char *format, ...);
 
@@ -295,7 +300,8 @@ int bt_hub_make_dir(const char *path);
 
 /* persist.c */
 int bt_hub_open_store(struct bt_hub *hub);
-int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states; its end is an event of the shutdown */
+int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
+void bt_hub_load_all(struct bt_hub *hub);               /* starts all children, a bounded number at once */
 void bt_child_load(struct bt_child *child);             /* asks the store, then starts the child */
 void bt_child_forget_stored(struct bt_child *child);    /* delivered and confirmed */
 

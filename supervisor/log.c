@@ -17,12 +17,22 @@
 
 #include "base/fd.h"
 
-/* A pipe that polls writable takes PIPE_BUF bytes without waiting; files and terminals take anything. */
+/* A pipe that polls writable takes PIPE_BUF bytes without waiting; files and terminals take anything. False: dropped. */
+static bool write_now(int fd, const char *data, size_t bytes)
+{
+        struct pollfd ready = {.fd = fd, .events = POLLOUT};
+
+        return poll(&ready, 1, 0) == 1 && ready.revents & POLLOUT && write(fd, data, bytes) == (ssize_t)bytes;
+}
+
+void bt_log_say(const char *line, size_t bytes)
+{
+        (void)write_now(STDERR_FILENO, line, bytes);
+}
+
 static void log_write(struct bt_log *log, const char *data, size_t bytes)
 {
-        struct pollfd ready = {.fd = log->to, .events = POLLOUT};
-
-        if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT) || write(log->to, data, bytes) != (ssize_t)bytes)
+        if (!write_now(log->to, data, bytes))
                 log->dropped += bytes;
 }
 

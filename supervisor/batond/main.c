@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon: maps a plan and runs a hub until it is told to stop. It is started by `baton run`, which has checked the configuration.
+ *
+ *      batond --plan FD [--ready-fd FD]
+ *
+ * --ready-fd: gets a newline when the first start of all children is over.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/hub.h"
+
+/* The number after @name, made close-on-exec; -1: not given; -2: nonsense. */
+static int fd_argument(int argc, char **argv, const char *name)
+{
+        for (int i = 1; i + 1 < argc; i++) {
+                char *end;
+                long fd;
+
+                if (strcmp(argv[i], name) != 0)
+                        continue;
+                fd = strtol(argv[i + 1], &end, 10);
+                if (*end || end == argv[i + 1] || fd < 0 || fd > INT32_MAX || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+                        return -2;
+                return (int)fd;
+        }
+        return -1;
+}
+
+int main(int argc, char **argv)
+{
+        int plan = fd_argument(argc, argv, "--plan");
+        int ready = fd_argument(argc, argv, "--ready-fd");
+
+        if (plan < 0 || ready < -1) {
+                (void)fprintf(stderr, "usage: batond --plan FD [--ready-fd FD]\n"
+                                      "batond is started by `baton run FILE`.\n");
+                return 2;
+        }
+        return bt_hub_run(plan, ready);
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: see control.h for the protocol.
+ *
+ * A client that does not read gets less progress, never a wrong outcome: progress is dropped when its socket is full, the outcome is kept until
+ * the socket takes it. A client that goes away changes nothing: what it asked for is done.
+ */
+#include "supervisor/hub.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/scm.h"
+
+#define CLIENTS_MAX 256
+
+/* One child of one request. */
+struct client_wait {
+        struct bt_waiter waiter;
+        struct bt_client *client;
+};
+
+struct bt_client {
+        struct bt_list node;
+        struct bt_hub *hub;
+        struct bt_loop_watch watch;
+        int fd;
+        uint64_t begun_ns;
+        bool waits_for_stop;
+        bool asked;
+        bool done; /* the outcome is decided; @final is to be sent */
+        uint32_t dropped;
+        uint32_t pending;
+        uint32_t wait_count;
+        struct client_wait *waits;
+        struct bt_ctl_reply final;
+};
+
+static void client_free(struct bt_client *client)
+{
+        for (uint32_t i = 0; i < client->wait_count; i++)
+                bt_list_unlink(&client->waits[i].waiter.node);
+        bt_loop_forget(&client->watch);
+        bt_list_unlink(&client->node);
+        (void)bt_close(client->fd);
+        free(client->waits);
+        free(client);
+}
+
+/* ---- answering ---- */
+
+static void reply_init(struct bt_ctl_reply *reply, const struct bt_client *client, uint32_t kind)
+{
+        memset(reply, 0, sizeof(*reply));
+        reply->magic = BT_CTL_MAGIC;
+        reply->version = BT_CTL_VERSION;
+        reply->kind = kind;
+        reply->since_ns = bt_now_ns() - client->begun_ns;
+}
+
+/* True when @client is gone: it has its outcome, or will never take it. */
+static bool client_flush(struct bt_client *client)
+{
+        int r;
+
+        if (!client->done)
+                return false;
+        r = bt_scm_send(client->fd, &client->final, sizeof(client->final), NULL, 0);
+        if (r == -EAGAIN)
+                return false;
+        client_free(client);
+        return true;
+}
+
+static void client_on_ready(struct bt_loop_watch *watch, uint32_t events);
+
+static void client_finish(struct bt_client *client)
+{
+        client->done = true;
+        if (client_flush(client))
+                return;
+        bt_loop_forget(&client->watch);
+        if (bt_loop_watch_fd(client->hub->loop, &client->watch, client->fd, EPOLLOUT, client_on_ready))
+                client_free(client);
+}
+
+static void client_answer(struct bt_client *client, enum bt_ctl_outcome outcome, const char *text)
+{
+        reply_init(&client->final, client, BT_CTL_DONE);
+        client->final.outcome = outcome;
+        (void)snprintf(client->final.text, sizeof(client->final.text), "%s", text);
+        client_finish(client);
+}
+
+static void client_event(struct bt_client *client, const struct bt_child *child, const char *phase, enum bt_ctl_outcome outcome,
+                         uint64_t incarnation, uint64_t value0, uint64_t value1, const char *text)
+{
+        struct bt_ctl_reply reply;
+
+        reply_init(&reply, client, BT_CTL_EVENT);
+        reply.outcome = outcome;
+        reply.incarnation = incarnation;
+        reply.value[0] = value0;
+        reply.value[1] = value1;
+        (void)snprintf(reply.child, sizeof(reply.child), "%s", child->id);
+        (void)snprintf(reply.phase, sizeof(reply.phase), "%s", phase);
+        (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
+        if (bt_scm_send(client->fd, &reply, sizeof(reply), NULL, 0))
+                client->dropped++;
+}
+
+/* ---- upgrade, swap ---- */
+
+static void wait_on_event(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, uint64_t value0,
+                          uint64_t value1, const char *text)
+{
+        struct bt_client *client = bt_container_of(waiter, struct client_wait, waiter)->client;
+
+        client_event(client, m->child, phase, BT_CTL_OK, incarnation, value0, value1, text);
+}
+
+/* One child's outcome into the request's: the worst is told, the last reason is kept. */
+static void client_count(struct bt_client *client, enum bt_ctl_outcome outcome, const char *id, const char *text)
+{
+        struct bt_ctl_reply *final = &client->final;
+
+        final->value[outcome == BT_CTL_OK ? 0 : 1]++;
+        (void)snprintf(final->child, sizeof(final->child), "%s", id);
+        if (outcome != BT_CTL_OK) {
+                final->outcome = final->outcome == BT_CTL_OK || final->outcome == outcome ? outcome : BT_CTL_FAILED;
+                (void)snprintf(final->text, sizeof(final->text), "%s", text);
+        }
+        client->pending--;
+}
+
+static void client_maybe_done(struct bt_client *client)
+{
+        if (client->pending)
+                return;
+        client->final.since_ns = bt_now_ns() - client->begun_ns;
+        client_finish(client);
+}
+
+static void wait_on_over(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *text)
+{
+        struct bt_client *client = bt_container_of(waiter, struct client_wait, waiter)->client;
+
+        client_count(client, outcome, m->child->id, text);
+        client_maybe_done(client);
+}
+
+static bool child_matches(const struct bt_child *child, const char *target)
+{
+        return !strcmp(child->id, target) || !strcmp(child->pool, target);
+}
+
+static void client_migrate(struct bt_client *client, const struct bt_ctl_request *request, struct bt_binary *binary)
+{
+        struct bt_hub *hub = client->hub;
+        uint32_t matches = 0;
+
+        for (uint32_t i = 0; i < hub->child_count; i++)
+                matches += child_matches(&hub->children[i], request->target);
+        if (!matches) {
+                client_answer(client, BT_CTL_NO_SUCH, "no such child");
+                return;
+        }
+        client->waits = calloc(matches, sizeof(*client->waits));
+        if (!client->waits) {
+                client_answer(client, BT_CTL_FAILED, "out of memory");
+                return;
+        }
+        reply_init(&client->final, client, BT_CTL_DONE);
+        client->pending = matches + 1; /* one more, so that the end is not reached before all have begun */
+        for (uint32_t i = 0; i < hub->child_count; i++) {
+                struct bt_child *child = &hub->children[i];
+                struct client_wait *wait;
+                enum bt_ctl_outcome outcome;
+                char why[512] = "";
+
+                if (!child_matches(child, request->target))
+                        continue;
+                wait = &client->waits[client->wait_count++];
+                wait->client = client;
+                wait->waiter.event = wait_on_event;
+                wait->waiter.over = wait_on_over;
+                bt_list_init(&wait->waiter.node);
+                outcome = bt_migrate(child, binary, request->strategy, &wait->waiter, why, sizeof(why));
+                if (outcome != BT_CTL_OK) {
+                        client_event(client, child, "refused", outcome, 0, 0, 0, why);
+                        client_count(client, outcome, child->id, why);
+                }
+        }
+        client->pending--;
+        client_maybe_done(client);
+}
+
+static void client_upgrade(struct bt_client *client, const struct bt_ctl_request *request, int fd)
+{
+        struct bt_binary *binary = NULL;
+        char text[512];
+        int r = fd < 0 ? -EBADF : bt_binary_adopt(&binary, request->path, fd);
+
+        if (r) {
+                (void)snprintf(text, sizeof(text), "%.300s: %s", request->path, strerrordesc_np(-r));
+                client_answer(client, BT_CTL_INVALID, text);
+                return;
+        }
+        client_migrate(client, request, binary);
+        (void)bt_binary_unref(binary);
+}
+
+/* ---- requests ---- */
+
+static void client_status(struct bt_client *client)
+{
+        struct bt_ctl_reply reply;
+
+        reply_init(&reply, client, BT_CTL_NODE);
+        if (bt_scm_send(client->fd, &reply, sizeof(reply), &client->hub->node.fd, 1))
+                client_answer(client, BT_CTL_FAILED, "the node's descriptor could not be sent");
+        else
+                client_answer(client, BT_CTL_OK, "");
+}
+
+/* Consumes @fd. */
+static void client_request(struct bt_client *client, struct bt_ctl_request *request, int fd)
+{
+        request->target[sizeof(request->target) - 1] = '\0';
+        request->path[sizeof(request->path) - 1] = '\0';
+        if (request->magic != BT_CTL_MAGIC || request->version != BT_CTL_VERSION ||
+            (request->strategy != BT_CTL_STRATEGY_SPEC && request->strategy >= _BT_STRATEGY_N)) {
+                (void)bt_close(fd);
+                client_answer(client, BT_CTL_INVALID, "this hub speaks another version of the control protocol");
+                return;
+        }
+        if (request->op == BT_CTL_UPGRADE) {
+                client_upgrade(client, request, fd);
+                return;
+        }
+        (void)bt_close(fd);
+        switch (request->op) {
+        case BT_CTL_STATUS:
+                client_status(client);
+                break;
+        case BT_CTL_SWAP:
+                client_migrate(client, request, NULL);
+                break;
+        case BT_CTL_STOP:
+                client->waits_for_stop = true;
+                bt_hub_stop(client->hub);
+                break;
+        default:
+                client_answer(client, BT_CTL_INVALID, "unknown request");
+                break;
+        }
+}
+
+/* Edge-like: read until there is nothing. More than one request is nonsense; the end of the stream is a client that left. */
+static void client_read(struct bt_client *client)
+{
+        for (;;) {
+                struct bt_ctl_request request;
+                size_t count = 0;
+                int fd = -1;
+                ssize_t n = bt_scm_recv(client->fd, &request, sizeof(request), &fd, 1, &count);
+
+                if (n == -EAGAIN)
+                        return;
+                if (n != (ssize_t)sizeof(request) || client->asked) {
+                        (void)bt_close(count ? fd : -1);
+                        client_free(client);
+                        return;
+                }
+                client->asked = true;
+                client_request(client, &request, count ? fd : -1);
+                return; /* it may be gone; what else it says does not matter */
+        }
+}
+
+static void client_on_ready(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct bt_client *client = bt_container_of(watch, struct bt_client, watch);
+
+        if (client->done)
+                (void)client_flush(client);
+        else if (events & (EPOLLHUP | EPOLLERR) && client->asked)
+                client_free(client);
+        else
+                client_read(client);
+}
+
+/* ---- connections ---- */
+
+static bool peer_allowed(int fd)
+{
+        struct ucred cred;
+        socklen_t bytes = sizeof(cred);
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 && (cred.uid == 0 || cred.uid == geteuid());
+}
+
+static void client_accept(struct bt_hub *hub, int fd)
+{
+        struct bt_client *client = NULL;
+        uint32_t count = 0;
+
+        bt_list_foreach (it, &hub->clients)
+                count++;
+        if (count < CLIENTS_MAX && peer_allowed(fd))
+                client = calloc(1, sizeof(*client));
+        if (!client) {
+                (void)bt_close(fd);
+                return;
+        }
+        client->hub = hub;
+        client->fd = fd;
+        client->begun_ns = bt_now_ns();
+        bt_list_init(&client->node);
+        if (bt_loop_watch_fd(hub->loop, &client->watch, fd, EPOLLIN, client_on_ready)) {
+                client_free(client);
+                return;
+        }
+        bt_list_push(&hub->clients, &client->node);
+}
+
+static void on_connection(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct bt_hub *hub = bt_container_of(watch, struct bt_hub, listener_watch);
+
+        (void)events;
+        for (;;) {
+                int fd = accept4(hub->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (fd >= 0)
+                        client_accept(hub, fd);
+                else if (errno != EINTR && errno != ECONNABORTED)
+                        return;
+        }
+}
+
+static int control_path(const struct bt_hub *hub, struct sockaddr_un *ret_addr)
+{
+        const char *dir = bt_plan_string(&hub->plan, hub->plan.plan->runtime_dir);
+
+        *ret_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+        if (strlen(dir) + sizeof("/control.sock") > sizeof(ret_addr->sun_path))
+                return -ENAMETOOLONG;
+        (void)snprintf(ret_addr->sun_path, sizeof(ret_addr->sun_path), "%s/control.sock", dir);
+        return 0;
+}
+
+/* The lock is ours, so a socket that is there was left by a hub that is not. */
+int bt_hub_open_control(struct bt_hub *hub)
+{
+        struct sockaddr_un addr;
+        int r = control_path(hub, &addr);
+
+        if (!r) {
+                (void)unlink(addr.sun_path);
+                hub->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                if (hub->listener < 0 || bind(hub->listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+                    listen(hub->listener, SOMAXCONN) < 0)
+                        r = -errno;
+        }
+        if (!r)
+                r = bt_loop_watch_fd(hub->loop, &hub->listener_watch, hub->listener, EPOLLIN, on_connection);
+        if (r)
+                bt_hub_say(hub, "cannot open the control socket %s: %s", addr.sun_path, strerrordesc_np(-r));
+        return r;
+}
+
+void bt_hub_close_control(struct bt_hub *hub)
+{
+        struct sockaddr_un addr;
+
+        bt_list_foreach_safe (it, &hub->clients) {
+                struct bt_client *client = bt_list_entry(it, struct bt_client, node);
+
+                if (client->waits_for_stop)
+                        client_answer(client, hub->exit_status ? BT_CTL_FAILED : BT_CTL_OK, hub->stop_text);
+                else
+                        client_free(client);
+        }
+        /* Those whose socket was full: nobody turns the loop any more. */
+        bt_list_foreach_safe (it, &hub->clients)
+                client_free(bt_list_entry(it, struct bt_client, node));
+        if (hub->listener < 0)
+                return;
+        bt_loop_forget(&hub->listener_watch);
+        hub->listener = bt_close(hub->listener);
+        if (!control_path(hub, &addr))
+                (void)unlink(addr.sun_path);
+}
