@@ -45,11 +45,15 @@ void bt_hub_say(struct bt_hub *hub, const char *format, ...)
 
 static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uint32_t count);
 
-static void note_kept(struct bt_hub *hub, const char *format, const char *id)
+__attribute__((format(printf, 2, 3))) static void note_kept(struct bt_hub *hub, const char *format, ...)
 {
         size_t used = strlen(hub->stop_text);
 
-        (void)snprintf(hub->stop_text + used, sizeof(hub->stop_text) - used, format, id);
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(hub->stop_text + used, sizeof(hub->stop_text) - used, format, args);
+        va_end(args);
 }
 
 static void shutdown_cancel_migrations(struct bt_hub *hub)
@@ -127,7 +131,7 @@ void bt_hub_stored(struct bt_hub *hub, int result)
                 const struct bt_child *child = &hub->children[i];
 
                 if (child->captured)
-                        note_kept(hub, result ? "%s: state LOST, the store could not be written\n" : "%s: state kept\n", child->id);
+                        note_kept(hub, "%s: %s\n", child->id, result ? "state LOST, the store could not be written" : "state kept");
         }
         if (result) {
                 bt_hub_say(hub, "the states could not be written: %s",
