@@ -41,9 +41,6 @@ static int run(void)
                 (void)fprintf(stderr, "kv %s: cannot take over: %s\n", KV_VERSION, baton_strerror(r));
                 return 1;
         }
-        (void)printf("kv %s: incarnation %llu serves on port %d\n", KV_VERSION,
-                     (unsigned long long)baton_child_incarnation(server.child), server.port);
-        (void)fflush(stdout);
         return kv_server_run(&server);
 }
 

@@ -491,6 +491,10 @@ int kv_server_run(struct kv_server *server)
         int r;
 
         block_signals(&asleep);
+        /* After that: whoever waits for this line may send SIGTERM at once. */
+        (void)printf("kv %s: incarnation %llu serves on port %d\n", KV_VERSION,
+                     (unsigned long long)baton_child_incarnation(server->child), server->port);
+        (void)fflush(stdout);
         while (!stop_signal) {
                 bool told = true;
 
