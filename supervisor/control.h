@@ -66,5 +66,5 @@ struct bt_ctl_reply {
         uint64_t value[2];     /* EVENT "committed": pause and total in ns. DONE: migrated, failed */
         char child[64];        /* EVENT, DONE about one child */
         char phase[32];        /* EVENT: "starting" "ready" "offered" "passed" "restored" "committed" "querying" "captured" "stopped" "rolled_back" .. */
-        char text[2048];       /* for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
+        char text[2048];       /* NODE: path of the configuration, "" when there is none. EVENT, DONE: for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
 };
