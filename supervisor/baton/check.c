@@ -161,7 +161,7 @@ void bt_check_sockets(struct bt_reader *reader)
                                               config->sockets[j].mark.line);
                                 break;
                         }
-                if (!socket->used && config->child_count)
+                if (!socket->used && !bt_diag_count(reader->diag, BT_SEVERITY_ERROR))
                         bt_diag_warning(reader->diag, socket->name_mark, "no child uses the socket '%s'", socket->name);
         }
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The command: one program, a table of verbs (verbs.c), one function each.
+ *
+ * Output is for people unless --json, one object a line then. What was asked for goes to stdout, what went wrong to stderr as "baton: ...". No
+ * colours: there is nothing here that colour would make clearer.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "supervisor/baton/mem.h"
+
+enum bt_exit {
+        BT_EXIT_OK = 0,
+        BT_EXIT_FAILED = 1,    /* it was tried, and did not work */
+        BT_EXIT_USAGE = 2,     /* wrong words on the command line, or an invalid configuration */
+        BT_EXIT_NO_SUCH = 3,   /* no such child */
+        BT_EXIT_NO_HUB = 4,    /* the hub does not run */
+        BT_EXIT_TIMED_OUT = 5,
+};
+
+struct bt_verb;
+
+/* A command line, taken apart. */
+struct bt_command {
+        const struct bt_verb *verb;
+        char *const *environ;
+        struct bt_mem mem;
+        const char *arg;      /* FILE, CHILD or VERB; NULL: not given */
+        bool json;
+        const char *hub;      /* NULL: not given */
+        const char *exec;
+        uint32_t strategy;    /* enum bt_strategy, or BT_CTL_STRATEGY_SPEC */
+        uint64_t timeout_ns;
+};
+
+/* The whole program but main(). Returns the exit status; usage errors and --help exit by themselves (argp). */
+int bt_command_main(int argc, char **argv, char *const *environ);
+
+/* ---- verbs ---- */
+
+int bt_verb_check(struct bt_command *command);
+int bt_verb_run(struct bt_command *command);
+int bt_verb_status(struct bt_command *command);
+int bt_verb_upgrade(struct bt_command *command);
+int bt_verb_swap(struct bt_command *command);
+int bt_verb_stop(struct bt_command *command);
+
+/* ---- output ---- */
+
+/* "baton: ..." on stderr, control characters made harmless. */
+void bt_complain(const char *format, ...) __attribute__((__format__(printf, 1, 2)));
+
+/* One line of JSON on stdout. Takes @object. */
+void bt_say_json(json_t *object);
+
+/* @text, which may be anything, as a JSON string. */
+json_t *bt_json_text(const char *text);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `baton status`: the hub hands out its node segment and is done; everything shown is read from that memory. So a status costs the hub one
+ * message, however many children there are, and what a slot says is whole (a slot that was being written all the time is said to be busy).
+ *
+ * The segment is the hub's, but the strings in it come from elsewhere (notes quote programs), so they pass the filter of text.h.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "shm/node.h"
+#include "supervisor/baton/hubs.h"
+#include "supervisor/baton/table.h"
+#include "supervisor/baton/text.h"
+#include "supervisor/plan.h"
+
+/* ---- the segment ---- */
+
+/* The node segment's descriptor, and the path of the hub's configuration. Returns enum bt_exit. */
+static int node_ask(const struct bt_hub_place *place, uint64_t timeout_ns, int *ret_fd, struct bt_ctl_reply *ret_reply)
+{
+        struct bt_ctl_request request = bt_hubs_request(BT_CTL_STATUS);
+        struct bt_ask ask = BT_ASK_NULL;
+        int status = bt_hubs_ask(&ask, place, &request, -1, timeout_ns);
+        int fd = -1, r;
+
+        if (status)
+                return status;
+        r = bt_ask_reply(&ask, ret_reply, &fd);
+        bt_ask_close(&ask);
+        if (r)
+                return bt_hubs_lost(place, r);
+        if (ret_reply->kind != BT_CTL_NODE || fd < 0) {
+                (void)bt_close(fd);
+                bt_complain("the hub '%s' does not show its children: %s", place->name,
+                            *ret_reply->text ? ret_reply->text : "no segment came with its answer");
+                return BT_EXIT_FAILED;
+        }
+        *ret_fd = fd;
+        return BT_EXIT_OK;
+}
+
+static int node_open(const struct bt_hub_place *place, uint64_t timeout_ns, struct bt_node_view *ret_view,
+                     struct bt_ctl_reply *ret_reply)
+{
+        int fd = -1;
+        int status = node_ask(place, timeout_ns, &fd, ret_reply);
+        int r;
+
+        if (status)
+                return status;
+        r = bt_node_attach(ret_view, fd);
+        (void)bt_close(fd);
+        if (r) {
+                bt_complain("the segment of the hub '%s' cannot be read: %s", place->name,
+                            r > 0 ? "its layout is not ours: baton and batond must be of the same release" : strerrordesc_np(-r));
+                return BT_EXIT_FAILED;
+        }
+        return BT_EXIT_OK;
+}
+
+/* ---- one child ---- */
+
+static const char *clean(struct bt_mem *mem, const char *text)
+{
+        char room[512];
+
+        bt_text_clean(room, sizeof(room), text, strlen(text), false);
+        return bt_mem_copy(mem, room, strlen(room));
+}
+
+static const char *form_name(uint32_t form)
+{
+        static const char *const names[_BATON_STATE_N] = {"none", "blob", "arena"};
+
+        return form < _BATON_STATE_N ? names[form] : "?";
+}
+
+static const char *strategy_name(uint32_t strategy)
+{
+        return strategy == BT_STRATEGY_HOT ? "hot" : "cold";
+}
+
+/* How the last process ended: "exit 3", "signal 9", "". */
+static const char *exit_text(struct bt_mem *mem, const struct bt_slot *slot)
+{
+        if (!slot->exit_kind)
+                return "";
+        return bt_mem_printf(mem, "%s %d", slot->exit_kind == CLD_EXITED ? "exit" : "signal", (int)slot->exit_code);
+}
+
+/* Wall-clock times can lie in the future when the clock was set back. */
+static uint64_t since(uint64_t wall_ns)
+{
+        uint64_t now = bt_wall_ns();
+
+        return wall_ns && now > wall_ns ? now - wall_ns : 0;
+}
+
+/* ---- JSON ---- */
+
+static json_t *slot_json(struct bt_mem *mem, const struct bt_slot *slot)
+{
+        json_t *object = json_pack(
+                "{s:o, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "child", bt_json_text(slot->id), "phase",
+                bt_phase_name(slot->phase), "pid", (json_int_t)slot->pid, "incarnation", (json_int_t)slot->incarnation,
+                "strategy", strategy_name(slot->strategy), "restarts", (json_int_t)slot->restarts, "swaps",
+                (json_int_t)slot->swaps, "rollbacks", (json_int_t)slot->rollbacks, "swap_pause_ns",
+                (json_int_t)slot->swap_pause_ns, "swap_total_ns", (json_int_t)slot->swap_total_ns);
+        json_t *more = json_pack(
+                "{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "state_form", form_name(slot->state_form), "state_bytes",
+                (json_int_t)slot->state_bytes, "draining", (json_int_t)slot->draining, "limits_hit",
+                (json_int_t)slot->limits_hit, "started_wall_ns", (json_int_t)slot->started_wall_ns, "uptime_ns",
+                (json_int_t)(slot->pid ? since(slot->started_wall_ns) : 0), "last_exit", exit_text(mem, slot), "exec",
+                bt_json_text(slot->exec), "note", bt_json_text(slot->note));
+
+        if (!object || !more || json_object_update(object, more))
+                bt_mem_exhausted();
+        json_decref(more);
+        return object;
+}
+
+static void print_json(struct bt_mem *mem, const struct bt_node_view *view, const char *config)
+{
+        const struct bt_node *node = view->node;
+
+        bt_say_json(json_pack("{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, node->hub)), "node",
+                              bt_json_text(clean(mem, node->name)), "pid", (json_int_t)node->hub_pid, "uptime_ns",
+                              (json_int_t)since(node->started_wall_ns), "config", bt_json_text(config)));
+        for (uint32_t i = 0; i < view->slot_count; i++) {
+                struct bt_slot slot;
+
+                if (bt_node_read(view, i, &slot))
+                        bt_say_json(slot_json(mem, &slot));
+        }
+}
+
+/* ---- table ---- */
+
+static const char *duration_cell(struct bt_mem *mem, uint64_t ns)
+{
+        char room[BT_TEXT_NUMBER_BYTES];
+
+        if (!ns)
+                return "-";
+        bt_text_duration(room, ns);
+        return bt_mem_copy(mem, room, strlen(room));
+}
+
+static const char *number_cell(struct bt_mem *mem, uint64_t number)
+{
+        return number ? bt_mem_printf(mem, "%" PRIu64, number) : "-";
+}
+
+static const char *state_cell(struct bt_mem *mem, const struct bt_slot *slot)
+{
+        char room[BT_TEXT_NUMBER_BYTES];
+
+        if (slot->state_form == BATON_STATE_NONE)
+                return "-";
+        bt_text_size(room, slot->state_bytes);
+        return bt_mem_printf(mem, "%s %s", form_name(slot->state_form), room);
+}
+
+/* What is out of the ordinary, joined: the note, predecessors still draining, limits reached. */
+static const char *note_cell(struct bt_mem *mem, const struct bt_slot *slot)
+{
+        const char *note = clean(mem, slot->note);
+
+        if (slot->draining)
+                note = bt_mem_printf(mem, "%s%s%" PRIu32 " draining", note, *note ? "; " : "", slot->draining);
+        if (slot->limits_hit)
+                note = bt_mem_printf(mem, "%s%s%" PRIu32 " limits hit", note, *note ? "; " : "", slot->limits_hit);
+        return note;
+}
+
+static const char *exec_cell(struct bt_mem *mem, const char *exec)
+{
+        const char *slash = strrchr(exec, '/');
+
+        return clean(mem, slash ? slash + 1 : exec);
+}
+
+static void row_add(struct bt_table *table, const struct bt_slot *slot)
+{
+        struct bt_mem *mem = table->mem;
+
+        bt_table_add(table, clean(mem, slot->id));
+        bt_table_add(table, bt_phase_name(slot->phase));
+        bt_table_add(table, number_cell(mem, slot->pid > 0 ? (uint64_t)slot->pid : 0));
+        bt_table_add(table, number_cell(mem, slot->incarnation));
+        bt_table_add(table, bt_mem_printf(mem, "%" PRIu64, slot->restarts));
+        bt_table_add(table, bt_mem_printf(mem, "%" PRIu64, slot->swaps));
+        bt_table_add(table, duration_cell(mem, slot->swap_pause_ns));
+        bt_table_add(table, state_cell(mem, slot));
+        bt_table_add(table, duration_cell(mem, slot->pid > 0 ? since(slot->started_wall_ns) : 0));
+        bt_table_add(table, exec_cell(mem, slot->exec));
+        bt_table_add(table, note_cell(mem, slot));
+}
+
+static void print_table(struct bt_mem *mem, const struct bt_node_view *view, const char *config)
+{
+        static const char *const heads[] = {"CHILD", "PHASE", "PID",    "INC",    "RESTARTS", "SWAPS",
+                                            "PAUSE", "STATE", "UPTIME", "BINARY", "NOTE"};
+        struct bt_table table = {.mem = mem, .right = "l.rrrrrlrll"};
+        uint32_t busy = 0;
+        const struct bt_node *node = view->node;
+
+        (void)printf("hub %s, pid %d, up %s%s%s\n", clean(mem, node->hub), node->hub_pid,
+                     duration_cell(mem, since(node->started_wall_ns)), *config ? ", " : "", clean(mem, config));
+        for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+                bt_table_add(&table, heads[i]);
+        for (uint32_t i = 0; i < view->slot_count; i++) {
+                struct bt_slot slot;
+
+                if (bt_node_read(view, i, &slot))
+                        row_add(&table, &slot);
+                else if (view->node->slots[i].id[0])
+                        busy++;
+        }
+        bt_table_print(&table, stdout);
+        if (busy)
+                (void)printf("%" PRIu32 " children could not be read: the hub is writing about them (is it stopped?)\n", busy);
+}
+
+int bt_verb_status(struct bt_command *command)
+{
+        struct bt_hub_place place = {0};
+        struct bt_node_view view = {0};
+        struct bt_ctl_reply reply;
+        int status = bt_hubs_choose(&place, command);
+
+        if (!status)
+                status = node_open(&place, command->timeout_ns, &view, &reply);
+        if (status)
+                return status;
+        if (command->json)
+                print_json(&command->mem, &view, reply.text);
+        else
+                print_table(&command->mem, &view, reply.text);
+        bt_node_detach(&view);
+        return BT_EXIT_OK;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One table makes the command line: what verbs there are, what they take, what `baton help` says about them. argp does the options of
+ * each verb, so --help, --usage and abbreviated long options work everywhere alike.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "supervisor/baton/command.h"
+#include "supervisor/baton/find.h"
+#include "supervisor/baton/text.h"
+#include "supervisor/baton/value.h"
+#include "supervisor/control.h"
+
+#ifndef BATON_VERSION
+#define BATON_VERSION "0"
+#endif
+
+enum {
+        OPT_JSON = 'j',
+        OPT_HUB = 'H',
+        OPT_EXEC = 'e',
+        OPT_STRATEGY = 's',
+        OPT_TIMEOUT = 't',
+};
+
+#define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
+#define TIMEOUT_SWAP_NS (120 * BT_NS_PER_S)
+#define TIMEOUT_STOP_NS (120 * BT_NS_PER_S)
+
+#define ROW_JSON {"json", OPT_JSON, NULL, 0, "Print JSON, one object a line", 0}
+#define ROW_HUB {"hub", OPT_HUB, "NAME", 0, "Which hub; default $BATON_HUB, else the only one that runs", 0}
+#define ROW_STRATEGY {"strategy", OPT_STRATEGY, "hot|cold", 0, "Instead of the one in the configuration", 0}
+#define ROW_TIMEOUT {"timeout", OPT_TIMEOUT, "DURATION", 0, "How long to wait for the hub; default 2m", 0}
+#define ROW_END {NULL, 0, NULL, 0, NULL, 0}
+
+static const struct argp_option no_options[] = {ROW_END};
+static const struct argp_option check_options[] = {ROW_JSON, ROW_END};
+static const struct argp_option status_options[] = {ROW_JSON, ROW_HUB, ROW_END};
+static const struct argp_option swap_options[] = {ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
+static const struct argp_option stop_options[] = {ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
+static const struct argp_option upgrade_options[] = {
+        {"exec", OPT_EXEC, "PATH", 0, "The new program (a path, not searched in PATH)", 0},
+        ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END,
+};
+
+static int verb_version(struct bt_command *command);
+static int verb_help(struct bt_command *command);
+
+struct bt_verb {
+        const char *name;
+        const char *args;    /* NULL: takes none */
+        const char *missing; /* what to say when @args is not given; NULL: may be left away */
+        const char *summary;
+        const struct argp_option *options;
+        int (*run)(struct bt_command *command);
+        uint64_t timeout_ns;
+};
+
+static const struct bt_verb verbs[] = {
+        {"check", "FILE", "the configuration to check", "Say what is wrong with a configuration", check_options, bt_verb_check, 0},
+        {"run", "FILE", "the configuration to run", "Run the children of a configuration, in the foreground", no_options, bt_verb_run, 0},
+        {"status", NULL, NULL, "Show the children of a running hub", status_options, bt_verb_status, TIMEOUT_STATUS_NS},
+        {"upgrade", "CHILD", "the child to upgrade", "Replace a child, or all of a pool, by one that runs another program", upgrade_options,
+         bt_verb_upgrade, TIMEOUT_SWAP_NS},
+        {"swap", "CHILD", "the child to swap", "Replace a child, or all of a pool, by a new process of the same program", swap_options,
+         bt_verb_swap, TIMEOUT_SWAP_NS},
+        {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options, bt_verb_stop, TIMEOUT_STOP_NS},
+        {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
+        {"help", "[VERB]", NULL, "Explain a verb, or list them", no_options, verb_help, 0},
+};
+
+/* ---- output ---- */
+
+void bt_complain(const char *format, ...)
+{
+        char raw[2048], clean[2048];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(raw, sizeof(raw), format, args);
+        va_end(args);
+        bt_text_clean(clean, sizeof(clean), raw, strlen(raw), false);
+        (void)fflush(stdout); /* in the order of events, also when both go to one place */
+        (void)fprintf(stderr, "baton: %s\n", clean);
+}
+
+void bt_say_json(json_t *object)
+{
+        if (!object)
+                bt_mem_exhausted();
+        (void)json_dumpf(object, stdout, JSON_COMPACT);
+        (void)fputc('\n', stdout);
+        json_decref(object);
+}
+
+json_t *bt_json_text(const char *text)
+{
+        char clean[4096];
+
+        bt_text_clean(clean, sizeof(clean), text, strlen(text), true);
+        return json_string(clean);
+}
+
+/* ---- verbs that are only words ---- */
+
+static int verb_version(struct bt_command *command)
+{
+        (void)command;
+        (void)puts("baton " BATON_VERSION);
+        return BT_EXIT_OK;
+}
+
+static void help_list(FILE *out)
+{
+        (void)fputs("Usage: baton VERB [OPTION...] [ARGUMENT]\n\n", out);
+        for (size_t i = 0; i < BT_ARRAY_LEN(verbs); i++) {
+                char words[32];
+
+                (void)snprintf(words, sizeof(words), "%s %s", verbs[i].name, verbs[i].args ? verbs[i].args : "");
+                (void)fprintf(out, "  %-16s %s\n", words, verbs[i].summary);
+        }
+        (void)fputs("\n'baton VERB --help' lists the options of a verb.\n"
+                    "Exit status: 0 done, 1 failed, 2 usage or invalid configuration, 3 no such child, 4 hub does not run, 5 timed out.\n",
+                    out);
+}
+
+static const struct bt_verb *verb_find(const char *name)
+{
+        for (size_t i = 0; i < BT_ARRAY_LEN(verbs); i++)
+                if (!strcmp(verbs[i].name, name))
+                        return &verbs[i];
+        return NULL;
+}
+
+static int verb_unknown(const char *name)
+{
+        const char *names[BT_ARRAY_LEN(verbs) + 1] = {NULL};
+        const char *guess;
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(verbs); i++)
+                names[i] = verbs[i].name;
+        guess = bt_text_suggest(name, names);
+        bt_complain("unknown verb '%s'%s%s%s; 'baton help' lists them", name, guess ? " (did you mean '" : "", guess ? guess : "",
+                    guess ? "'?)" : "");
+        return BT_EXIT_USAGE;
+}
+
+/* ---- options ---- */
+
+static void parse_strategy(struct bt_command *command, const char *arg, struct argp_state *state)
+{
+        if (!strcmp(arg, "hot"))
+                command->strategy = BT_STRATEGY_HOT;
+        else if (!strcmp(arg, "cold"))
+                command->strategy = BT_STRATEGY_COLD;
+        else
+                argp_error(state, "--strategy is '%s', expected hot or cold", arg);
+}
+
+static void parse_timeout(struct bt_command *command, const char *arg, struct argp_state *state)
+{
+        const char *wrong = bt_value_duration(&command->timeout_ns, arg, BT_NS_PER_MS);
+
+        if (wrong)
+                argp_error(state, "--timeout is '%s': %s", arg, wrong);
+        else if (!command->timeout_ns)
+                argp_error(state, "--timeout is 0: give the hub some time");
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+        struct bt_command *command = state->input;
+
+        switch (key) {
+        case OPT_JSON:
+                command->json = true;
+                return 0;
+        case OPT_HUB:
+                command->hub = arg;
+                return 0;
+        case OPT_EXEC:
+                command->exec = arg;
+                return 0;
+        case OPT_STRATEGY:
+                parse_strategy(command, arg, state);
+                return 0;
+        case OPT_TIMEOUT:
+                parse_timeout(command, arg, state);
+                return 0;
+        case ARGP_KEY_ARG:
+                if (command->arg || !command->verb->args)
+                        argp_error(state, "too many arguments: '%s'", arg);
+                command->arg = arg;
+                return 0;
+        case ARGP_KEY_END:
+                if (!command->arg && command->verb->missing)
+                        argp_error(state, "%s is missing: %s", command->verb->args, command->verb->missing);
+                return 0;
+        default:
+                return ARGP_ERR_UNKNOWN;
+        }
+}
+
+static void parse(struct bt_command *command, int argc, char **argv)
+{
+        const struct bt_verb *verb = command->verb;
+        struct argp argp = {
+                .options = verb->options,
+                .parser = parse_option,
+                .args_doc = verb->args,
+                .doc = verb->summary,
+        };
+
+        argp_err_exit_status = BT_EXIT_USAGE;
+        argv[0] = bt_mem_printf(&command->mem, "baton %s", verb->name);
+        (void)argp_parse(&argp, argc, argv, 0, NULL, command);
+}
+
+static int verb_help(struct bt_command *command)
+{
+        char help[] = "--help";
+        char *argv[] = {NULL, help, NULL};
+
+        if (!command->arg) {
+                help_list(stdout);
+                return BT_EXIT_OK;
+        }
+        command->verb = verb_find(command->arg);
+        if (!command->verb)
+                return verb_unknown(command->arg);
+        parse(command, 2, argv); /* prints and exits */
+        return BT_EXIT_OK;
+}
+
+/* ---- the program ---- */
+
+static int run_verb(const struct bt_verb *verb, int argc, char **argv, char *const *environ)
+{
+        struct bt_command command = {
+                .verb = verb,
+                .environ = environ,
+                .strategy = BT_CTL_STRATEGY_SPEC,
+                .timeout_ns = verb->timeout_ns,
+        };
+        int status;
+
+        parse(&command, argc, argv);
+        status = verb->run(&command);
+        bt_mem_free(&command.mem);
+        return status;
+}
+
+int bt_command_main(int argc, char **argv, char *const *environ)
+{
+        const char *word = argc > 1 ? argv[1] : NULL;
+        const struct bt_verb *verb;
+        int status;
+
+        (void)setvbuf(stdout, NULL, _IOLBF, 0); /* progress is seen when it happens, also through a pipe */
+        if (!word) {
+                help_list(stderr);
+                return BT_EXIT_USAGE;
+        }
+        if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "-?"))
+                word = "help";
+        else if (!strcmp(word, "--version") || !strcmp(word, "-V"))
+                word = "version";
+        verb = verb_find(word);
+        if (!verb)
+                return verb_unknown(word);
+        status = run_verb(verb, argc - 1, argv + 1, environ);
+        if (fflush(stdout) || ferror(stdout)) {
+                bt_complain("cannot write the output: %s", strerrordesc_np(errno));
+                return status ? status : BT_EXIT_FAILED;
+        }
+        return status;
+}
