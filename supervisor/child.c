@@ -107,6 +107,7 @@ int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx)
         child->pool = bt_plan_string(&hub->plan, spec->pool);
         child->slot_idx = idx;
         child->number_next = 1;
+        child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);
         r = bt_binary_open(&child->binary, bt_plan_string(&hub->plan, spec->exec));
         if (r) {
