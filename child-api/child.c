@@ -54,7 +54,11 @@ struct baton_child *baton_child_close(struct baton_child *child)
                 return NULL;
         bt_child_free_loop(child);
         bt_child_free_fds(child);
-        if (child->arena)
+        /*
+         * A supervised arena is left to the kernel: unmapping a gigabyte takes 100 ms, and in a cold swap the successor waits for our death,
+         * which the kernel announces (the life mark) before it takes the address space down.
+         */
+        if (child->arena && !child->supervised)
                 (void)munmap(child->arena, child->baton->state_bytes_max);
         bt_seg_detach(&child->baton_seg);
         bt_seg_detach(&child->link_seg);

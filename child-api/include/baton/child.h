@@ -94,7 +94,7 @@ struct baton_child_ops {
  */
 int baton_child_open(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx);
 
-/* Detaches and frees. Takes NULL. Always returns NULL. The arena's memory is unmapped: pointers into it die here. Since: 0.1 */
+/* Detaches and frees. Takes NULL. Always returns NULL. Pointers into the arena must not be used after it. Since: 0.1 */
 struct baton_child *baton_child_close(struct baton_child *child);
 
 /**
@@ -115,7 +115,7 @@ int baton_child_fd(const struct baton_child *child);
 /**
  * baton_child_dispatch() - handle what the hub or the predecessor said; never blocks
  *
- * Runs callbacks. Call it when baton_child_fd() is readable, or at any time: it costs a few loads when there is nothing.
+ * Runs callbacks. Call it when baton_child_fd() is readable, or at any time: with nothing to do it costs one read(2).
  *
  * Returns:   0; BATON_CHILD_STOP; -BATON_E_GONE the hub died (the child keeps serving; another hub may adopt it); -BATON_E_FORKED.
  * Since:     0.1
