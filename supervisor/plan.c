@@ -310,6 +310,8 @@ static bool child_limits_valid(struct plan_check *check, const struct bt_plan_ch
         if ((child->shutdown_ns > BT_PLAN_NS_MAX && child->shutdown_ns != BT_NS_INFINITE) ||
             (child->state_ttl_ns > BT_PLAN_NS_MAX && child->state_ttl_ns != BT_NS_INFINITE))
                 return plan_bad(check, "a child's shutdown or state_ttl is longer than 366 days");
+        if (child->max_restarts > BT_PLAN_RESTARTS_MAX && child->max_restarts != UINT32_MAX)
+                return plan_bad(check, "a child's max_restarts is more than 64");
         if (child->backoff_min_ns > child->backoff_max_ns || !child->max_seconds_ns)
                 return plan_bad(check, "a child's backoff or max_seconds makes no sense");
         if (child->state_form == BATON_STATE_ARENA && child->state_bytes_max < BT_ARENA_BYTES_MIN)

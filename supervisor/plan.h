@@ -21,6 +21,7 @@
 #define BT_PLAN_SOCKETS_MAX 256
 #define BT_PLAN_LIST_MAX 16384 /* strings in one list: words of an exec, variables of an environment */
 #define BT_CHILD_SOCKETS_MAX 16
+#define BT_PLAN_RESTARTS_MAX 64 /* of max_restarts: the hub remembers so many */
 #define BT_NS_INFINITE UINT64_MAX
 #define BT_PLAN_NS_MAX (UINT64_C(366) * 86400 * 1000000000) /* longest finite time: sums of some of them never overflow */
 

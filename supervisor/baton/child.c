@@ -186,10 +186,10 @@ static void apply_max_restarts(struct bt_reader *reader, struct bt_config_child 
         if (!text)
                 return;
         if (strcmp(text, "forever") != 0)
-                wrong = bt_value_number(&number, text, 0, 1000000);
+                wrong = bt_value_number(&number, text, 0, BT_PLAN_RESTARTS_MAX);
         if (wrong)
                 bt_diag_error(reader->diag, value->mark,
-                              "'max_restarts' is '%s': %s from 0 to 1000000, or the word forever", text, wrong);
+                              "'max_restarts' is '%s': %s (0 to %d, or the word forever)", text, wrong, BT_PLAN_RESTARTS_MAX);
         else
                 child->spec.max_restarts = (uint32_t)number;
 }

@@ -54,6 +54,17 @@ static bool is_committed(const struct bt_ctl_reply *reply)
         return !strcmp(reply->phase, "committed");
 }
 
+/* How an event's child fared, if this event is its last. A hub may leave the outcome of a failure to DONE; the phase says it too. */
+static uint32_t event_outcome(const struct bt_ctl_reply *reply)
+{
+        static const char *const failures[] = {"rolled_back", "down", "refused"};
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(failures); i++)
+                if (!reply->outcome && !strcmp(reply->phase, failures[i]))
+                        return BT_CTL_FAILED;
+        return reply->outcome;
+}
+
 static void event_json(const struct bt_ctl_reply *reply)
 {
         json_t *object = json_pack("{s:s, s:o, s:o, s:I, s:I}", "event", "phase", "child", bt_json_text(reply->child), "phase",
@@ -64,8 +75,8 @@ static void event_json(const struct bt_ctl_reply *reply)
                 (void)json_object_set_new(object, "pause_ns", json_integer((json_int_t)reply->value[0]));
                 (void)json_object_set_new(object, "total_ns", json_integer((json_int_t)reply->value[1]));
         }
-        if (object && reply->outcome)
-                (void)json_object_set_new(object, "outcome", json_string(bt_progress_outcome_name(reply->outcome)));
+        if (object && event_outcome(reply))
+                (void)json_object_set_new(object, "outcome", json_string(bt_progress_outcome_name(event_outcome(reply))));
         if (object && *reply->text)
                 (void)json_object_set_new(object, "text", bt_json_text(reply->text));
         bt_say_json(object);
@@ -127,7 +138,7 @@ static struct bt_outcome *outcome_add(struct bt_progress *progress, const struct
         struct bt_outcome *outcome = bt_mem_alloc(mem, sizeof(*outcome));
 
         outcome->child = bt_mem_copy(mem, reply->child, strlen(reply->child));
-        outcome->outcome = reply->outcome;
+        outcome->outcome = event_outcome(reply);
         outcome->text = bt_mem_copy(mem, reply->text, strlen(reply->text));
         *progress->outcomes_end = outcome;
         progress->outcomes_end = &outcome->next;
@@ -145,7 +156,7 @@ static void on_event(struct bt_progress *progress, const struct bt_ctl_reply *re
 
                 outcome->pause_ns = reply->value[0];
                 outcome->total_ns = reply->value[1];
-        } else if (reply->outcome) {
+        } else if (event_outcome(reply)) {
                 (void)outcome_add(progress, reply);
         }
 }
