@@ -32,7 +32,8 @@ enum bt_hot_state {
         X(STARTING,      READY,        starting_on_ready)                  \
         X(STARTING,      REFUSED,      undo_refused)                       \
         X(STARTING,      SUCC_EXIT,    starting_on_succ_exit)              \
-        X(STARTING,      PRED_DIED,    starting_on_pred_died)              \
+        X(STARTING,      PRED_DIED,    starting_on_pred_exit)              \
+        X(STARTING,      PRED_GONE,    starting_on_pred_exit)              \
         X(STARTING,      TIMEOUT,      starting_on_timeout)                \
         X(STARTING,      CANCEL,       undo_cancelled)                     \
         X(OFFERED,       PASSED,       offered_on_passed)                  \
@@ -111,8 +112,11 @@ static void starting_on_succ_exit(struct bt_swap *swap, struct bt_swap_actions *
         end(swap, out, BT_SWAP_ACT_FAIL);
 }
 
-/* The child crashed while its successor was on the way: the best successor there is is already half started. */
-static void starting_on_pred_died(struct bt_swap *swap, struct bt_swap_actions *out)
+/*
+ * The child crashed while its successor was on the way: the best successor there is is already half started. PRED_GONE, too: a child that
+ * wrote nonsense into the holder word was not the holder when it died, and must not leave a migration behind that waits to return to it.
+ */
+static void starting_on_pred_exit(struct bt_swap *swap, struct bt_swap_actions *out)
 {
         (void)out;
         swap->state = BT_HOT_S_ALONE;
