@@ -6,7 +6,7 @@
  *      |                   |                   |
  *      |                   +-------------------+--- refused, died, too late --> UNDOING --SUCC_EXIT--> over: predecessor serves
  *      +--- refused, too late ------------------------------------------------>  |
- *   any of these, and the predecessor dies ------> ALONE --RESTORED--> over: committed
+ *   and the predecessor dies: STARTING --> ALONE_STARTING --READY--> ALONE; OFFERED, PASSED --> ALONE --RESTORED--> over: committed
  *
  * The point of no return is RESTORED, seen in whatever state: the word is HELD by the successor. ALONE has no way back either, because nobody is
  * left to go back to; when it fails the restart policy starts the previous binary.
@@ -17,7 +17,7 @@
 
 #include "base/check.h"
 
-#define HOT_STATES(X) X(STARTING) X(OFFERED) X(PASSED) X(ALONE) X(UNDOING) X(UNDOING_ALONE)
+#define HOT_STATES(X) X(STARTING) X(OFFERED) X(PASSED) X(ALONE_STARTING) X(ALONE) X(UNDOING) X(UNDOING_ALONE)
 
 enum bt_hot_state {
 #define X(name) BT_HOT_S_##name,
@@ -51,7 +51,11 @@ enum bt_hot_state {
         X(PASSED,        PRED_GONE,    go_alone)                           \
         X(PASSED,        PRED_DIED,    go_alone)                           \
         X(PASSED,        TIMEOUT,      passed_on_timeout)                  \
-        X(ALONE,         READY,        alone_on_ready)                     \
+        X(ALONE_STARTING, READY,       alone_starting_on_ready)            \
+        X(ALONE_STARTING, REFUSED,     alone_undo)                         \
+        X(ALONE_STARTING, SUCC_EXIT,   alone_failed)                       \
+        X(ALONE_STARTING, TIMEOUT,     alone_undo)                         \
+        X(ALONE_STARTING, CANCEL,      alone_undo)                         \
         X(ALONE,         RESTORED,     alone_on_restored)                  \
         X(ALONE,         REFUSED,      alone_undo)                         \
         X(ALONE,         SUCC_EXIT,    alone_failed)                       \
@@ -119,7 +123,7 @@ static void starting_on_succ_exit(struct bt_swap *swap, struct bt_swap_actions *
 static void starting_on_pred_exit(struct bt_swap *swap, struct bt_swap_actions *out)
 {
         (void)out;
-        swap->state = BT_HOT_S_ALONE;
+        swap->state = BT_HOT_S_ALONE_STARTING;
 }
 
 static void starting_on_timeout(struct bt_swap *swap, struct bt_swap_actions *out)
@@ -203,9 +207,10 @@ static void undoing_on_pred_exit(struct bt_swap *swap, struct bt_swap_actions *o
         swap->state = BT_HOT_S_UNDOING_ALONE;
 }
 
-static void alone_on_ready(struct bt_swap *swap, struct bt_swap_actions *out)
+/* A state of its own, so that READY said again and again does not arm the deadline again and again. */
+static void alone_starting_on_ready(struct bt_swap *swap, struct bt_swap_actions *out)
 {
-        (void)swap;
+        swap->state = BT_HOT_S_ALONE;
         bt_swap_act(out, BT_SWAP_ACT_ARM_DATA_WAIT);
         bt_swap_act(out, BT_SWAP_ACT_GRANT);
 }
