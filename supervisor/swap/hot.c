@@ -9,7 +9,8 @@
  *   and the predecessor dies: STARTING --> ALONE_STARTING --READY--> ALONE; OFFERED, PASSED --> ALONE --RESTORED--> over: committed
  *
  * The point of no return is RESTORED, seen in whatever state: the word is HELD by the successor. ALONE has no way back either, because nobody is
- * left to go back to; when it fails the restart policy starts the previous binary.
+ * left to go back to; when it fails the restart policy starts the previous binary. For the same reason a stop of the hub does not cancel it: a
+ * successor that is killed cannot be asked for the state, and its deadline is armed anyway.
  *
  * Messages of the two processes reach the hub over two rings, in any order: RESTORED or REFUSED may be read before PASSED.
  */
@@ -55,12 +56,12 @@ enum bt_hot_state {
         X(ALONE_STARTING, REFUSED,     alone_undo)                         \
         X(ALONE_STARTING, SUCC_EXIT,   alone_failed)                       \
         X(ALONE_STARTING, TIMEOUT,     alone_undo)                         \
-        X(ALONE_STARTING, CANCEL,      alone_undo)                         \
+        X(ALONE_STARTING, CANCEL,      nothing)                            \
         X(ALONE,         RESTORED,     alone_on_restored)                  \
         X(ALONE,         REFUSED,      alone_undo)                         \
         X(ALONE,         SUCC_EXIT,    alone_failed)                       \
         X(ALONE,         TIMEOUT,      alone_undo)                         \
-        X(ALONE,         CANCEL,       alone_undo)                         \
+        X(ALONE,         CANCEL,       nothing)                            \
         X(UNDOING,       PASSED,       nothing)                            \
         X(UNDOING,       READY,        nothing)                            \
         X(UNDOING,       NOT_PASSED,   nothing)                            \
