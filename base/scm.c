@@ -2,7 +2,6 @@
 #include "base/scm.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -18,7 +17,7 @@ union scm_room {
 int bt_scm_send(int sock, const void *data, size_t bytes, const int *fds, size_t fd_count)
 {
         union scm_room room;
-        struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = bytes};
+        struct iovec iov = {.iov_base = (void *)data, .iov_len = bytes};
         struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
         ssize_t n;
 

@@ -107,7 +107,7 @@ static void leave_life_sign(struct bt_link *link)
                 memcpy(words, link->life, sizeof(words));
                 for (uint32_t i = 0; i < 4; i++) {
                         if (words[i] == (uint32_t)tid) {
-                                atomic_store(&link->life_off, (uint32_t)(offsetof(struct bt_link, life) + i * 4));
+                                atomic_store(&link->life_off, (uint32_t)offsetof(struct bt_link, life) + i * 4);
                                 break;
                         }
                 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ready-made loop, for programs that have none: epoll over the program's watches, the bell, and the signals that mean "end". */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -94,6 +95,7 @@ int baton_child_watch(struct baton_child *child, int fd, uint32_t events, baton_
 }
 
 /* The bell and the signals are told from watches by the address of their place in the handle. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): epoll's data has no const */
 static int loop_add_own(struct baton_child *child, int *fd)
 {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = fd};
@@ -111,7 +113,7 @@ static int loop_start(struct baton_child *child)
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGTERM);
         (void)sigaddset(&set, SIGINT);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        if (pthread_sigmask(SIG_BLOCK, &set, NULL))
                 return -errno;
         child->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (child->signals < 0)

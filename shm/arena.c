@@ -58,15 +58,20 @@ void bt_arena_init(struct bt_arena *arena, uint64_t bytes_max)
         arena->magic = BT_MAGIC_ARENA;
 }
 
+static bool block_inside(const struct bt_arena *arena, uint64_t off)
+{
+        return off >= ARENA_FIRST && off < arena->top && off % 16 == 8;
+}
+
 bool bt_arena_valid(const struct bt_arena *arena, uint64_t bytes_max)
 {
         if (arena->magic != BT_MAGIC_ARENA || arena->bytes_max != bytes_max || arena->top < ARENA_FIRST ||
-            arena->top > bytes_max || arena->top % 16 != 8 || arena->root >= arena->top)
+            arena->top > bytes_max || arena->top % 16 != 8 || arena->live_bytes > arena->top - ARENA_FIRST)
                 return false;
+        if (arena->root && (arena->root < ARENA_FIRST + HEADER_BYTES || arena->root >= arena->top))
+                return false; /* in the head, or above what was ever handed out */
         for (size_t i = 0; i < BT_ARENA_CLASSES; i++) {
-                uint64_t off = arena->free[i];
-
-                if (off && (off < ARENA_FIRST || off >= arena->top || off % 16 != 8))
+                if (arena->free[i] && !block_inside(arena, arena->free[i]))
                         return false;
         }
         return true;
@@ -85,7 +90,8 @@ void *bt_arena_alloc(struct bt_arena *arena, size_t bytes)
 
         off = arena->free[class];
         if (off) {
-                bt_assert(*at(arena, off) == (BLOCK_FREE | class));
+                /* What a program writes into memory it has freed lands on this chain: stop here, not at a wild address. */
+                bt_assert(block_inside(arena, off) && *at(arena, off) == (BLOCK_FREE | class));
                 arena->free[class] = *at(arena, off + HEADER_BYTES);
         } else {
                 off = arena->top;
@@ -106,7 +112,7 @@ void bt_arena_free(struct bt_arena *arena, void *ptr)
         if (!ptr)
                 return;
         off = (uint64_t)((char *)ptr - (char *)arena) - HEADER_BYTES;
-        bt_assert(off >= ARENA_FIRST && off < arena->top && off % 16 == 8);
+        bt_assert(block_inside(arena, off));
         bt_assert((*at(arena, off) & BLOCK_MARK_MASK) == BLOCK_LIVE); /* freed twice, or never allocated */
         class = (uint32_t)(*at(arena, off) & 0xff);
         bt_assert(class > 0 && class < BT_ARENA_CLASSES);
@@ -119,13 +125,13 @@ void bt_arena_free(struct bt_arena *arena, void *ptr)
 
 void *bt_arena_root(const struct bt_arena *arena)
 {
-        return arena->root ? (char *)(uintptr_t)arena + arena->root : NULL;
+        return arena->root ? (char *)arena + arena->root : NULL;
 }
 
 void bt_arena_set_root(struct bt_arena *arena, void *root)
 {
         uint64_t off = root ? (uint64_t)((char *)root - (char *)arena) : 0;
 
-        bt_assert(off < arena->top);
+        bt_assert(!root || (off >= ARENA_FIRST + HEADER_BYTES && off < arena->top));
         arena->root = off;
 }

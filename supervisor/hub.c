@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,6 +44,12 @@ void bt_hub_say(struct bt_hub *hub, const char *format, ...)
 
 /* ---- stop ---- */
 
+/* What an action found out at once: the next event. */
+struct next {
+        enum bt_shutdown_event event;
+        uint32_t count;
+};
+
 static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uint32_t count);
 
 __attribute__((format(printf, 2, 3))) static void note_kept(struct bt_hub *hub, const char *format, ...)
@@ -70,7 +77,7 @@ static void on_shutdown_timer(struct bt_loop_timer *timer)
 }
 
 /* All at once; one deadline, the longest that any of them was given. */
-static void shutdown_ask(struct bt_hub *hub)
+static struct next shutdown_ask(struct bt_hub *hub)
 {
         uint64_t wait = 0;
         uint32_t asked = 0;
@@ -92,7 +99,7 @@ static void shutdown_ask(struct bt_hub *hub)
         }
         if (asked)
                 (void)bt_loop_timer_arm(hub->loop, &hub->shutdown_timer, bt_ns_add(bt_now_ns(), wait), on_shutdown_timer);
-        shutdown_event(hub, BT_SHUTDOWN_EV_ASKED, asked);
+        return (struct next){.event = BT_SHUTDOWN_EV_ASKED, .count = asked};
 }
 
 void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole)
@@ -104,7 +111,23 @@ void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole)
         shutdown_event(hub, BT_SHUTDOWN_EV_ANSWERED, 0);
 }
 
-static void shutdown_store(struct bt_hub *hub)
+/* What became of the states, for those who asked for the stop. */
+static void note_stored(struct bt_hub *hub, int result)
+{
+        for (uint32_t i = 0; i < hub->child_count; i++) {
+                const struct bt_child *child = &hub->children[i];
+
+                if (child->captured)
+                        note_kept(hub, "%s: %s\n", child->id, result ? "state LOST, the store could not be written" : "state kept");
+        }
+        if (!result)
+                return;
+        hub->exit_status = 1;
+        bt_hub_say(hub, "the states could not be written: %s", result == BT_STORE_E_ROOM ? "the disk is full" : strerrordesc_np(-result));
+}
+
+/* True when there is nothing to wait for. */
+static bool shutdown_store(struct bt_hub *hub)
 {
         int r;
 
@@ -119,25 +142,14 @@ static void shutdown_store(struct bt_hub *hub)
                 }
         }
         r = bt_hub_store_states(hub);
-        if (r > 0)
-                shutdown_event(hub, BT_SHUTDOWN_EV_STORED, 0);
-        else if (r < 0)
-                bt_hub_stored(hub, r);
+        if (r < 0)
+                note_stored(hub, r);
+        return r != 0;
 }
 
 void bt_hub_stored(struct bt_hub *hub, int result)
 {
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                const struct bt_child *child = &hub->children[i];
-
-                if (child->captured)
-                        note_kept(hub, "%s: %s\n", child->id, result ? "state LOST, the store could not be written" : "state kept");
-        }
-        if (result) {
-                bt_hub_say(hub, "the states could not be written: %s",
-                           result == BT_STORE_E_ROOM ? "the disk is full" : strerrordesc_np(-result));
-                hub->exit_status = 1;
-        }
+        note_stored(hub, result);
         shutdown_event(hub, BT_SHUTDOWN_EV_STORED, 0);
 }
 
@@ -149,7 +161,7 @@ static void on_patience_over(struct bt_loop_timer *timer)
         bt_inc_kill(inc);
 }
 
-static void shutdown_end(struct bt_hub *hub)
+static struct next shutdown_end(struct bt_hub *hub)
 {
         uint32_t told = 0;
 
@@ -172,29 +184,35 @@ static void shutdown_end(struct bt_hub *hub)
                 }
                 bt_child_publish(child);
         }
-        shutdown_event(hub, BT_SHUTDOWN_EV_TOLD, told);
+        return (struct next){.event = BT_SHUTDOWN_EV_TOLD, .count = told};
 }
 
 static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uint32_t count)
 {
-        switch (bt_shutdown_step(&hub->shutdown, event, count)) {
-        case BT_SHUTDOWN_ACT_CANCEL_MIGRATIONS:
-                shutdown_cancel_migrations(hub);
-                break;
-        case BT_SHUTDOWN_ACT_ASK:
-                shutdown_ask(hub);
-                break;
-        case BT_SHUTDOWN_ACT_STORE:
-                shutdown_store(hub);
-                break;
-        case BT_SHUTDOWN_ACT_END:
-                shutdown_end(hub);
-                break;
-        case BT_SHUTDOWN_ACT_FINISH:
-                hub->over = true;
-                break;
-        case BT_SHUTDOWN_ACT_NONE:
-                break;
+        struct next next = {.event = event, .count = count};
+
+        for (;;) {
+                switch (bt_shutdown_step(&hub->shutdown, next.event, next.count)) {
+                case BT_SHUTDOWN_ACT_CANCEL_MIGRATIONS:
+                        shutdown_cancel_migrations(hub); /* their ends are events */
+                        return;
+                case BT_SHUTDOWN_ACT_ASK:
+                        next = shutdown_ask(hub);
+                        break;
+                case BT_SHUTDOWN_ACT_STORE:
+                        if (!shutdown_store(hub))
+                                return;
+                        next = (struct next){.event = BT_SHUTDOWN_EV_STORED};
+                        break;
+                case BT_SHUTDOWN_ACT_END:
+                        next = shutdown_end(hub);
+                        break;
+                case BT_SHUTDOWN_ACT_FINISH:
+                        hub->over = true;
+                        return;
+                case BT_SHUTDOWN_ACT_NONE:
+                        return;
+                }
         }
 }
 
@@ -265,7 +283,7 @@ static int open_signals(struct bt_hub *hub)
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGTERM);
         (void)sigaddset(&set, SIGINT);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR)
+        if (pthread_sigmask(SIG_BLOCK, &set, NULL) || signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR)
                 return -errno;
         hub->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (hub->signals < 0)
@@ -286,9 +304,7 @@ static int take_lock(struct bt_hub *hub)
         }
         (void)snprintf(path, sizeof(path), "%s/lock", dir);
         hub->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (hub->lock_fd < 0)
-                r = -errno;
-        else if (flock(hub->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        if (hub->lock_fd < 0 || flock(hub->lock_fd, LOCK_EX | LOCK_NB) < 0)
                 r = -errno;
         if (r)
                 bt_hub_say(hub, r == -EWOULDBLOCK ? "hub '%s' is already running" : "cannot lock the runtime directory of hub '%s'",

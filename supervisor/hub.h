@@ -302,7 +302,6 @@ int bt_hub_make_dir(const char *path);
 int bt_hub_open_store(struct bt_hub *hub);
 int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
 void bt_hub_load_all(struct bt_hub *hub);               /* starts all children, a bounded number at once */
-void bt_child_load(struct bt_child *child);             /* asks the store, then starts the child */
 void bt_child_forget_stored(struct bt_child *child);    /* delivered and confirmed */
 
 /* control.c */

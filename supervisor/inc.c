@@ -279,7 +279,7 @@ static char **start_vector(const struct bt_plan_view *plan, uint32_t first, uint
         const char *at = bt_plan_string(plan, first);
 
         for (uint32_t i = 0; vector && i < count; i++) {
-                vector[i] = (char *)(uintptr_t)at; /* exec's signature lacks a const */
+                vector[i] = (char *)at; /* exec's signature lacks a const */
                 at = bt_plan_string_next(at);
         }
         return vector;

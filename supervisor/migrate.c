@@ -372,9 +372,7 @@ static void remember_succ(struct bt_migration *m)
 
         if (succ->why[0])
                 (void)snprintf(m->detail, sizeof(m->detail), "%s", succ->why);
-        else if (succ->reaped && succ->how.code == CLD_EXITED)
-                (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_exit_text(succ, text, sizeof(text)));
-        else if (succ->reaped && m->swap.why == BT_SWAP_WHY_NONE)
+        else if (succ->reaped && (succ->how.code == CLD_EXITED || m->swap.why == BT_SWAP_WHY_NONE)) /* else: killed by us */
                 (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_exit_text(succ, text, sizeof(text)));
         if (succ->err.tail_bytes) {
                 size_t bytes = succ->err.tail_bytes < sizeof(m->tail) - 1 ? succ->err.tail_bytes : sizeof(m->tail) - 1;

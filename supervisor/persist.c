@@ -175,15 +175,9 @@ static int adopt_record(struct bt_child *child, const struct bt_record *rec)
         return 0;
 }
 
-static void load_more(struct bt_hub *hub)
+/* The answer, or why there is none: the child is started either way. */
+static void loaded(struct bt_child *child, int result, const struct bt_record *record)
 {
-        while (!hub->stopping && hub->loads < LOADS_MAX && hub->load_next < hub->child_count)
-                bt_child_load(&hub->children[hub->load_next++]);
-}
-
-static void on_loaded(void *ctx, int result, const struct bt_record *record)
-{
-        struct bt_child *child = ctx;
         struct bt_hub *hub = child->hub;
         enum baton_reason reason = BATON_REASON_FRESH;
 
@@ -205,10 +199,19 @@ static void on_loaded(void *ctx, int result, const struct bt_record *record)
         }
         if (!hub->stopping && !child->current && !child->migration)
                 bt_child_start(child, reason);
-        load_more(hub);
 }
 
-void bt_child_load(struct bt_child *child)
+static void load_more(struct bt_hub *hub);
+
+static void on_loaded(void *ctx, int result, const struct bt_record *record)
+{
+        struct bt_child *child = ctx;
+
+        loaded(child, result, record);
+        load_more(child->hub);
+}
+
+static void child_load(struct bt_child *child)
 {
         struct bt_hub *hub = child->hub;
         const struct bt_baton *baton = child->holding->baton;
@@ -221,7 +224,13 @@ void bt_child_load(struct bt_child *child)
         r = bt_store_get(hub->store, child->id, child->holding->fd, baton->state_off, baton->state_bytes_max, on_loaded, child);
         hub->loads++;
         if (r)
-                on_loaded(child, r, NULL);
+                loaded(child, r, NULL);
+}
+
+static void load_more(struct bt_hub *hub)
+{
+        while (!hub->stopping && hub->loads < LOADS_MAX && hub->load_next < hub->child_count)
+                child_load(&hub->children[hub->load_next++]);
 }
 
 void bt_hub_load_all(struct bt_hub *hub)
