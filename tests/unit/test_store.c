@@ -805,7 +805,7 @@ static void the_map_grows_with_what_is_put_into_it(void **state)
         struct fixture *f = *state;
         size_t bytes = (size_t)100 << 20;
         int fd = state_memfd(bytes);
-        char name[16];
+        char name[24];
 
         /* Large values, whose need is known; then very many small ones, whose loss to pages is not. */
         f->store->part_bytes = BT_STORE_PART_BYTES;
