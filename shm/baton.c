@@ -11,9 +11,14 @@
 
 #define SPIN_CLOCK_EVERY 32 /* a look at the word costs 1 ns, a clock read 20-40 */
 
-/* Sequentially consistent, for the sake of @parked: see the header. */
+/*
+ * Sequentially consistent, for the sake of @parked: see the header. A word that cannot be is never made, whatever numbers a caller took from a
+ * word that somebody scribbled on: HELD by nobody, or an heir that is not younger than its predecessor.
+ */
 static int word_move(struct bt_baton *baton, uint64_t from, uint64_t to)
 {
+        if (!bt_word_valid(to))
+                return BT_BATON_E_STALE;
         return atomic_compare_exchange_strong(&baton->word, &from, to) ? 0 : BT_BATON_E_STALE;
 }
 
@@ -30,7 +35,7 @@ int bt_baton_grant(struct bt_baton *baton, uint64_t m)
 {
         struct bt_word w = bt_baton_word(baton);
 
-        if (w.phase != BT_WORD_VACANT)
+        if (w.phase != BT_WORD_VACANT || m > BT_INC_MAX)
                 return BT_BATON_E_STALE;
         return word_move_and_wake(baton, bt_word_pack(BT_WORD_VACANT, w.holder, w.heir),
                                   bt_word_pack(BT_WORD_PASSED, m, 0));
@@ -38,6 +43,8 @@ int bt_baton_grant(struct bt_baton *baton, uint64_t m)
 
 int bt_baton_offer(struct bt_baton *baton, uint64_t n, uint64_t m)
 {
+        if (m > BT_INC_MAX)
+                return BT_BATON_E_STALE; /* would spill into the holder's bits */
         return word_move(baton, bt_word_pack(BT_WORD_HELD, n, 0), bt_word_pack(BT_WORD_OFFERED, n, m));
 }
 
@@ -196,7 +203,9 @@ int bt_baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_
 
 bool bt_baton_valid(const struct bt_baton *baton)
 {
-        return baton->form < _BATON_STATE_N && baton->state_off == sizeof(struct bt_baton) &&
+        /* The id is text that programs print; the holder before us could write here. */
+        return memchr(baton->id, '\0', sizeof(baton->id)) && baton->form < _BATON_STATE_N &&
+               (baton->form != BATON_STATE_NONE || baton->state_bytes_max == 0) && baton->state_off == sizeof(struct bt_baton) &&
                baton->state_bytes_max <= BT_ARENA_BYTES_MAX && baton->state_bytes_max % BT_PAGE_BYTES == 0 &&
                baton->head.bytes == bt_baton_bytes(baton->form, baton->state_bytes_max) &&
                (baton->form != BATON_STATE_ARENA ||
