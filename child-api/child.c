@@ -61,7 +61,9 @@ struct baton_child *baton_child_close(struct baton_child *child)
         if (child->arena && !child->supervised)
                 (void)munmap(child->arena, child->baton->state_bytes_max);
         bt_seg_detach(&child->baton_seg);
-        bt_seg_detach(&child->link_seg);
+        /* The link page stays, too, once it holds the word that the kernel is to mark: the C library's robust list points into it. */
+        if (!child->link || !atomic_load(&child->link->life_off))
+                bt_seg_detach(&child->link_seg);
         (void)bt_close(child->bell);
         (void)bt_close(child->hub_bell);
         (void)bt_close(child->channel);

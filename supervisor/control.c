@@ -120,12 +120,11 @@ static void client_event(struct bt_client *client, const struct bt_child *child,
 
 /* ---- upgrade, swap ---- */
 
-static void wait_on_event(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, uint64_t value0,
-                          uint64_t value1, const char *text)
+static void wait_on_event(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text)
 {
         struct bt_client *client = bt_container_of(waiter, struct client_wait, waiter)->client;
 
-        client_event(client, m->child, phase, BT_CTL_OK, incarnation, value0, value1, text);
+        client_event(client, m->child, phase, BT_CTL_OK, incarnation, 0, 0, text);
 }
 
 /* One child's outcome into the request's: the worst is told, the last reason is kept. */
@@ -150,10 +149,12 @@ static void client_maybe_done(struct bt_client *client)
         client_finish(client);
 }
 
-static void wait_on_over(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *text)
+static void wait_on_over(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase,
+                         uint64_t incarnation, const char *text)
 {
         struct bt_client *client = bt_container_of(waiter, struct client_wait, waiter)->client;
 
+        client_event(client, m->child, phase, outcome, incarnation, m->child->pause_ns, m->child->total_ns, text);
         client_count(client, outcome, m->child->id, text);
         client_maybe_done(client);
 }

@@ -235,9 +235,9 @@ struct bt_migration {
 /* Who wants to know how it ends. Embedded in whoever asks; unlinked by the migration when it is over. */
 struct bt_waiter {
         struct bt_list node;
-        void (*event)(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, uint64_t value0,
-                      uint64_t value1, const char *text);
-        void (*over)(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *text);
+        void (*event)(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text);
+        void (*over)(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase, uint64_t incarnation,
+                     const char *text);
 };
 
 /* 0; or an outcome with a sentence in @ret_why and no migration. @binary: NULL keeps the child's. @waiter: may join one under way. */

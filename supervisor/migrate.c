@@ -28,18 +28,18 @@ static void tell(struct bt_migration *m, const char *phase, uint64_t incarnation
         bt_list_foreach_safe (it, &m->waiters) {
                 struct bt_waiter *waiter = bt_list_entry(it, struct bt_waiter, node);
 
-                waiter->event(waiter, m, phase, incarnation, 0, 0, text);
+                waiter->event(waiter, m, phase, incarnation, text);
         }
 }
 
+/* @phase, @incarnation: the last event, which says how it ended. */
 static void tell_over(struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase, uint64_t incarnation, const char *text)
 {
         bt_list_foreach_safe (it, &m->waiters) {
                 struct bt_waiter *waiter = bt_list_entry(it, struct bt_waiter, node);
 
                 bt_list_unlink(&waiter->node);
-                waiter->event(waiter, m, phase, incarnation, m->child->pause_ns, m->child->total_ns, text);
-                waiter->over(waiter, m, outcome, text);
+                waiter->over(waiter, m, outcome, phase, incarnation, text);
         }
 }
 
@@ -351,7 +351,7 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
                 failure_text(m, text, sizeof(text));
                 child->rollbacks++;
                 child->total_ns = bt_now_ns() - m->begun_ns;
-                bt_child_note(child, "rolled back: %.100s", text);
+                bt_child_note(child, "rolled back: %.*s", (int)strcspn(text, "\n"), text);
                 if (how == BT_SWAP_ACT_FAIL)
                         child->phase = BT_PHASE_RUNNING;
                 bt_child_publish(child);

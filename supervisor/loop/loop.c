@@ -61,7 +61,8 @@ int bt_loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES]
 
 /*
  * Closing a ring cancels its requests, but in a kernel worker, some time after close() has returned; until then they hold the files they
- * poll, and a peer sees no end of file. So cancel here and wait for it. Kernels before 6.0 have no such call and are left to the worker.
+ * poll, and a peer sees no end of file. So cancel here, and let the kernel finish what it has put off to our next visit (DEFER_TASKRUN).
+ * Kernels before 6.0 do not know the first call and are left to the worker.
  */
 static void loop_cancel_all(struct bt_loop *loop)
 {
@@ -73,6 +74,7 @@ static void loop_cancel_all(struct bt_loop *loop)
 
         (void)io_uring_submit(&loop->ring);
         (void)io_uring_register_sync_cancel(&loop->ring, &reg);
+        (void)io_uring_get_events(&loop->ring);
 }
 
 struct bt_loop *bt_loop_free(struct bt_loop *loop)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The graceful stop: see the header. docs/swap.md has the table, and tests/unit/test_shutdown.c compares the two. */
 #include "supervisor/swap/shutdown.h"
 
 static enum bt_shutdown_action enter(struct bt_shutdown *s, enum bt_shutdown_state state,
@@ -6,14 +7,25 @@ static enum bt_shutdown_action enter(struct bt_shutdown *s, enum bt_shutdown_sta
 {
         s->state = state;
         s->pending = 0;
+        s->counted = false;
         return action;
 }
 
-/* Counts one down; true when it was the last. */
+/*
+ * Counts one down; true when it was the last. One that comes while the others are still being asked ends nothing and is not lost: the
+ * count that follows is larger by it (arithmetic modulo 2^32).
+ */
 static bool last(struct bt_shutdown *s)
 {
-        if (s->pending)
-                s->pending--;
+        s->pending--;
+        return s->counted && s->pending == 0;
+}
+
+/* How many there are; true when none is left to wait for. */
+static bool none_of(struct bt_shutdown *s, uint32_t count)
+{
+        s->pending += count;
+        s->counted = true;
         return s->pending == 0;
 }
 
@@ -30,8 +42,7 @@ static enum bt_shutdown_action capturing(struct bt_shutdown *s, enum bt_shutdown
         bool done = false;
 
         if (event == BT_SHUTDOWN_EV_ASKED) {
-                s->pending += count;
-                done = s->pending == 0;
+                done = none_of(s, count);
         } else if (event == BT_SHUTDOWN_EV_ANSWERED) {
                 done = last(s);
         } else if (event == BT_SHUTDOWN_EV_TIMEOUT) {
@@ -46,8 +57,7 @@ static enum bt_shutdown_action ending(struct bt_shutdown *s, enum bt_shutdown_ev
         bool done = false;
 
         if (event == BT_SHUTDOWN_EV_TOLD) {
-                s->pending += count;
-                done = s->pending == 0;
+                done = none_of(s, count);
         } else if (event == BT_SHUTDOWN_EV_EXITED) {
                 done = last(s);
         }
@@ -64,7 +74,7 @@ enum bt_shutdown_action bt_shutdown_step(struct bt_shutdown *s, enum bt_shutdown
                 if (!count)
                         return enter(s, BT_SHUTDOWN_S_CAPTURING, BT_SHUTDOWN_ACT_ASK);
                 (void)enter(s, BT_SHUTDOWN_S_SETTLING, BT_SHUTDOWN_ACT_NONE);
-                s->pending = count;
+                (void)none_of(s, count);
                 return BT_SHUTDOWN_ACT_CANCEL_MIGRATIONS;
         case BT_SHUTDOWN_S_SETTLING:
                 return settling(s, event);

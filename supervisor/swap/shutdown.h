@@ -47,7 +47,8 @@ enum bt_shutdown_action {
 
 struct bt_shutdown {
         enum bt_shutdown_state state;
-        uint32_t pending; /* what the state waits for */
+        uint32_t pending; /* what the state waits for; wraps while events come before their count */
+        bool counted;     /* how many there are was said: ASKED, TOLD */
         bool timed_out;   /* somebody did not answer */
 };
 
