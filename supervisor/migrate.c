@@ -394,7 +394,7 @@ static const char *progress_of(enum bt_swap_event event)
         case BT_SWAP_EV_RESTORED:
                 return "restored";
         case BT_SWAP_EV_REFUSED:
-                return "refused";
+                return "successor_refused";
         case BT_SWAP_EV_NOT_PASSED:
                 return "not_passed";
         case BT_SWAP_EV_TIMEOUT:
