@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a world: its directory and port, its hub's start and stop, and what must be true at the end.
+ *
+ * The hub is started as `baton run` starts it (configuration, plan in a memfd, batond), but from here, because only so it can be given a
+ * descriptor that tells when it is ready. The way through the real command is the subject of scenario/test_control.c.
+ *
+ * The hub's output goes into a file, not a pipe: the hub drops what its reader does not take, and a test does not read all the time.
+ */
+#include "tests/support/world.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fd.h"
+#include "supervisor/baton/compile.h"
+#include "supervisor/proc/proc.h"
+#include "tests/support/world_internal.h"
+
+/* ---- directory and port ---- */
+
+static int hold_port(struct world *w)
+{
+        struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof(addr);
+        const int on = 1;
+
+        w->port_hold = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (w->port_hold < 0 || setsockopt(w->port_hold, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+            bind(w->port_hold, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+            getsockname(w->port_hold, (struct sockaddr *)&addr, &bytes) < 0)
+                return -errno;
+        w->port = ntohs(addr.sin_port);
+        return 0;
+}
+
+int world_setup(void **state)
+{
+        struct world *w = calloc(1, sizeof(*w));
+        const char *bin = getenv("BATON_BIN_DIR");
+
+        if (!w)
+                return -1;
+        *state = w;
+        w->pidfd = w->port_hold = -1;
+        w->hub = "w";
+        (void)snprintf(w->bin, sizeof(w->bin), "%s", bin ? bin : BATON_BIN_DIR);
+        (void)snprintf(w->dir, sizeof(w->dir), "/tmp/baton-world-XXXXXX");
+        if (!mkdtemp(w->dir) || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+                return -1;
+        w->fds_before = bt_fd_count();
+        if (hold_port(w))
+                return -1;
+        world_watch(w);
+        world_limit(WORLD_LIMIT_S);
+        return 0;
+}
+
+static void remove_tree(const char *path)
+{
+        DIR *dir = opendir(path);
+        const struct dirent *entry;
+
+        while (dir && (entry = readdir(dir))) {
+                char below[1024];
+
+                if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+                        continue;
+                (void)snprintf(below, sizeof(below), "%s/%s", path, entry->d_name);
+                if (unlink(below) < 0 && (errno == EISDIR || errno == EPERM))
+                        remove_tree(below); /* NOLINT(misc-no-recursion): as deep as what a hub makes: three */
+        }
+        if (dir)
+                (void)closedir(dir);
+        (void)rmdir(path);
+}
+
+/* ---- the configuration ---- */
+
+static const char *placeholder(const struct world *w, const char *at, char *number, size_t bytes, const char **ret_value)
+{
+        if (!strncmp(at, "@port@", 6)) {
+                (void)snprintf(number, bytes, "%d", w->port);
+                *ret_value = number;
+                return at + 6;
+        }
+        if (!strncmp(at, "@bin@", 5)) {
+                *ret_value = w->bin;
+                return at + 5;
+        }
+        if (!strncmp(at, "@dir@", 5)) {
+                *ret_value = w->dir;
+                return at + 5;
+        }
+        return NULL;
+}
+
+static void write_config(const struct world *w, const char *yaml)
+{
+        char path[128], number[16];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "%s/app.yaml", w->dir);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        while (*yaml) {
+                const char *value = "";
+                const char *after = placeholder(w, yaml, number, sizeof(number), &value);
+
+                if (after)
+                        (void)fputs(value, file);
+                else
+                        (void)fputc(*yaml, file);
+                yaml = after ? after : yaml + 1;
+        }
+        assert_int_equal(fclose(file), 0);
+}
+
+/* The plan's descriptor. */
+static int compile(const struct world *w)
+{
+        struct bt_config config = BT_CONFIG_NULL;
+        struct bt_diag *diag = calloc(1, sizeof(*diag));
+        char path[128], runtime[128], state[128];
+        const char *error = "";
+        int fd = -1, r;
+
+        assert_non_null(diag);
+        (void)snprintf(path, sizeof(path), "%s/app.yaml", w->dir);
+        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
+        (void)snprintf(state, sizeof(state), "%s/state", w->dir);
+        (void)mkdir(runtime, 0700);
+        (void)mkdir(state, 0700);
+        bt_diag_init(diag, path);
+        r = bt_config_load(&config, diag, path, environ);
+        bt_diag_print(diag, stderr);
+        if (!r)
+                r = bt_compile(&fd, &config, runtime, state, &error);
+        if (r && *error)
+                print_error("%s\n", error);
+        bt_config_free(&config);
+        free(diag);
+        assert_int_equal(r, 0);
+        return fd;
+}
+
+/* ---- the hub's start ---- */
+
+/* Our environment, and the variable that is for the hub alone. */
+static char **hub_environment(const struct world *w)
+{
+        size_t count = 0;
+        char **env;
+
+        while (environ[count])
+                count++;
+        env = calloc(count + 2, sizeof(*env));
+        assert_non_null(env);
+        memcpy(env, environ, count * sizeof(*env));
+        if (w->hub_env)
+                env[count] = (char *)(uintptr_t)w->hub_env;
+        return env;
+}
+
+/* Descriptors 3 and 4 are the plan and the ready pipe; everything else is closed. Ours are lifted out of the way first. */
+static void spawn_hub(struct world *w, int plan, int ready)
+{
+        char program[640], name[] = "batond", plan_opt[] = "--plan", three[] = "3", ready_opt[] = "--ready-fd", four[] = "4";
+        char *argv[] = {name, plan_opt, three, ready_opt, four, NULL};
+        char **env = hub_environment(w);
+        int high_plan = fcntl(plan, F_DUPFD_CLOEXEC, 100), high_ready = fcntl(ready, F_DUPFD_CLOEXEC, 100);
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attr;
+        char log[128];
+        int r;
+
+        (void)snprintf(log, sizeof(log), "%s/hub.log", w->dir);
+        world_program(w, program, "batond_testing");
+        assert_int_equal(posix_spawnattr_init(&attr), 0);
+        assert_int_equal(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID), 0);
+        assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
+        (void)posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        (void)posix_spawn_file_actions_adddup2(&actions, 1, 2);
+        (void)posix_spawn_file_actions_adddup2(&actions, high_plan, 3);
+        (void)posix_spawn_file_actions_adddup2(&actions, high_ready, 4);
+        (void)posix_spawn_file_actions_addclosefrom_np(&actions, 5);
+        r = posix_spawn(&w->pid, program, &actions, &attr, argv, env);
+        (void)posix_spawn_file_actions_destroy(&actions);
+        (void)posix_spawnattr_destroy(&attr);
+        free(env);
+        (void)close(high_plan);
+        (void)close(high_ready);
+        if (r) {
+                w->pid = 0;
+                fail_msg("%s: %s", program, strerrordesc_np(r));
+        }
+        w->pidfd = pidfd_open(w->pid, 0);
+        assert_true(w->pidfd >= 0);
+}
+
+/* A newline is "ready"; the end of the pipe without one is the end of the hub. */
+static void wait_ready(int fd)
+{
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        char byte = 0;
+
+        if (poll(&ready, 1, WORLD_WAIT_MS) != 1)
+                fail_msg("the hub was not ready within %d ms", WORLD_WAIT_MS);
+        if (read(fd, &byte, 1) != 1 || byte != '\n')
+                fail_msg("the hub ended before it was ready");
+}
+
+void world_start_again(struct world *w)
+{
+        int ready[2], plan = compile(w);
+
+        assert_int_equal(w->pid, 0);
+        assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+        spawn_hub(w, plan, ready[1]);
+        (void)close(plan);
+        (void)close(ready[1]);
+        wait_ready(ready[0]);
+        (void)close(ready[0]);
+}
+
+void world_start(struct world *w, const char *yaml)
+{
+        write_config(w, yaml);
+        world_start_again(w);
+}
+
+/* ---- the hub's end ---- */
+
+static void forget_hub(struct world *w)
+{
+        if (w->node_mapped)
+                bt_node_detach(&w->node);
+        w->node_mapped = false;
+        w->pidfd = bt_close(w->pidfd);
+        w->pid = 0;
+}
+
+/* Its exit status, or 128 + signal; -1: it did not end in time. */
+static int hub_ended(struct world *w)
+{
+        struct pollfd gone = {.fd = w->pidfd, .events = POLLIN};
+        struct bt_proc_exit how;
+
+        if (poll(&gone, 1, WORLD_WAIT_MS) != 1 || bt_proc_wait(w->pidfd, &how))
+                return -1;
+        forget_hub(w);
+        return how.code == CLD_EXITED ? how.status : 128 + how.status;
+}
+
+void world_await_hub(struct world *w, int status)
+{
+        assert_int_equal(hub_ended(w), status);
+}
+
+void world_stop(struct world *w)
+{
+        assert_int_equal(bt_proc_signal(w->pidfd, SIGTERM), 0);
+        world_await_hub(w, 0);
+}
+
+void world_kill_hub(struct world *w)
+{
+        assert_int_equal(bt_proc_signal(w->pidfd, SIGKILL), 0);
+        world_await_hub(w, 128 + SIGKILL);
+}
+
+/* ---- what must be true at the end ---- */
+
+__attribute__((format(printf, 2, 3))) static void problem(struct world *w, const char *format, ...)
+{
+        va_list args;
+
+        if (*w->problem)
+                return;
+        va_start(args, format);
+        (void)vsnprintf(w->problem, sizeof(w->problem), format, args);
+        va_end(args);
+}
+
+static void check_runtime(struct world *w)
+{
+        char path[128];
+        const struct dirent *entry;
+        DIR *dir;
+
+        (void)snprintf(path, sizeof(path), "%s/run/%s", w->dir, w->hub);
+        dir = opendir(path);
+        while (dir && (entry = readdir(dir))) {
+                if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lock") != 0)
+                        problem(w, "the runtime directory still holds '%s'", entry->d_name);
+        }
+        if (dir)
+                (void)closedir(dir);
+}
+
+static void check_processes(struct world *w)
+{
+        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        int left;
+
+        if (pid > 0)
+                problem(w, "process %d was left behind as a zombie", (int)pid);
+        left = world_reap_orphans();
+        if (left)
+                problem(w, "%d processes outlived the hub", left);
+}
+
+const char *world_finish(struct world *w)
+{
+        int now;
+
+        w->ended = true;
+        if (w->pid) {
+                int status = bt_proc_signal(w->pidfd, SIGTERM) ? -1 : hub_ended(w);
+
+                if (status < 0) {
+                        problem(w, "the hub did not end within %d ms", WORLD_WAIT_MS);
+                        (void)kill(w->pid, SIGKILL);
+                        (void)hub_ended(w);
+                } else if (status) {
+                        problem(w, "the hub ended with %d", status);
+                }
+        }
+        check_processes(w);
+        check_runtime(w);
+        w->port_hold = bt_close(w->port_hold);
+        now = bt_fd_count();
+        if (now != w->fds_before)
+                problem(w, "%d descriptors are open, %d were at the beginning", now, w->fds_before);
+        return w->problem;
+}
+
+void world_end(struct world *w)
+{
+        assert_string_equal(world_finish(w), "");
+}
+
+static void show_log(const struct world *w)
+{
+        char text[WORLD_TEXT_BYTES * 2];
+
+        world_read(w, "hub.log", text, sizeof(text));
+        if (*text)
+                print_error("---- the hub's log ----\n%s\n", text);
+}
+
+/* After a failure nothing is checked, only cleared away. */
+int world_teardown(void **state)
+{
+        struct world *w = *state;
+
+        world_limit(0);
+        world_watch(NULL);
+        if (!w->ended || *w->problem)
+                show_log(w);
+        if (w->pid) {
+                (void)kill(w->pid, SIGKILL);
+                (void)hub_ended(w);
+        }
+        (void)world_reap_orphans();
+        (void)bt_close(w->port_hold);
+        remove_tree(w->dir);
+        free(w);
+        return 0;
+}
