@@ -197,7 +197,7 @@ static int lmdb_begin(struct bt_engine *engine, bool write, uint64_t need)
 
 static MDB_val lmdb_key(const struct bt_key *key)
 {
-        return (MDB_val){.mv_size = key->bytes, .mv_data = (void *)(uintptr_t)key->at};
+        return (MDB_val){.mv_size = key->bytes, .mv_data = (void *)key->at};
 }
 
 static int lmdb_get(struct bt_engine *engine, const struct bt_key *key, struct bt_value *ret_value)
@@ -261,7 +261,7 @@ static int lmdb_env_extend(struct lmdb *l)
 {
         mdb_filehandle_t fd;
         struct stat st;
-        uint64_t used;
+        uint64_t used = 0;
         int r = lmdb_used(l, &used);
 
         if (r)
@@ -346,28 +346,33 @@ static int lmdb_set_aside(struct lmdb *l)
         return fsync(l->dir_fd) < 0 ? -errno : 0;
 }
 
+/* Closes what there is, and opens it again; at the second try what there is has been set aside. */
+static int lmdb_reopen(struct lmdb *l, bool set_aside)
+{
+        int r;
+
+        for (int tries = 0; tries < 2; tries++, set_aside = true) {
+                lmdb_env_close(l);
+                r = set_aside ? lmdb_set_aside(l) : 0;
+                if (!r)
+                        r = lmdb_env_open(l);
+                if (r != BT_ENGINE_E_DAMAGED)
+                        return r;
+        }
+        return -EIO; /* a new, empty file is damaged: this is no disk to keep anything on */
+}
+
 static int lmdb_mend(struct bt_engine *engine, int outcome)
 {
         struct lmdb *l = lmdb_of(engine);
         MDB_envinfo info;
-        int r;
+        int rc;
 
         bt_assert(!l->txn);
-        if (outcome == BT_ENGINE_E_FULL) {
-                int rc = mdb_env_info(l->env, &info);
-
-                return rc ? lmdb_result(l, rc) : lmdb_grow(l, (uint64_t)info.me_mapsize + 1);
-        }
-        lmdb_env_close(l);
-        if (outcome == BT_ENGINE_E_DAMAGED) {
-                r = lmdb_set_aside(l);
-                if (r)
-                        return r;
-        }
-        r = lmdb_env_open(l);
-        if (r != BT_ENGINE_E_DAMAGED || outcome == BT_ENGINE_E_DAMAGED)
-                return r == BT_ENGINE_E_DAMAGED ? -EIO : r;
-        return lmdb_mend(engine, BT_ENGINE_E_DAMAGED);
+        if (outcome != BT_ENGINE_E_FULL)
+                return lmdb_reopen(l, outcome == BT_ENGINE_E_DAMAGED);
+        rc = mdb_env_info(l->env, &info);
+        return rc ? lmdb_result(l, rc) : lmdb_grow(l, (uint64_t)info.me_mapsize + 1);
 }
 
 /* open and close */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One transaction, tried again where the engine says that this helps: the map was too small, the file was broken and has been set aside, the
- * engine had to be
- * opened anew. A body is therefore written so that it can be run from its start any number of times.
+ * engine had to be opened anew. A body is therefore written so that it can be run from its start any number of times.
  */
 #include "supervisor/store/store_tx.h"
 

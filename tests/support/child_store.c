@@ -106,7 +106,10 @@ static int held_sync(void)
         return 0;
 }
 
-ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)
+/* Visible, or the library keeps libc's. NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
+#define INSTEAD_OF_LIBC __attribute__((visibility("default")))
+
+INSTEAD_OF_LIBC ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)
 {
         if (!is_store(fd))
                 return real_pwrite(fd, from, bytes, off);
@@ -118,7 +121,7 @@ ssize_t pwrite(int fd, const void *from, size_t bytes, off_t off)
         return real_pwrite(fd, from, bytes, off);
 }
 
-ssize_t writev(int fd, const struct iovec *iov, int count)
+INSTEAD_OF_LIBC ssize_t writev(int fd, const struct iovec *iov, int count)
 {
         ssize_t total = 0;
         off_t off;
@@ -136,7 +139,7 @@ ssize_t writev(int fd, const struct iovec *iov, int count)
         return total;
 }
 
-int fdatasync(int fd)
+INSTEAD_OF_LIBC int fdatasync(int fd)
 {
         if (!is_store(fd))
                 return (int)syscall(SYS_fdatasync, fd);
@@ -145,6 +148,8 @@ int fdatasync(int fd)
                 (void)held_sync();
         return (int)syscall(SYS_fdatasync, fd);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
 
 static int run_put(struct desk *desk, struct bt_store *store, uint64_t round)
 {
