@@ -235,7 +235,7 @@ static bool child_names_valid(struct plan_check *check, const struct bt_plan_chi
         if (!name_valid(pool, BATON_NAME_BYTES_MAX, false))
                 return plan_bad(check, "a child's pool is not a name");
         pool_bytes = strlen(pool);
-        if (strncmp(id, pool, pool_bytes) || (id[pool_bytes] && id[pool_bytes] != '/'))
+        if (strncmp(id, pool, pool_bytes) != 0 || (id[pool_bytes] && id[pool_bytes] != '/'))
                 return plan_bad(check, "a child's id does not begin with its pool's name");
         if (!path_valid(string_at(check, child->exec)))
                 return plan_bad(check, "a child's exec is not an absolute path");
@@ -432,7 +432,7 @@ int bt_plan_open(struct bt_plan_view *ret_view, int fd, const char **ret_error)
 void bt_plan_close(struct bt_plan_view *view)
 {
         if (view->plan)
-                (void)munmap((void *)(uintptr_t)view->plan, view->plan->bytes);
+                (void)munmap((void *)view->plan, view->plan->bytes);
         *view = (struct bt_plan_view){0};
 }
 

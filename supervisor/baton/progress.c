@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *        +0.8 ms  kv        ready      incarnation 2
- *        +1.7 ms  kv        committed  incarnation 2, pause 23 µs
+ *       +800 µs  kv       ready           incarnation 2
+ *       +1.9 ms  kv       committed       incarnation 2, pause 23 µs
  *
  * An event is shown when it arrives: a swap that hangs shows where. The time is the hub's own, since it took the request, so a slow terminal
  * does not stretch it.
@@ -17,7 +17,7 @@
 #include "supervisor/baton/text.h"
 
 #define CHILD_WIDTH 8
-#define PHASE_WIDTH 11
+#define PHASE_WIDTH 15 /* "successor_ended" */
 
 static const struct {
         uint32_t outcome;

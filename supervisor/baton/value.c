@@ -105,8 +105,8 @@ const char *bt_value_size(uint64_t *ret_bytes, const char *text)
                 {"GiB", UINT64_C(1) << 30},
                 {"TiB", UINT64_C(1) << 40},
                 {"kB", 1000},
-                {"MB", 1000 * 1000},
-                {"GB", 1000 * 1000 * 1000},
+                {"MB", UINT64_C(1000000)},
+                {"GB", UINT64_C(1000000000)},
                 {"TB", UINT64_C(1000000000000)},
         };
         uint64_t whole = 0, fraction = 0, scale = 1, factor, bytes = 0;

@@ -250,7 +250,7 @@ static int daemon_main(const char *number)
 {
         const char *error = NULL;
         struct bt_plan_view view;
-        int r = bt_plan_open(&view, atoi(number), &error);
+        int r = bt_plan_open(&view, (int)strtol(number, NULL, 10), &error);
 
         if (r) {
                 (void)printf("refused: %s\n", error);
@@ -358,20 +358,17 @@ static void read_back(char *room, size_t room_bytes, const char *path)
         (void)bt_close(fd);
 }
 
-/* Runs the command with up to 10 words, ending with NULL. */
-static const struct result *run(struct fixture *f, const char *word, ...)
+/* Runs the command with up to 12 words, ending with NULL. */
+static const struct result *run(struct fixture *f, const char *const *words)
 {
         static struct result result;
         const char *out = in_dir(f, "out"), *err = in_dir(f, "err");
         char *argv[16] = {self, (char *)"--command"};
         posix_spawn_file_actions_t actions;
-        va_list args;
         int argc = 2, status;
 
-        va_start(args, word);
-        for (; word && argc < 15; word = va_arg(args, const char *))
-                argv[argc++] = (char *)(uintptr_t)word;
-        va_end(args);
+        for (; *words && argc < 15; words++)
+                argv[argc++] = (char *)*words;
         assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
         assert_int_equal(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0), 0);
         assert_int_equal(posix_spawn_file_actions_addopen(&actions, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0600), 0);
@@ -386,7 +383,7 @@ static const struct result *run(struct fixture *f, const char *word, ...)
         return &result;
 }
 
-#define RUN(f, ...) run((f), __VA_ARGS__, NULL)
+#define RUN(f, ...) run((f), (const char *const[]){__VA_ARGS__, NULL})
 
 static void assert_in(const char *text, const char *part)
 {
@@ -603,9 +600,9 @@ static void an_upgrade_shows_its_phases_and_its_pause(void **state)
         hub_start(f, 0, "shop");
         r = RUN(f, "upgrade", "kv", "--exec", in_dir(f, "kv-v2"));
         assert_int_equal(r->status, 0);
-        assert_string_equal(r->out, "    +80 µs  kv       starting    incarnation 2, a binary spec\n"
-                                    "   +800 µs  kv       ready       incarnation 2\n"
-                                    "   +1.9 ms  kv       committed   incarnation 2, pause 23 µs\n"
+        assert_string_equal(r->out, "    +80 µs  kv       starting        incarnation 2, a binary spec\n"
+                                    "   +800 µs  kv       ready           incarnation 2\n"
+                                    "   +1.9 ms  kv       committed       incarnation 2, pause 23 µs\n"
                                     "kv: swapped, pause 23 µs, total 1.9 ms\n");
         (void)snprintf(note, sizeof(note), "baton: note: %s still names %s for kv: the next 'baton run' starts that one\n", f->config,
                        in_dir(f, "kv-v1"));
