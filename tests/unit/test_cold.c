@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cold swap's machine: each way through it as a scenario, and the whole of it against the table "cold" of docs/swap.md.
+ *
+ * The scenarios' names begin with the id of the row of the specification that they cover. STOP_PRED before SPAWN_SUCC, and an exit between the
+ * two, is COLD-1: every scenario shows it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "tests/support/swap_play.h"
+
+#define BEGIN "ARM_QUERY QUERY"
+#define STOP "ARM_SHUTDOWN STOP_PRED"
+#define START "ARM_MIGRATION SPAWN_SUCC"
+#define BACK "ARM_MIGRATION SPAWN_BACK"
+#define COMMITTED "COMMIT SUCCEED"
+
+/* clang-format off */
+static const struct swap_play plays[] = {
+        {"COLD-3 query, captured, terminate, exit seen, start, ready, granted, restored: in this order",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"},
+          {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-2 without hand-over nothing is queried",
+         SWAP_PLAY_COLD, false, STOP,
+         {{"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-1 the successor of a predecessor that does not end is not started before it was killed and its exit was seen",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"TIMEOUT", "KILL_PRED", "STOPPING"}, {"READY", "", "-"}, {"PRED_DIED", START, "STARTING"},
+          {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-4 a mute predecessor does not stop the migration, and the loss is noted",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"TIMEOUT", STOP, "STOPPING"}, {"CAPTURED", "", "STOPPING"}, {"PRED_GONE", START, "STARTING"},
+          {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE, .state_lost = true},
+        {"COLD-4 a predecessor without a state to give does not stop the migration either",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"NOT_CAPTURED", STOP, "STOPPING"}, {"NOT_CAPTURED", "", "STOPPING"}, {"PRED_DIED", START, "STARTING"},
+          {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE, .state_lost = true},
+        {"COLD-3 a predecessor that dies while it is queried is already stopped",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-8 nothing is granted before READY, and READY said twice grants once",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"PRED_GONE", START, "STARTING"}, {"RESTORED", "", "-"}, {"READY", "GRANT", "RESTORING"}, {"READY", "", "-"},
+          {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-9 a successor that cannot be started: the previous binary gets the same state",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"SPAWN_FAILED", BACK, "BACK_STARTING"},
+          {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_SPAWN},
+        {"COLD-9 a successor that ends at its start: the previous binary gets the same state",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"},
+          {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_EXITED},
+        {"COLD-9 a successor that hangs at its start is killed, and is dead before the previous binary starts",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"TIMEOUT", "KILL_SUCC", "DROPPING"},
+          {"READY", "", "DROPPING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"}, {"READY", "GRANT", "BACK_RESTORING"},
+          {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_NOT_READY, .timed_out = true},
+        {"COLD-9 a successor that refuses the state is ended, and the previous binary gets it",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"},
+          {"REFUSED", "KILL_SUCC", "DROPPING"}, {"REFUSED", "", "DROPPING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"},
+          {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_REFUSED},
+        {"COLD-9 a successor that dies while it restores: the previous binary gets the same state",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"},
+          {"SUCC_EXIT", BACK, "BACK_STARTING"}, {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_DIED},
+        {"COLD-9 a successor that hangs while it restores",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"},
+          {"TIMEOUT", "KILL_SUCC", "DROPPING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"}, {"READY", "GRANT", "BACK_RESTORING"},
+          {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_NOT_RESTORED, .timed_out = true},
+        {"I4 a successor that confirms while it is being killed has the baton: there is no way back",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"READY", "GRANT", "RESTORING"},
+          {"TIMEOUT", "KILL_SUCC", "DROPPING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE, .timed_out = true},
+        {"COLD-9 the previous binary cannot be started either: the restart policy goes on, and the first reason is reported",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"},
+          {"SPAWN_FAILED", "FAIL_DOWN", "over"}},
+         .why = BT_SWAP_WHY_EXITED},
+        {"COLD-9 the previous binary hangs: it is killed, and the restart policy goes on",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"}, {"SPAWN_FAILED", BACK, "BACK_STARTING"},
+          {"READY", "GRANT", "BACK_RESTORING"}, {"TIMEOUT", "KILL_SUCC", "BACK_RESTORING"}, {"SUCC_EXIT", "FAIL_DOWN", "over"}},
+         .why = BT_SWAP_WHY_SPAWN, .timed_out = true},
+        {"COLD-9 the previous binary refuses at its start: it is killed, and the restart policy goes on",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"PRED_DIED", START, "STARTING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"}, {"REFUSED", "KILL_SUCC", "BACK_STARTING"},
+          {"SUCC_EXIT", "FAIL_DOWN", "over"}},
+         .why = BT_SWAP_WHY_EXITED},
+        {"SHUT-1 a stop of the hub lets a cold swap end: half of it cannot be undone",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"CANCEL", "", "QUERYING"}, {"CAPTURED", STOP, "STOPPING"}, {"CANCEL", "", "STOPPING"}, {"PRED_DIED", START, "STARTING"},
+          {"CANCEL", "", "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"CANCEL", "", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"OTP-3 a child that is down is started with the new binary",
+         SWAP_PLAY_DOWN, true, START,
+         {{"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-9 a child that is down and whose new binary fails gets the previous one",
+         SWAP_PLAY_DOWN, true, START,
+         {{"SUCC_EXIT", BACK, "BACK_STARTING"}, {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_EXITED},
+        {"I6 words that only a hot swap knows change nothing",
+         SWAP_PLAY_COLD, true, BEGIN,
+         {{"PASSED", "", "-"}, {"NOT_PASSED", "", "-"}, {"RESTORED", "", "-"}, {"PRED_DIED", START, "STARTING"},
+          {"PRED_DIED", "", "-"}, {"CAPTURED", "", "-"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+};
+/* clang-format on */
+
+static void every_cell_is_a_row_of_the_page_and_the_rest_is_out_of_place(void **state)
+{
+        (void)state;
+        swap_table_matches(BT_SWAP_COLD, "cold");
+}
+
+static void nothing_has_a_place_after_the_end(void **state)
+{
+        (void)state;
+        swap_nothing_after_the_end(BT_SWAP_COLD);
+}
+
+int main(void)
+{
+        struct CMUnitTest tests[BT_ARRAY_LEN(plays) + 2] = {
+                cmocka_unit_test(every_cell_is_a_row_of_the_page_and_the_rest_is_out_of_place),
+                cmocka_unit_test(nothing_has_a_place_after_the_end),
+        };
+
+        (void)swap_plays_as_tests(tests + 2, plays, BT_ARRAY_LEN(plays));
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
