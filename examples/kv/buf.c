@@ -78,13 +78,13 @@ char *kv_buf_room(struct baton_child *child, struct kv_buf_pool *pool, struct kv
         if (need > bytes_max)
                 return NULL;
         cap = cap_for(need);
-        if (cap <= buf->cap) {
+        if (buf->data && cap <= buf->cap) {
                 memmove(buf->data, buf->data + buf->head, have);
         } else {
                 data = take(child, pool, cap);
                 if (!data)
                         return NULL;
-                if (have)
+                if (buf->data)
                         memcpy(data, buf->data + buf->head, have);
                 give_back(child, pool, buf->data, buf->cap);
                 buf->data = data;

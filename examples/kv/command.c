@@ -138,8 +138,9 @@ void kv_reply_error(struct kv_call *call, const char *format, ...)
                 if (line[n] == '\r' || line[n] == '\n')
                         line[n] = ' ';
         }
-        memcpy(line + n, "\r\n", 2);
-        kv_reply_raw(call, line, (uint32_t)n + 2);
+        line[n++] = '\r';
+        line[n++] = '\n';
+        kv_reply_raw(call, line, (uint32_t)n);
 }
 
 /* ---- execution ---- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Sockets and the loop. handover.c, which moves all of it to another process, uses the same few verbs. */
+/*
+ * server.c: the listener and the loop; conn.c: one client; handover.c: moving all of it to another process.
+ */
 
 #include "examples/kv/state.h"
 
@@ -13,14 +15,29 @@ void kv_server_let_go(struct kv_server *server);
 /* Serves until told to stop. The exit status. */
 int kv_server_run(struct kv_server *server);
 
+/* New clients wait, or are asked for again. */
+void kv_listener_pause(struct kv_server *server, bool pause);
+
+/* conn.c */
+
 /* Has epoll watch a slot's descriptor for what its connection waits for. 0 or -errno. */
 int kv_peer_watch(struct kv_server *server, uint32_t slot, int fd);
 
 /* Executes what is in the read buffer, sends what can be sent. May close the connection. */
 void kv_conn_go_on(struct kv_server *server, uint32_t slot);
 
+/* What epoll reported about the connection @id, which may have ended since. */
+void kv_conn_event(struct kv_server *server, uint64_t id, uint32_t events);
+
+/* Ends a connection and frees its record. */
+void kv_conn_close(struct kv_server *server, uint32_t slot);
+
 /* handover.c */
+
+/* What baton calls. */
 extern const struct baton_child_ops kv_child_ops;
 extern const struct baton_child_ops kv_child_ops_bad_schema;
+
+/* KV_FAIL in the environment: fails here if it says so. */
 void kv_fail_at_start(void);
 bool kv_fail_is(const char *what);
