@@ -26,8 +26,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static void say_ready(void)
 {
         if (write(STDOUT_FILENO, "ready", 5) != 5)
@@ -48,7 +46,7 @@ static void report_fds(void)
         if (!dir)
                 _exit(91);
         while ((entry = readdir(dir))) {
-                int fd = atoi(entry->d_name);
+                int fd = (int)strtol(entry->d_name, NULL, 10);
                 struct stat st;
 
                 if (entry->d_name[0] == '.' || fd == dirfd(dir))
@@ -152,7 +150,7 @@ static int waitv(int fd)
 int main(int argc, char **argv)
 {
         const char *what = argc > 1 ? argv[1] : "report";
-        int value = argc > 2 ? atoi(argv[2]) : 0;
+        int value = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
 
         /* A test that fails leaves nobody behind, who would hold the pipe its output goes to. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);

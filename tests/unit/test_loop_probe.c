@@ -149,7 +149,7 @@ static int deprive(const char *what)
         if (strcmp(what, "io_uring_register") == 0)
                 return deny(SYS_io_uring_register, EPERM);
         if (strcmp(what, "descriptors") == 0) {
-                int next = dup(STDOUT_FILENO);
+                int next = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
                 struct rlimit limit;
 
                 (void)close(next);
