@@ -36,7 +36,7 @@
 #include "base/cleanup.h"
 #include "shm/layout.h"
 
-#define PLAN_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define PLAN_SEALS          (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define PLAN_WALK_BYTES_MAX (UINT64_C(1) << 30) /* all lists together; about a tenth of a second */
 
 struct plan_check {
@@ -118,8 +118,9 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
         if (plan->magic != BT_PLAN_MAGIC)
                 return plan_bad(check, "this is not a plan (wrong magic)");
         if (plan->version != BT_PLAN_VERSION || plan->head_bytes != sizeof(*plan))
-                return plan_bad(check, "the plan has another version: baton and batond must be of the "
-                                       "same release");
+                return plan_bad(check,
+                                "the plan has another version: baton and batond must be of the "
+                                "same release");
         if (plan->bytes != bytes)
                 return plan_bad(check, "the plan's length differs from what its head says");
         if (plan->socket_count > BT_PLAN_SOCKETS_MAX)
@@ -150,7 +151,8 @@ static bool head_strings_valid(struct plan_check *check)
                 return plan_bad(check, "the runtime directory is not an absolute path");
         if (strlen(string_at(check, plan->runtime_dir)) + sizeof("/control.sock") >
             sizeof(((struct sockaddr_un *)NULL)->sun_path))
-                return plan_bad(check, "the runtime directory is too long for the address of a socket");
+                return plan_bad(check,
+                                "the runtime directory is too long for the address of a socket");
         if (!path_valid(string_at(check, plan->state_dir)))
                 return plan_bad(check, "the state directory is not an absolute path");
         if (!string_at(check, plan->config_path))
@@ -249,10 +251,11 @@ static bool child_lists_valid(struct plan_check *check, const struct bt_plan_chi
 {
         bool same_argv = previous && previous->argv == child->argv &&
                          previous->argv_count == child->argv_count;
-        bool same_env = previous && previous->env == child->env &&
-                        previous->env_count == child->env_count;
+        bool same_env =
+                previous && previous->env == child->env && previous->env_count == child->env_count;
 
-        if (!child->argv_count || (!same_argv && !list_valid(check, child->argv, child->argv_count)))
+        if (!child->argv_count ||
+            (!same_argv && !list_valid(check, child->argv, child->argv_count)))
                 return plan_bad(check, "a child's argv is empty, or not inside the string table");
         if (!same_env && !list_valid(check, child->env, child->env_count))
                 return plan_bad(check, "a child's environment is not inside the string table");
@@ -283,8 +286,9 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
         if (child->protocol >= _BT_PROTOCOL_N || child->strategy >= _BT_STRATEGY_N ||
             child->handover > 1 || child->state_form >= _BATON_STATE_N ||
             child->restart >= _BT_RESTART_N)
-                return plan_bad(check, "a child's protocol, strategy, handover, state or restart is "
-                                       "none of the known ones");
+                return plan_bad(check,
+                                "a child's protocol, strategy, handover, state or restart is "
+                                "none of the known ones");
         if (child->protocol == BT_PROTOCOL_PLAIN &&
             (child->strategy != BT_STRATEGY_COLD || child->handover ||
              child->state_form != BATON_STATE_NONE))
@@ -298,10 +302,14 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
 static bool child_limits_valid(struct plan_check *check, const struct bt_plan_child *child)
 {
         const uint64_t finite[] = {
-                child->max_seconds_ns,        child->backoff_min_ns,
-                child->backoff_max_ns,        child->healthy_ns,
-                child->retention_ns,          child->handover_data_wait_ns,
-                child->child_migration_timeout_ns, child->state_query_timeout_ns,
+                child->max_seconds_ns,
+                child->backoff_min_ns,
+                child->backoff_max_ns,
+                child->healthy_ns,
+                child->retention_ns,
+                child->handover_data_wait_ns,
+                child->child_migration_timeout_ns,
+                child->state_query_timeout_ns,
         };
 
         for (size_t i = 0; i < BT_ARRAY_LEN(finite); i++)

@@ -31,7 +31,9 @@ static int wait_for(int fd, uint64_t deadline_ns)
         for (;;) {
                 struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
                 uint64_t now = bt_now_ns();
-                uint64_t left_ms = now < deadline_ns ? (deadline_ns - now + BT_NS_PER_MS - 1) / BT_NS_PER_MS : 0;
+                uint64_t left_ms = now < deadline_ns
+                                           ? (deadline_ns - now + BT_NS_PER_MS - 1) / BT_NS_PER_MS
+                                           : 0;
                 int n = poll(&poll_fd, 1, left_ms > INT_MAX ? INT_MAX : (int)left_ms);
 
                 if (n > 0)
@@ -92,7 +94,8 @@ int bt_ask_send(const struct bt_ask *ask, const struct bt_ctl_request *request, 
 static bool reply_valid(const struct bt_ctl_reply *reply, ssize_t bytes)
 {
         return bytes == (ssize_t)sizeof(*reply) && reply->magic == BT_CTL_MAGIC &&
-               reply->version == BT_CTL_VERSION && reply->kind >= BT_CTL_EVENT && reply->kind < _BT_CTL_KIND_N;
+               reply->version == BT_CTL_VERSION && reply->kind >= BT_CTL_EVENT &&
+               reply->kind < _BT_CTL_KIND_N;
 }
 
 int bt_ask_reply(const struct bt_ask *ask, struct bt_ctl_reply *ret_reply, int *ret_fd)

@@ -46,13 +46,15 @@ static void check_hot(struct bt_reader *reader, const struct bt_config_child *ch
         bt_text_duration(inner, spec->handover_data_wait_ns);
         bt_text_duration(outer, spec->child_migration_timeout_ns);
         bt_diag_warning(reader->diag, blame(child, keys),
-                        "handover_data_wait (%s) is never reached: child_migration_timeout (%s) ends the swap before",
+                        "handover_data_wait (%s) is never reached: child_migration_timeout (%s) "
+                        "ends the swap before",
                         inner, outer);
 }
 
 static void check_cold(struct bt_reader *reader, const struct bt_config_child *child)
 {
-        static const char *const keys[] = {"child_migration_timeout", "shutdown", "state_query_timeout", NULL};
+        static const char *const keys[] = {"child_migration_timeout", "shutdown",
+                                           "state_query_timeout", NULL};
         const struct bt_plan_child *spec = &child->spec;
         uint64_t query_ns = spec->handover ? spec->state_query_timeout_ns : 0;
         char query[BT_TEXT_NUMBER_BYTES], end[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
@@ -65,8 +67,10 @@ static void check_cold(struct bt_reader *reader, const struct bt_config_child *c
         bt_text_duration(end, spec->shutdown_ns);
         bt_text_duration(outer, spec->child_migration_timeout_ns);
         bt_diag_warning(reader->diag, blame(child, keys),
-                        "child_migration_timeout (%s) ends a cold swap before state_query_timeout (%s) and shutdown (%s) "
-                        "can pass", outer, query, end);
+                        "child_migration_timeout (%s) ends a cold swap before state_query_timeout "
+                        "(%s) and shutdown (%s) "
+                        "can pass",
+                        outer, query, end);
 }
 
 static void check_ttl(struct bt_reader *reader, const struct bt_config_child *child)
@@ -75,13 +79,16 @@ static void check_ttl(struct bt_reader *reader, const struct bt_config_child *ch
         const struct bt_plan_child *spec = &child->spec;
         char ttl[BT_TEXT_NUMBER_BYTES], end[BT_TEXT_NUMBER_BYTES];
 
-        if (!spec->handover || spec->shutdown_ns == BT_NS_INFINITE || spec->state_ttl_ns > spec->shutdown_ns)
+        if (!spec->handover || spec->shutdown_ns == BT_NS_INFINITE ||
+            spec->state_ttl_ns > spec->shutdown_ns)
                 return;
         bt_text_duration(ttl, spec->state_ttl_ns);
         bt_text_duration(end, spec->shutdown_ns);
         bt_diag_warning(reader->diag, blame(child, keys),
-                        "state_ttl (%s) is not longer than shutdown (%s): the state of a child that takes its time to end is "
-                        "too old to be handed over", ttl, end);
+                        "state_ttl (%s) is not longer than shutdown (%s): the state of a child "
+                        "that takes its time to end is "
+                        "too old to be handed over",
+                        ttl, end);
 }
 
 /* The shortest time in which max_restarts + 1 restarts can happen: the sum of the back-offs between them. */
@@ -108,9 +115,12 @@ static void check_restarts(struct bt_reader *reader, const struct bt_config_chil
                 return;
         bt_text_duration(window, spec->max_seconds_ns);
         bt_text_duration(least, least_ns);
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "max_restarts (%" PRIu32 ") in max_seconds (%s) is never reached: with this back-off so many restarts "
-                        "take at least %s, so the child is restarted for ever", spec->max_restarts, window, least);
+        bt_diag_warning(
+                reader->diag, blame(child, keys),
+                "max_restarts (%" PRIu32
+                ") in max_seconds (%s) is never reached: with this back-off so many restarts "
+                "take at least %s, so the child is restarted for ever",
+                spec->max_restarts, window, least);
 }
 
 static void check_backoff(struct bt_reader *reader, const struct bt_config_child *child)
@@ -141,7 +151,8 @@ void bt_check_child(struct bt_reader *reader, const struct bt_config_child *chil
 
 static bool same_address(const struct bt_config_socket *a, const struct bt_config_socket *b)
 {
-        return a->spec.addr_bytes && a->spec.addr_bytes == b->spec.addr_bytes && a->spec.type == b->spec.type &&
+        return a->spec.addr_bytes && a->spec.addr_bytes == b->spec.addr_bytes &&
+               a->spec.type == b->spec.type &&
                !memcmp(a->spec.addr, b->spec.addr, a->spec.addr_bytes) &&
                !(a->spec.flags & b->spec.flags & BT_PLAN_SOCKET_REUSEPORT);
 }
@@ -155,13 +166,17 @@ void bt_check_sockets(struct bt_reader *reader)
 
                 for (uint32_t j = 0; j < i; j++)
                         if (same_address(socket, &config->sockets[j])) {
-                                bt_diag_error(reader->diag, socket->mark,
-                                              "the socket '%s' has the address of '%s' (line %" PRIu32 "): one socket can "
-                                              "serve several children", socket->name, config->sockets[j].name,
-                                              config->sockets[j].mark.line);
+                                bt_diag_error(
+                                        reader->diag, socket->mark,
+                                        "the socket '%s' has the address of '%s' (line %" PRIu32
+                                        "): one socket can "
+                                        "serve several children",
+                                        socket->name, config->sockets[j].name,
+                                        config->sockets[j].mark.line);
                                 break;
                         }
                 if (!socket->used && !bt_diag_count(reader->diag, BT_SEVERITY_ERROR))
-                        bt_diag_warning(reader->diag, socket->name_mark, "no child uses the socket '%s'", socket->name);
+                        bt_diag_warning(reader->diag, socket->name_mark,
+                                        "no child uses the socket '%s'", socket->name);
         }
 }

@@ -40,11 +40,13 @@ struct child_key {
         size_t off;               /* in struct bt_plan_child */
         uint64_t plain_ns;        /* durations: the unit of a plain number */
         uint64_t min;             /* durations: the shortest */
-        const struct word *words; /* enums: ends with NULL. Durations: words that stand for 0 and for ever */
+        const struct word *words; /* ends with NULL; of a duration: for 0 and for ever */
 };
 
-static const struct word strategy_words[] = {{"cold", BT_STRATEGY_COLD}, {"hot", BT_STRATEGY_HOT}, {NULL, 0}};
-static const struct word protocol_words[] = {{"baton", BT_PROTOCOL_BATON}, {"plain", BT_PROTOCOL_PLAIN}, {NULL, 0}};
+static const struct word strategy_words[] = {
+        {"cold", BT_STRATEGY_COLD}, {"hot", BT_STRATEGY_HOT}, {NULL, 0}};
+static const struct word protocol_words[] = {
+        {"baton", BT_PROTOCOL_BATON}, {"plain", BT_PROTOCOL_PLAIN}, {NULL, 0}};
 static const struct word restart_words[] = {{"permanent", BT_RESTART_PERMANENT},
                                             {"transient", BT_RESTART_TRANSIENT},
                                             {"temporary", BT_RESTART_TEMPORARY},
@@ -74,7 +76,8 @@ static const char *words_list(struct bt_mem *mem, const struct word *words)
         const char *list = words->text;
 
         for (words++; words->text; words++)
-                list = bt_mem_printf(mem, "%s%s%s", list, words[1].text ? ", " : " or ", words->text);
+                list = bt_mem_printf(mem, "%s%s%s", list, words[1].text ? ", " : " or ",
+                                     words->text);
         return list;
 }
 
@@ -122,8 +125,8 @@ static void read_duration(struct bt_reader *reader, const struct bt_yaml *value,
                 char room[BT_TEXT_NUMBER_BYTES];
 
                 bt_text_duration(room, key->min);
-                bt_diag_error(reader->diag, value->mark, "'%s' is '%s': it must be at least %s", name, text,
-                              room);
+                bt_diag_error(reader->diag, value->mark, "'%s' is '%s': it must be at least %s",
+                              name, text, room);
                 return;
         }
         *ret_ns = !word ? ns : word->value ? BT_NS_INFINITE : 0;
@@ -137,7 +140,8 @@ static void apply_duration(struct bt_reader *reader, struct bt_config_child *chi
         read_duration(reader, value, key->name, key, at);
 }
 
-static bool read_switch(struct bt_reader *reader, const struct bt_yaml *value, const char *name, bool *ret)
+static bool read_switch(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                        bool *ret)
 {
         const char *text = bt_read_text(reader, value, name);
         const char *wrong = text ? bt_value_switch(ret, text) : NULL;
@@ -170,8 +174,8 @@ static void apply_instances(struct bt_reader *reader, struct bt_config_child *ch
         const char *wrong = text ? bt_value_number(&number, text, 1, BT_PLAN_CHILDREN_MAX) : NULL;
 
         if (wrong)
-                bt_diag_error(reader->diag, value->mark, "'instances' is '%s': %s (1 to %d)", text, wrong,
-                              BT_PLAN_CHILDREN_MAX);
+                bt_diag_error(reader->diag, value->mark, "'instances' is '%s': %s (1 to %d)", text,
+                              wrong, BT_PLAN_CHILDREN_MAX);
         else if (text)
                 child->instances = (uint32_t)number;
 }
@@ -189,7 +193,8 @@ static void apply_max_restarts(struct bt_reader *reader, struct bt_config_child 
                 wrong = bt_value_number(&number, text, 0, BT_PLAN_RESTARTS_MAX);
         if (wrong)
                 bt_diag_error(reader->diag, value->mark,
-                              "'max_restarts' is '%s': %s (0 to %d, or the word forever)", text, wrong, BT_PLAN_RESTARTS_MAX);
+                              "'max_restarts' is '%s': %s (0 to %d, or the word forever)", text,
+                              wrong, BT_PLAN_RESTARTS_MAX);
         else
                 child->spec.max_restarts = (uint32_t)number;
 }
@@ -207,7 +212,8 @@ static bool read_list(struct bt_reader *reader, const struct bt_yaml *value, con
 
                 if (item->kind != BT_YAML_SCALAR) {
                         if (item->kind != BT_YAML_BROKEN)
-                                bt_diag_error(reader->diag, item->mark, "'%s' expects texts, and this is %s", name,
+                                bt_diag_error(reader->diag, item->mark,
+                                              "'%s' expects texts, and this is %s", name,
                                               bt_yaml_kind_name(item->kind));
                         return false;
                 }
@@ -222,7 +228,8 @@ static void apply_exec(struct bt_reader *reader, struct bt_config_child *child,
 {
         if (value->kind == BT_YAML_SCALAR) {
                 bt_diag_error(reader->diag, value->mark,
-                              "'exec' expects a list, such as [./web, --fast]: no shell splits a text into words");
+                              "'exec' expects a list, such as [./web, --fast]: no shell splits a "
+                              "text into words");
                 return;
         }
         if (!bt_read_kind(reader, value, BT_YAML_LIST, key->name, "[./web, --fast]"))
@@ -230,13 +237,15 @@ static void apply_exec(struct bt_reader *reader, struct bt_config_child *child,
         if (!value->entry_count)
                 bt_diag_error(reader->diag, value->mark, "'exec' is empty");
         else if (value->entry_count > BT_PLAN_LIST_MAX)
-                bt_diag_error(reader->diag, value->mark, "'exec' has more than %d words", BT_PLAN_LIST_MAX);
+                bt_diag_error(reader->diag, value->mark, "'exec' has more than %d words",
+                              BT_PLAN_LIST_MAX);
         else if (read_list(reader, value, key->name, &child->argv)) {
                 child->argv_mark = value->entries[0].value->mark;
         }
 }
 
-static void add_socket(struct bt_reader *reader, struct bt_config_child *child, const struct bt_yaml *item)
+static void add_socket(struct bt_reader *reader, struct bt_config_child *child,
+                       const struct bt_yaml *item)
 {
         struct bt_config *config = reader->config;
         const char *names[BT_PLAN_SOCKETS_MAX + 1] = {NULL};
@@ -248,7 +257,8 @@ static void add_socket(struct bt_reader *reader, struct bt_config_child *child, 
                         continue;
                 for (uint32_t j = 0; j < child->spec.socket_count; j++)
                         if (child->spec.sockets[j] == i) {
-                                bt_diag_error(reader->diag, item->mark, "the socket '%s' is here twice", item->text);
+                                bt_diag_error(reader->diag, item->mark,
+                                              "the socket '%s' is here twice", item->text);
                                 return;
                         }
                 child->spec.sockets[child->spec.socket_count++] = i;
@@ -269,7 +279,8 @@ static void apply_sockets(struct bt_reader *reader, struct bt_config_child *chil
             !read_list(reader, value, key->name, &list))
                 return;
         if (list.count > BT_CHILD_SOCKETS_MAX) {
-                bt_diag_error(reader->diag, value->mark, "a child has at most %d sockets", BT_CHILD_SOCKETS_MAX);
+                bt_diag_error(reader->diag, value->mark, "a child has at most %d sockets",
+                              BT_CHILD_SOCKETS_MAX);
                 return;
         }
         child->spec.socket_count = 0;
@@ -280,20 +291,8 @@ static void apply_sockets(struct bt_reader *reader, struct bt_config_child *chil
 
 /* ---- small maps ---- */
 
-static void check_known(struct bt_reader *reader, const struct bt_yaml *map, const char *const *known)
-{
-        for (uint32_t i = 0; i < map->entry_count; i++) {
-                const struct bt_yaml *key = map->entries[i].key;
-                size_t k = 0;
-
-                while (known[k] && strcmp(key->text, known[k]) != 0)
-                        k++;
-                if (!known[k] && strncmp(key->text, "x-", 2) != 0)
-                        bt_read_unknown(reader, key, known);
-        }
-}
-
-static void read_state_max(struct bt_reader *reader, struct bt_config_child *child, const struct bt_yaml *value)
+static void read_state_max(struct bt_reader *reader, struct bt_config_child *child,
+                           const struct bt_yaml *value)
 {
         const char *text = bt_read_text(reader, value, "max");
         uint64_t bytes = 0;
@@ -323,7 +322,7 @@ static void apply_state(struct bt_reader *reader, struct bt_config_child *child,
         }
         if (!bt_read_kind(reader, value, BT_YAML_MAP, key->name, "{form: arena, max: 1GiB}"))
                 return;
-        check_known(reader, value, known);
+        bt_read_known(reader, value, known);
         if (form)
                 (void)read_word(reader, form, "form", form_words, &child->spec.state_form);
         if (max) {
@@ -341,7 +340,7 @@ static void apply_backoff(struct bt_reader *reader, struct bt_config_child *chil
 
         if (!bt_read_kind(reader, value, BT_YAML_MAP, key->name, "{min: 100ms, max: 10s}"))
                 return;
-        check_known(reader, value, known);
+        bt_read_known(reader, value, known);
         if (min)
                 read_duration(reader, min, "min", key, &child->spec.backoff_min_ns);
         if (max)
@@ -352,22 +351,26 @@ static void apply_backoff(struct bt_reader *reader, struct bt_config_child *chil
         }
 }
 
-static void read_variable(struct bt_reader *reader, struct bt_config_list *env, const struct bt_yaml_entry *entry)
+static void read_variable(struct bt_reader *reader, struct bt_config_list *env,
+                          const struct bt_yaml_entry *entry)
 {
         const struct bt_yaml *key = entry->key, *value = entry->value;
 
         if (!*key->text || strchr(key->text, '='))
-                bt_diag_error(reader->diag, key->mark, "'%s' cannot be the name of a variable", key->text);
+                bt_diag_error(reader->diag, key->mark, "'%s' cannot be the name of a variable",
+                              key->text);
         else if (bt_find_reserved_variable(key->text))
-                bt_diag_error(reader->diag, key->mark, "the hub itself sets '%s' for each process", key->text);
+                bt_diag_error(reader->diag, key->mark, "the hub itself sets '%s' for each process",
+                              key->text);
         else if (value->kind == BT_YAML_SCALAR && (*value->text || value->quoted))
                 env->items[env->count++] =
                         bt_mem_printf(&reader->config->mem, "%s=%s", key->text, value->text);
         else if (value->kind == BT_YAML_SCALAR)
-                bt_diag_error(reader->diag, key->mark, "'%s' has no value (write '' for an empty one)", key->text);
+                bt_diag_error(reader->diag, key->mark,
+                              "'%s' has no value (write '' for an empty one)", key->text);
         else if (value->kind != BT_YAML_BROKEN)
-                bt_diag_error(reader->diag, value->mark, "'%s' expects one value, and this is %s", key->text,
-                              bt_yaml_kind_name(value->kind));
+                bt_diag_error(reader->diag, value->mark, "'%s' expects one value, and this is %s",
+                              key->text, bt_yaml_kind_name(value->kind));
 }
 
 /* Onto what `defaults` has: the child's come later, and later ones win. */
@@ -378,7 +381,8 @@ static void apply_env(struct bt_reader *reader, struct bt_config_child *child,
 
         if (!bt_read_kind(reader, value, BT_YAML_MAP, key->name, "{LOG_LEVEL: info}"))
                 return;
-        env.items = bt_mem_array(&reader->config->mem, env.count + value->entry_count, sizeof(*env.items));
+        env.items = bt_mem_array(&reader->config->mem, env.count + value->entry_count,
+                                 sizeof(*env.items));
         if (env.count)
                 memcpy(env.items, child->own_env.items, env.count * sizeof(*env.items));
         for (uint32_t i = 0; i < value->entry_count; i++)
@@ -400,15 +404,17 @@ static void apply_cwd(struct bt_reader *reader, struct bt_config_child *child,
         else if (reader->world->offline)
                 return;
         else if (stat(child->cwd, &st) < 0)
-                bt_diag_error(reader->diag, value->mark, "'cwd' is %s: %s", child->cwd, strerrordesc_np(errno));
+                bt_diag_error(reader->diag, value->mark, "'cwd' is %s: %s", child->cwd,
+                              strerrordesc_np(errno));
         else if (!S_ISDIR(st.st_mode))
-                bt_diag_error(reader->diag, value->mark, "'cwd' is %s, which is not a directory", child->cwd);
+                bt_diag_error(reader->diag, value->mark, "'cwd' is %s, which is not a directory",
+                              child->cwd);
 }
 
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct bt_plan_child, member)
-#define MS BT_NS_PER_MS
+#define MS         BT_NS_PER_MS
 
 static const struct child_key child_keys[] = {
         {"exec", apply_exec, 0, 0, 0, NULL},
@@ -420,7 +426,8 @@ static const struct child_key child_keys[] = {
         {"state", apply_state, 0, 0, 0, NULL},
         {"restart", apply_word, AT(restart), 0, 0, restart_words},
         {"max_restarts", apply_max_restarts, 0, 0, 0, NULL},
-        {"max_seconds", apply_duration, AT(max_seconds_ns), BT_NS_PER_S, MS, NULL}, /* OTP counts it in seconds */
+        {"max_seconds", apply_duration, AT(max_seconds_ns), BT_NS_PER_S, MS,
+         NULL}, /* OTP counts it in seconds */
         {"backoff", apply_backoff, 0, MS, MS, NULL},
         {"healthy", apply_duration, AT(healthy_ns), MS, MS, NULL},
         {"shutdown", apply_duration, AT(shutdown_ns), MS, 0, shutdown_words},
@@ -439,15 +446,32 @@ static const struct {
         const char *theirs;
         const char *ours;
 } synonyms[] = {
-        {"stop_timeout", "shutdown"},   {"stopwaitsecs", "shutdown"},    {"kill_timeout", "shutdown"},
-        {"grace_period", "shutdown"},   {"stop_grace_period", "shutdown"}, {"shutdown_timeout", "shutdown"},
-        {"command", "exec"},            {"cmd", "exec"},                 {"program", "exec"},
-        {"args", "exec"},               {"replicas", "instances"},       {"count", "instances"},
-        {"numprocs", "instances"},      {"workers", "instances"},        {"environment", "env"},
-        {"directory", "cwd"},           {"working_dir", "cwd"},          {"workdir", "cwd"},
-        {"restart_policy", "restart"},  {"autorestart", "restart"},      {"startretries", "max_restarts"},
-        {"max_retries", "max_restarts"}, {"listen", "sockets"},          {"ports", "sockets"},
-        {"drain_timeout", "retention"}, {"ttl", "state_ttl"},
+        {"stop_timeout", "shutdown"},
+        {"stopwaitsecs", "shutdown"},
+        {"kill_timeout", "shutdown"},
+        {"grace_period", "shutdown"},
+        {"stop_grace_period", "shutdown"},
+        {"shutdown_timeout", "shutdown"},
+        {"command", "exec"},
+        {"cmd", "exec"},
+        {"program", "exec"},
+        {"args", "exec"},
+        {"replicas", "instances"},
+        {"count", "instances"},
+        {"numprocs", "instances"},
+        {"workers", "instances"},
+        {"environment", "env"},
+        {"directory", "cwd"},
+        {"working_dir", "cwd"},
+        {"workdir", "cwd"},
+        {"restart_policy", "restart"},
+        {"autorestart", "restart"},
+        {"startretries", "max_restarts"},
+        {"max_retries", "max_restarts"},
+        {"listen", "sockets"},
+        {"ports", "sockets"},
+        {"drain_timeout", "retention"},
+        {"ttl", "state_ttl"},
 };
 
 static void unknown_key(struct bt_reader *reader, const struct bt_yaml *key)
@@ -474,120 +498,36 @@ void bt_read_child_init(struct bt_config_child *child)
 {
         *child = (struct bt_config_child){
                 .cwd = "",
-                .spec = {
-                        .max_restarts = 3,
-                        .max_seconds_ns = 5 * BT_NS_PER_S,
-                        .backoff_min_ns = 100 * BT_NS_PER_MS,
-                        .backoff_max_ns = 10 * BT_NS_PER_S,
-                        .healthy_ns = 10 * BT_NS_PER_S,
-                        .shutdown_ns = 5 * BT_NS_PER_S,
-                        .retention_ns = 5 * BT_NS_PER_S,
-                        .handover_data_wait_ns = 3 * BT_NS_PER_S,
-                        .child_migration_timeout_ns = 10 * BT_NS_PER_S,
-                        .state_ttl_ns = 30 * BT_NS_PER_S,
-                        .state_query_timeout_ns = 5 * BT_NS_PER_S,
-                },
+                .spec =
+                        {
+                                .max_restarts = 3,
+                                .max_seconds_ns = 5 * BT_NS_PER_S,
+                                .backoff_min_ns = 100 * BT_NS_PER_MS,
+                                .backoff_max_ns = 10 * BT_NS_PER_S,
+                                .healthy_ns = 10 * BT_NS_PER_S,
+                                .shutdown_ns = 5 * BT_NS_PER_S,
+                                .retention_ns = 5 * BT_NS_PER_S,
+                                .handover_data_wait_ns = 3 * BT_NS_PER_S,
+                                .child_migration_timeout_ns = 10 * BT_NS_PER_S,
+                                .state_ttl_ns = 30 * BT_NS_PER_S,
+                                .state_query_timeout_ns = 5 * BT_NS_PER_S,
+                        },
         };
 }
 
-void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child, const struct bt_yaml *map)
+void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
+                        const struct bt_yaml *map)
 {
         for (uint32_t i = 0; i < map->entry_count; i++) {
                 const struct bt_yaml_entry *entry = &map->entries[i];
                 size_t k = 0;
 
-                while (k < BT_ARRAY_LEN(child_keys) && strcmp(entry->key->text, child_keys[k].name) != 0)
+                while (k < BT_ARRAY_LEN(child_keys) &&
+                       strcmp(entry->key->text, child_keys[k].name) != 0)
                         k++;
                 if (k < BT_ARRAY_LEN(child_keys))
                         child_keys[k].apply(reader, child, &child_keys[k], entry->value);
                 else if (strncmp(entry->key->text, "x-", 2) != 0)
                         unknown_key(reader, entry->key);
         }
-}
-
-/* ---- what needs all keys ---- */
-
-/* A plain program has no state to hand over. Said on the child itself that is a mistake; from `defaults` it is just not meant for it. */
-static void finish_plain(struct bt_reader *reader, struct bt_config_child *child)
-{
-        static const char *const refused[] = {"strategy", "handover", "state"};
-        const bool wants[] = {child->spec.strategy == BT_STRATEGY_HOT, child->spec.handover != 0,
-                              child->spec.state_form != BATON_STATE_NONE};
-
-        for (size_t i = 0; i < BT_ARRAY_LEN(refused); i++) {
-                const struct bt_yaml *own = bt_yaml_get(child->node, refused[i]);
-
-                if (own && wants[i])
-                        bt_diag_error(reader->diag, own->mark,
-                                      "'%s' needs a program that speaks with the hub, and this child's protocol is "
-                                      "plain", refused[i]);
-        }
-        child->spec.strategy = BT_STRATEGY_COLD;
-        child->spec.handover = 0;
-        child->spec.state_form = BATON_STATE_NONE;
-}
-
-static void finish_state(struct bt_reader *reader, struct bt_config_child *child)
-{
-        struct bt_plan_child *spec = &child->spec;
-
-        if (spec->state_form == BATON_STATE_NONE)
-                spec->state_bytes_max = 0;
-        else if (!spec->state_bytes_max)
-                spec->state_bytes_max = spec->state_form == BATON_STATE_BLOB ? UINT64_C(1) << 20 : UINT64_C(1) << 30;
-        if (spec->state_form == BATON_STATE_ARENA && spec->state_bytes_max < BT_ARENA_BYTES_MIN)
-                bt_diag_error(reader->diag, child->state_mark, "an arena has at least 64KiB");
-}
-
-static void finish_exec(struct bt_reader *reader, struct bt_config_child *child)
-{
-        const char *name = child->argv.count ? child->argv.items[0] : NULL;
-        const char *wrong = NULL;
-
-        if (!name) {
-                if (!bt_yaml_get(child->node, "exec"))
-                        bt_diag_error(reader->diag, child->mark,
-                                      "the child '%s' has no 'exec', such as exec: [./web, --fast]", child->name);
-                return;
-        }
-        if (!*name) {
-                bt_diag_error(reader->diag, child->argv_mark, "'exec': the name of the program is empty");
-                return;
-        }
-        if (strlen(reader->world->dir) + strlen(name) + 2 > PATH_MAX) {
-                bt_diag_error(reader->diag, child->argv_mark, "'exec': the path is too long");
-                return;
-        }
-        if (reader->world->offline) {
-                child->exec = bt_read_path(reader, name);
-                return;
-        }
-        if (strchr(name, '/')) {
-                child->exec = bt_read_path(reader, name);
-                wrong = bt_find_not_executable(child->exec);
-                if (wrong)
-                        bt_diag_error(reader->diag, child->argv_mark, "'exec' is %s: %s", child->exec, wrong);
-                return;
-        }
-        child->exec = bt_find_in_path(&reader->config->mem, reader->world->environ, name);
-        if (!child->exec)
-                bt_diag_error(reader->diag, child->argv_mark,
-                              "no program '%s' in PATH (write ./%s for one beside this file)", name, name);
-}
-
-void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
-                          const struct bt_config_child *defaults)
-{
-        if (child->spec.protocol == BT_PROTOCOL_PLAIN)
-                finish_plain(reader, child);
-        finish_state(reader, child);
-        finish_exec(reader, child);
-        if (child->own_env.items == defaults->own_env.items && child->env_clear == defaults->env_clear)
-                child->env = defaults->env;
-        else
-                child->env = bt_find_environment(&reader->config->mem, child->env_clear ? NULL : reader->world->environ,
-                                                 &child->own_env);
-        if (child->env.count > BT_PLAN_LIST_MAX)
-                bt_diag_error(reader->diag, child->mark, "the environment of '%s' has more than %d variables",
-                              child->name, BT_PLAN_LIST_MAX);
 }

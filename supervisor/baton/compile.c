@@ -91,7 +91,8 @@ static uint32_t table_list(struct table *table, const struct bt_config_list *lis
 
 /* ---- records ---- */
 
-static void put_sockets(struct table *table, const struct bt_config *config, struct bt_plan_socket *out)
+static void put_sockets(struct table *table, const struct bt_config *config,
+                        struct bt_plan_socket *out)
 {
         for (uint32_t i = 0; i < config->socket_count; i++) {
                 out[i] = config->sockets[i].spec;
@@ -101,8 +102,8 @@ static void put_sockets(struct table *table, const struct bt_config *config, str
 }
 
 /* Returns how many records were written. */
-static uint32_t put_child(struct table *table, struct bt_config *config, const struct bt_config_child *child,
-                          struct bt_plan_child *out)
+static uint32_t put_child(struct table *table, struct bt_config *config,
+                          const struct bt_config_child *child, struct bt_plan_child *out)
 {
         struct bt_plan_child record = child->spec;
         uint32_t count = child->instances ? child->instances : 1;
@@ -118,13 +119,14 @@ static uint32_t put_child(struct table *table, struct bt_config *config, const s
                 out[i] = record;
                 out[i].id = record.pool;
                 if (child->instances)
-                        out[i].id = table_add(table, bt_mem_printf(&config->mem, "%s/%u", child->name, i));
+                        out[i].id = table_add(table,
+                                              bt_mem_printf(&config->mem, "%s/%u", child->name, i));
         }
         return count;
 }
 
-static void put_all(struct table *table, struct bt_config *config, struct bt_plan *plan, const char *runtime,
-                    const char *state)
+static void put_all(struct table *table, struct bt_config *config, struct bt_plan *plan,
+                    const char *runtime, const char *state)
 {
         struct bt_plan_socket *sockets = (void *)(plan + 1);
         struct bt_plan_child *children = (void *)(sockets + config->socket_count);
@@ -132,8 +134,10 @@ static void put_all(struct table *table, struct bt_config *config, struct bt_pla
 
         (void)table_add(table, "");
         plan->hub = table_add(table, config->hub);
-        plan->runtime_dir = table_add(table, bt_mem_printf(&config->mem, "%s/%s", runtime, config->hub));
-        plan->state_dir = table_add(table, bt_mem_printf(&config->mem, "%s/%s", state, config->hub));
+        plan->runtime_dir =
+                table_add(table, bt_mem_printf(&config->mem, "%s/%s", runtime, config->hub));
+        plan->state_dir =
+                table_add(table, bt_mem_printf(&config->mem, "%s/%s", state, config->hub));
         plan->config_path = table_add(table, config->path ? config->path : "");
         put_sockets(table, config, sockets);
         for (uint32_t i = 0; i < config->child_count && !table->full; i++)
@@ -144,7 +148,8 @@ static void put_all(struct table *table, struct bt_config *config, struct bt_pla
 /* ---- the memfd ---- */
 
 /* Returns 0 or -errno. */
-static int plan_write(int *ret_fd, const struct bt_plan *plan, size_t head_bytes, const struct table *table)
+static int plan_write(int *ret_fd, const struct bt_plan *plan, size_t head_bytes,
+                      const struct table *table)
 {
         BT_CLEANUP(bt_closep) int fd = memfd_create("baton-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         int r;
@@ -175,7 +180,8 @@ static int plan_prove(int fd, const char **ret_error)
 int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const char *state,
                const char **ret_error)
 {
-        size_t head_bytes = sizeof(struct bt_plan) + config->socket_count * sizeof(struct bt_plan_socket) +
+        size_t head_bytes = sizeof(struct bt_plan) +
+                            config->socket_count * sizeof(struct bt_plan_socket) +
                             config->expanded_count * sizeof(struct bt_plan_child);
         BT_CLEANUP(table_deinit) struct table table = {.used_max = BT_PLAN_BYTES_MAX - head_bytes};
         BT_CLEANUP(bt_closep) int fd = -1;
@@ -184,7 +190,8 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
 
         put_all(&table, config, plan, runtime, state);
         if (table.full) {
-                *ret_error = "the plan would be larger than 64 MiB: fewer children, or shorter environments "
+                *ret_error = "the plan would be larger than 64 MiB: fewer children, or shorter "
+                             "environments "
                              "(env_clear: true)";
                 return 1;
         }
@@ -204,12 +211,15 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
         };
         r = plan_write(&fd, plan, head_bytes, &table);
         if (r) {
-                *ret_error = bt_mem_printf(&config->mem, "cannot make a memfd for the plan: %s", strerrordesc_np(-r));
+                *ret_error = bt_mem_printf(&config->mem, "cannot make a memfd for the plan: %s",
+                                           strerrordesc_np(-r));
                 return 1;
         }
         if (plan_prove(fd, ret_error)) {
-                *ret_error = bt_mem_printf(&config->mem, "this is our mistake, please report it: the plan is refused (%s)",
-                                           *ret_error);
+                *ret_error = bt_mem_printf(
+                        &config->mem,
+                        "this is our mistake, please report it: the plan is refused (%s)",
+                        *ret_error);
                 return 1;
         }
         *ret_fd = BT_STEAL_FD(fd);

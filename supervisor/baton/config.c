@@ -34,8 +34,8 @@ const char *bt_read_text(struct bt_reader *reader, const struct bt_yaml *node, c
         if (node->kind == BT_YAML_BROKEN)
                 return NULL;
         if (node->kind != BT_YAML_SCALAR) {
-                bt_diag_error(reader->diag, node->mark, "'%s' expects one value, and this is %s", key,
-                              bt_yaml_kind_name(node->kind));
+                bt_diag_error(reader->diag, node->mark, "'%s' expects one value, and this is %s",
+                              key, bt_yaml_kind_name(node->kind));
                 return NULL;
         }
         if (!*node->text) {
@@ -73,15 +73,22 @@ const char *bt_read_name(const char *name, size_t bytes_max)
         return NULL;
 }
 
-void bt_read_unknown(struct bt_reader *reader, const struct bt_yaml *key, const char *const *known)
+void bt_read_known(struct bt_reader *reader, const struct bt_yaml *map, const char *const *known)
 {
-        const char *guess = bt_text_suggest(key->text, known);
+        for (uint32_t i = 0; i < map->entry_count; i++) {
+                const struct bt_yaml *key = map->entries[i].key;
+                const char *guess;
+                size_t k = 0;
 
-        if (guess)
-                bt_diag_error(reader->diag, key->mark, "unknown key '%s' (did you mean '%s'?)", key->text,
-                              guess);
-        else
-                bt_diag_error(reader->diag, key->mark, "unknown key '%s'", key->text);
+                while (known[k] && strcmp(key->text, known[k]) != 0)
+                        k++;
+                if (known[k] || !strncmp(key->text, "x-", 2))
+                        continue;
+                guess = bt_text_suggest(key->text, known);
+                bt_diag_error(reader->diag, key->mark, "unknown key '%s'%s%s%s", key->text,
+                              guess ? " (did you mean '" : "", guess ? guess : "",
+                              guess ? "'?)" : "");
+        }
 }
 
 const char *bt_read_path(struct bt_reader *reader, const char *path)
@@ -93,8 +100,8 @@ const char *bt_read_path(struct bt_reader *reader, const char *path)
         while (path[0] == '.' && path[1] == '/')
                 for (path += 2; *path == '/'; path++)
                         ;
-        return bt_mem_printf(mem, "%s/%s", strcmp(reader->world->dir, "/") != 0 ? reader->world->dir : "",
-                             path);
+        return bt_mem_printf(mem, "%s/%s",
+                             strcmp(reader->world->dir, "/") != 0 ? reader->world->dir : "", path);
 }
 
 /* ---- sockets and children ---- */
@@ -194,27 +201,21 @@ static void read_hub(struct bt_reader *reader, const struct bt_yaml *node)
 
 static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
 {
-        static const char *const known[] = {"hub", "defaults", "sockets", "children", NULL};
+        static const char *const known[] = {"hub",      "defaults", "sockets",
+                                            "children", "nodes",    NULL};
 
-        for (uint32_t i = 0; i < root->entry_count; i++) {
-                const struct bt_yaml *key = root->entries[i].key;
-                size_t k = 0;
-
-                while (known[k] && strcmp(key->text, known[k]) != 0)
-                        k++;
-                if (!strcmp(key->text, "nodes"))
-                        bt_diag_error(reader->diag, key->mark,
-                                      "'nodes' is not supported by this version: all children run on "
-                                      "the one node 'local'; remove it");
-                else if (!known[k] && strncmp(key->text, "x-", 2) != 0)
-                        bt_read_unknown(reader, key, known);
-        }
+        bt_read_known(reader, root, known);
+        for (uint32_t i = 0; i < root->entry_count; i++)
+                if (!strcmp(root->entries[i].key->text, "nodes"))
+                        bt_diag_error(reader->diag, root->entries[i].key->mark,
+                                      "'nodes' is not supported by this version: all children run "
+                                      "on the one node 'local'; remove it");
 }
 
 static void missing(struct bt_reader *reader, const char *key, const char *example)
 {
-        bt_diag_error(reader->diag, (struct bt_mark){1, 1, 1}, "the key '%s' is missing, such as %s", key,
-                      example);
+        bt_diag_error(reader->diag, (struct bt_mark){1, 1, 1},
+                      "the key '%s' is missing, such as %s", key, example);
 }
 
 static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
@@ -299,7 +300,8 @@ static int file_place(struct bt_config *config, struct bt_config_world *world, c
         if (!real)
                 return -errno;
         world->dir = bt_mem_copy(&config->mem, real, strlen(real));
-        config->path = bt_mem_printf(&config->mem, "%s/%s", strcmp(real, "/") != 0 ? real : "", name);
+        config->path =
+                bt_mem_printf(&config->mem, "%s/%s", strcmp(real, "/") != 0 ? real : "", name);
         free(real);
         return 0;
 }

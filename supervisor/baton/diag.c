@@ -15,8 +15,8 @@
 #include "base/cleanup.h"
 #include "supervisor/baton/text.h"
 
-#define LINE_CHARS_MAX 120 /* shown of a source line */
-#define LINE_CHARS_LEAD 60 /* of these before the place */
+#define LINE_CHARS_MAX  120 /* shown of a source line */
+#define LINE_CHARS_LEAD 60  /* of these before the place */
 
 static const char *const severity_names[_BT_SEVERITY_N] = {"error", "warning"};
 
@@ -86,7 +86,8 @@ static void items_sort(struct bt_diag *diag)
 /* ---- the source line ---- */
 
 /* Line number @line without its end; false when the text is shorter. */
-static bool line_find(const struct bt_diag *diag, uint32_t line, const char **ret_at, size_t *ret_bytes)
+static bool line_find(const struct bt_diag *diag, uint32_t line, const char **ret_at,
+                      size_t *ret_bytes)
 {
         const char *at = diag->text, *end = at + diag->text_bytes, *stop;
 
@@ -183,10 +184,11 @@ void bt_diag_print_json(struct bt_diag *diag, FILE *out)
         bt_text_clean(path, sizeof(path), diag->path, strlen(diag->path), false);
         for (size_t i = 0; i < diag->item_count; i++) {
                 const struct bt_diag_item *item = &diag->items[i];
-                json_t *object = json_pack("{s:s, s:i, s:i, s:i, s:s, s:s}", "file", path, "line",
-                                           (int)item->mark.line, "column", (int)item->mark.column,
-                                           "width", (int)item->mark.width, "severity",
-                                           severity_names[item->severity], "message", item->message);
+                json_t *object =
+                        json_pack("{s:s, s:i, s:i, s:i, s:s, s:s}", "file", path, "line",
+                                  (int)item->mark.line, "column", (int)item->mark.column, "width",
+                                  (int)item->mark.width, "severity", severity_names[item->severity],
+                                  "message", item->message);
 
                 (void)json_dumpf(object, out, JSON_COMPACT);
                 (void)fputc('\n', out);

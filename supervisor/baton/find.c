@@ -31,8 +31,9 @@ const char *bt_find_variable(char *const *environ, const char *name)
 
 static bool reserved(const char *name, size_t bytes)
 {
-        static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET",
-                                            "WATCHDOG_USEC", "WATCHDOG_PID",   "MAINPID",    "BATON_LINK_FD"};
+        static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
+                                            "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
+                                            "MAINPID",       "BATON_LINK_FD"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
                 if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))
@@ -64,7 +65,8 @@ static int variable_compare(const void *a, const void *b)
         return x->order < y->order ? -1 : 1;
 }
 
-struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inherited, const struct bt_config_list *own)
+struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inherited,
+                                          const struct bt_config_list *own)
 {
         struct bt_config_list list = {0};
         struct variable *all;
@@ -74,7 +76,8 @@ struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inher
                 inherited_count++;
         all = bt_mem_array(mem, (size_t)inherited_count + own->count, sizeof(*all));
         for (uint32_t i = 0; i < inherited_count + own->count; i++) {
-                const char *text = i < inherited_count ? inherited[i] : own->items[i - inherited_count];
+                const char *text =
+                        i < inherited_count ? inherited[i] : own->items[i - inherited_count];
                 const char *equals = strchr(text, '=');
 
                 if (equals && equals != text && !reserved(text, (size_t)(equals - text)))
@@ -135,8 +138,8 @@ const char *bt_find_in_path(struct bt_mem *mem, char *const *environ, const char
 /* ---- directories ---- */
 
 /* @variable's value with @suffix; returns false when it is not set. @ret_wrong: it is set, but not absolute. */
-static bool dir_from(const char **ret_dir, const char **ret_wrong, struct bt_mem *mem, char *const *environ,
-                     const char *variable, const char *suffix)
+static bool dir_from(const char **ret_dir, const char **ret_wrong, struct bt_mem *mem,
+                     char *const *environ, const char *variable, const char *suffix)
 {
         const char *value = bt_find_variable(environ, variable);
         size_t bytes = value ? strlen(value) : 0;
@@ -146,15 +149,18 @@ static bool dir_from(const char **ret_dir, const char **ret_wrong, struct bt_mem
         while (bytes > 1 && value[bytes - 1] == '/')
                 bytes--;
         if (value[0] != '/')
-                *ret_wrong = bt_mem_printf(mem, "%s is '%s', which is not an absolute path", variable, value);
+                *ret_wrong = bt_mem_printf(mem, "%s is '%s', which is not an absolute path",
+                                           variable, value);
         else if (bytes > DIR_BYTES_MAX)
-                *ret_wrong = bt_mem_printf(mem, "%s is longer than %d bytes", variable, DIR_BYTES_MAX);
+                *ret_wrong =
+                        bt_mem_printf(mem, "%s is longer than %d bytes", variable, DIR_BYTES_MAX);
         else
                 *ret_dir = bt_mem_printf(mem, "%.*s%s", (int)bytes, value, suffix);
         return true;
 }
 
-const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *const *environ, uint32_t uid)
+const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *const *environ,
+                            uint32_t uid)
 {
         const char *wrong = NULL;
 
@@ -166,10 +172,12 @@ const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *cons
         }
         if (dir_from(ret_dir, &wrong, mem, environ, "XDG_RUNTIME_DIR", "/baton"))
                 return wrong;
-        return "no directory for sockets: set BATON_RUNTIME_DIR (XDG_RUNTIME_DIR is not set either)";
+        return "no directory for sockets: set BATON_RUNTIME_DIR (XDG_RUNTIME_DIR is not set "
+               "either)";
 }
 
-const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const *environ, uint32_t uid)
+const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const *environ,
+                          uint32_t uid)
 {
         const char *wrong = NULL;
 
@@ -182,7 +190,8 @@ const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const 
         if (dir_from(ret_dir, &wrong, mem, environ, "XDG_STATE_HOME", "/baton") ||
             dir_from(ret_dir, &wrong, mem, environ, "HOME", "/.local/state/baton"))
                 return wrong;
-        return "no directory for states: set BATON_STATE_DIR (XDG_STATE_HOME and HOME are not set either)";
+        return "no directory for states: set BATON_STATE_DIR (XDG_STATE_HOME and HOME are not set "
+               "either)";
 }
 
 const char *bt_find_fits(struct bt_mem *mem, const char *runtime, const char *hub)
@@ -192,7 +201,9 @@ const char *bt_find_fits(struct bt_mem *mem, const char *runtime, const char *hu
 
         if (bytes <= bytes_max)
                 return NULL;
-        return bt_mem_printf(mem, "%s/%s/control.sock is %zu bytes long, and the address of a socket holds %zu: set "
-                                  "BATON_RUNTIME_DIR to a shorter directory",
-                             runtime, hub, bytes, bytes_max);
+        return bt_mem_printf(
+                mem,
+                "%s/%s/control.sock is %zu bytes long, and the address of a socket holds %zu: set "
+                "BATON_RUNTIME_DIR to a shorter directory",
+                runtime, hub, bytes, bytes_max);
 }

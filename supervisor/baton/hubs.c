@@ -19,7 +19,7 @@
 #include "supervisor/baton/find.h"
 #include "supervisor/baton/reader.h"
 
-#define PROBE_NS (1 * BT_NS_PER_S)
+#define PROBE_NS    (1 * BT_NS_PER_S)
 #define NAMES_BYTES 1024
 
 /* ---- choosing ---- */
@@ -39,7 +39,8 @@ static bool hub_answers(const char *runtime, const char *name)
 }
 
 /* How many hubs run in @runtime; the name of the last one, and all names in one line. */
-static size_t hubs_running(struct bt_mem *mem, const char *runtime, const char **ret_name, const char **ret_all)
+static size_t hubs_running(struct bt_mem *mem, const char *runtime, const char **ret_name,
+                           const char **ret_all)
 {
         struct dirent **entries = NULL;
         int count = scandir(runtime, &entries, entry_is_hub, alphasort);
@@ -72,7 +73,8 @@ static int choose_running(struct bt_hub_place *place, struct bt_command *command
                 return BT_EXIT_NO_HUB;
         }
         if (running > 1) {
-                bt_complain("%zu hubs run here: %s; say which with --hub NAME or BATON_HUB", running, all);
+                bt_complain("%zu hubs run here: %s; say which with --hub NAME or BATON_HUB",
+                            running, all);
                 return BT_EXIT_USAGE;
         }
         place->name = name;
@@ -81,8 +83,10 @@ static int choose_running(struct bt_hub_place *place, struct bt_command *command
 
 int bt_hubs_choose(struct bt_hub_place *ret_place, struct bt_command *command)
 {
-        const char *named = command->hub ? command->hub : bt_find_variable(command->environ, "BATON_HUB");
-        const char *wrong = bt_find_runtime(&ret_place->runtime, &command->mem, command->environ, geteuid());
+        const char *named =
+                command->hub ? command->hub : bt_find_variable(command->environ, "BATON_HUB");
+        const char *wrong =
+                bt_find_runtime(&ret_place->runtime, &command->mem, command->environ, geteuid());
 
         if (wrong) {
                 bt_complain("%s", wrong);
@@ -109,15 +113,16 @@ int bt_hubs_choose(struct bt_hub_place *ret_place, struct bt_command *command)
 static int complain_open(const struct bt_hub_place *place, int r)
 {
         if (r == -ENOENT || r == -ENOTDIR || r == -ECONNREFUSED) {
-                bt_complain("the hub '%s' does not run (nobody answers at %s/%s/control.sock)", place->name, place->runtime,
-                            place->name);
+                bt_complain("the hub '%s' does not run (nobody answers at %s/%s/control.sock)",
+                            place->name, place->runtime, place->name);
                 return BT_EXIT_NO_HUB;
         }
         if (r == BT_ASK_E_TIMED_OUT) {
                 bt_complain("the hub '%s' does not accept connections in time", place->name);
                 return BT_EXIT_TIMED_OUT;
         }
-        bt_complain("cannot connect to %s/%s/control.sock: %s", place->runtime, place->name, strerrordesc_np(-r));
+        bt_complain("cannot connect to %s/%s/control.sock: %s", place->runtime, place->name,
+                    strerrordesc_np(-r));
         return BT_EXIT_FAILED;
 }
 
@@ -125,14 +130,19 @@ int bt_hubs_lost(const struct bt_hub_place *place, int result)
 {
         switch (result) {
         case BT_ASK_E_TIMED_OUT:
-                bt_complain("the hub '%s' has not finished within the time limit; it goes on (see 'baton status', --timeout)",
+                bt_complain("the hub '%s' has not finished within the time limit; it goes on (see "
+                            "'baton status', --timeout)",
                             place->name);
                 return BT_EXIT_TIMED_OUT;
         case BT_ASK_E_CLOSED:
-                bt_complain("the hub '%s' closed the connection without an outcome: it refused us, or it died", place->name);
+                bt_complain("the hub '%s' closed the connection without an outcome: it refused us, "
+                            "or it died",
+                            place->name);
                 return BT_EXIT_FAILED;
         case BT_ASK_E_NONSENSE:
-                bt_complain("the hub '%s' answers in another protocol: baton and batond must be of the same release", place->name);
+                bt_complain("the hub '%s' answers in another protocol: baton and batond must be of "
+                            "the same release",
+                            place->name);
                 return BT_EXIT_FAILED;
         default:
                 bt_complain("lost the hub '%s': %s", place->name, strerrordesc_np(-result));
@@ -140,8 +150,8 @@ int bt_hubs_lost(const struct bt_hub_place *place, int result)
         }
 }
 
-int bt_hubs_ask(struct bt_ask *ret_ask, const struct bt_hub_place *place, const struct bt_ctl_request *request, int fd,
-                uint64_t timeout_ns)
+int bt_hubs_ask(struct bt_ask *ret_ask, const struct bt_hub_place *place,
+                const struct bt_ctl_request *request, int fd, uint64_t timeout_ns)
 {
         struct bt_ask ask = BT_ASK_NULL;
         int r = bt_ask_open(&ask, place->runtime, place->name, timeout_ns);

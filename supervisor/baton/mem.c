@@ -13,7 +13,7 @@
 #include "base/fd.h"
 
 #define MEM_BLOCK_BYTES 65536
-#define MEM_ALIGN 16
+#define MEM_ALIGN       16
 
 struct bt_mem_block {
         struct bt_mem_block *next;

@@ -67,16 +67,21 @@ static uint32_t event_outcome(const struct bt_ctl_reply *reply)
 
 static void event_json(const struct bt_ctl_reply *reply)
 {
-        json_t *object = json_pack("{s:s, s:o, s:o, s:I, s:I}", "event", "phase", "child", bt_json_text(reply->child), "phase",
-                                   bt_json_text(reply->phase), "since_ns", (json_int_t)reply->since_ns, "incarnation",
+        json_t *object = json_pack("{s:s, s:o, s:o, s:I, s:I}", "event", "phase", "child",
+                                   bt_json_text(reply->child), "phase", bt_json_text(reply->phase),
+                                   "since_ns", (json_int_t)reply->since_ns, "incarnation",
                                    (json_int_t)reply->incarnation);
 
         if (object && is_committed(reply)) {
-                (void)json_object_set_new(object, "pause_ns", json_integer((json_int_t)reply->value[0]));
-                (void)json_object_set_new(object, "total_ns", json_integer((json_int_t)reply->value[1]));
+                (void)json_object_set_new(object, "pause_ns",
+                                          json_integer((json_int_t)reply->value[0]));
+                (void)json_object_set_new(object, "total_ns",
+                                          json_integer((json_int_t)reply->value[1]));
         }
         if (object && event_outcome(reply))
-                (void)json_object_set_new(object, "outcome", json_string(bt_progress_outcome_name(event_outcome(reply))));
+                (void)json_object_set_new(
+                        object, "outcome",
+                        json_string(bt_progress_outcome_name(event_outcome(reply))));
         if (object && *reply->text)
                 (void)json_object_set_new(object, "text", bt_json_text(reply->text));
         bt_say_json(object);
@@ -93,7 +98,9 @@ static const char *first_line(struct bt_mem *mem, const char *text)
 
 static const char *event_details(struct bt_mem *mem, const struct bt_ctl_reply *reply)
 {
-        const char *details = reply->incarnation ? bt_mem_printf(mem, "incarnation %" PRIu64, reply->incarnation) : "";
+        const char *details =
+                reply->incarnation ? bt_mem_printf(mem, "incarnation %" PRIu64, reply->incarnation)
+                                   : "";
         char room[BT_TEXT_NUMBER_BYTES];
 
         if (is_committed(reply)) {
@@ -101,7 +108,8 @@ static const char *event_details(struct bt_mem *mem, const struct bt_ctl_reply *
                 details = bt_mem_printf(mem, "%s%spause %s", details, *details ? ", " : "", room);
         }
         if (*reply->text)
-                details = bt_mem_printf(mem, "%s%s%s", details, *details ? ", " : "", first_line(mem, reply->text));
+                details = bt_mem_printf(mem, "%s%s%s", details, *details ? ", " : "",
+                                        first_line(mem, reply->text));
         return details;
 }
 
@@ -132,7 +140,8 @@ static void event_print(struct bt_mem *mem, const struct bt_ctl_reply *reply)
 
 /* ---- what it came to ---- */
 
-static struct bt_outcome *outcome_add(struct bt_progress *progress, const struct bt_ctl_reply *reply)
+static struct bt_outcome *outcome_add(struct bt_progress *progress,
+                                      const struct bt_ctl_reply *reply)
 {
         struct bt_mem *mem = &progress->command->mem;
         struct bt_outcome *outcome = bt_mem_alloc(mem, sizeof(*outcome));
@@ -161,8 +170,8 @@ static void on_event(struct bt_progress *progress, const struct bt_ctl_reply *re
         }
 }
 
-int bt_progress_follow(struct bt_progress *progress, struct bt_command *command, const struct bt_hub_place *place,
-                       const struct bt_ask *ask)
+int bt_progress_follow(struct bt_progress *progress, struct bt_command *command,
+                       const struct bt_hub_place *place, const struct bt_ask *ask)
 {
         *progress = (struct bt_progress){.command = command, .place = place};
         progress->outcomes_end = &progress->outcomes;
@@ -206,8 +215,9 @@ void bt_progress_say_done(const struct bt_progress *progress)
 {
         const struct bt_ctl_reply *done = &progress->done;
 
-        bt_say_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "event", "done", "outcome",
-                              bt_progress_outcome_name(done->outcome), "exit", bt_progress_exit(done->outcome), "since_ns",
-                              (json_int_t)done->since_ns, "done", (json_int_t)done->value[0], "failed",
-                              (json_int_t)done->value[1], "text", bt_json_text(done->text)));
+        bt_say_json(json_pack(
+                "{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "event", "done", "outcome",
+                bt_progress_outcome_name(done->outcome), "exit", bt_progress_exit(done->outcome),
+                "since_ns", (json_int_t)done->since_ns, "done", (json_int_t)done->value[0],
+                "failed", (json_int_t)done->value[1], "text", bt_json_text(done->text)));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the files that read a configuration share: config.c the frame, socket.c and child.c an entry each, check.c what spans several keys. */
+/* What the files that read a configuration share: config.c the frame, socket.c and child.c an entry
+ * each, finish.c what a child's keys mean together, check.c limits inside limits. */
 
 #include "supervisor/baton/config.h"
 #include "supervisor/baton/yaml.h"
@@ -23,8 +24,8 @@ bool bt_read_kind(struct bt_reader *reader, const struct bt_yaml *node, enum bt_
 /* Letters, digits and ._-, starting with a letter or digit, at most @bytes_max long. Returns what is wrong with it, NULL: nothing. */
 const char *bt_read_name(const char *name, size_t bytes_max);
 
-/* "unknown key 'x' (did you mean 'y'?)". @known: ends with NULL. */
-void bt_read_unknown(struct bt_reader *reader, const struct bt_yaml *key, const char *const *known);
+/* Reports each key of @map that is not in @known (ends with NULL) and is not free (x-), with the one that was probably meant. */
+void bt_read_known(struct bt_reader *reader, const struct bt_yaml *map, const char *const *known);
 
 /* @path against the file's folder; "./" is dropped from its front. */
 const char *bt_read_path(struct bt_reader *reader, const char *path);
@@ -41,7 +42,7 @@ void bt_read_child_init(struct bt_config_child *child);
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
                         const struct bt_yaml *map);
 
-/* Fills what depends on several keys; finds the executable. @previous: shares its environment where it may. */
+/* finish.c. @defaults: lends its environment to a child that has none of its own. */
 void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
                           const struct bt_config_child *defaults);
 

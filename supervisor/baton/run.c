@@ -58,12 +58,15 @@ static int compile(int *ret_fd, struct bt_config *config, const char *runtime, c
 static void check_say(const struct bt_command *command, const struct bt_config *config)
 {
         if (command->json)
-                bt_say_json(json_pack("{s:o, s:b, s:s, s:I, s:I}", "file", bt_json_text(command->arg), "ok", 1, "hub", config->hub,
+                bt_say_json(json_pack("{s:o, s:b, s:s, s:I, s:I}", "file",
+                                      bt_json_text(command->arg), "ok", 1, "hub", config->hub,
                                       "sockets", (json_int_t)config->socket_count, "children",
                                       (json_int_t)config->expanded_count));
         else
-                (void)printf("%s: ok: hub %s, %" PRIu32 " %s, %" PRIu32 " %s\n", command->arg, config->hub, config->socket_count,
-                             config->socket_count == 1 ? "socket" : "sockets", config->expanded_count,
+                (void)printf("%s: ok: hub %s, %" PRIu32 " %s, %" PRIu32 " %s\n", command->arg,
+                             config->hub, config->socket_count,
+                             config->socket_count == 1 ? "socket" : "sockets",
+                             config->expanded_count,
                              config->expanded_count == 1 ? "child" : "children");
 }
 
@@ -85,9 +88,11 @@ int bt_verb_check(struct bt_command *command)
 /* ---- run ---- */
 
 /* Returns enum bt_exit. */
-static int dirs(struct bt_command *command, const char *hub, const char **ret_runtime, const char **ret_state)
+static int dirs(struct bt_command *command, const char *hub, const char **ret_runtime,
+                const char **ret_state)
 {
-        const char *wrong = bt_find_runtime(ret_runtime, &command->mem, command->environ, geteuid());
+        const char *wrong =
+                bt_find_runtime(ret_runtime, &command->mem, command->environ, geteuid());
 
         if (!wrong)
                 wrong = bt_find_state(ret_state, &command->mem, command->environ, geteuid());
@@ -106,8 +111,9 @@ static int refuse_second(const char *runtime, const char *hub)
         int r = bt_ask_open(&ask, runtime, hub, PROBE_NS);
 
         if (!r)
-                bt_complain("the hub '%s' runs already (pid %d): see 'baton status --hub %s', 'baton stop --hub %s'", hub,
-                            (int)ask.pid, hub, hub);
+                bt_complain("the hub '%s' runs already (pid %d): see 'baton status --hub %s', "
+                            "'baton stop --hub %s'",
+                            hub, (int)ask.pid, hub, hub);
         bt_ask_close(&ask);
         return r ? BT_EXIT_OK : BT_EXIT_FAILED;
 }
@@ -141,7 +147,8 @@ static int find_batond(const char **ret_path, struct bt_command *command)
                 path = BATON_LIBEXECDIR "/batond";
         wrong = bt_find_not_executable(path);
         if (wrong) {
-                bt_complain("cannot find the daemon: %s%s: %s", named ? "BATON_BATOND is " : "", path, wrong);
+                bt_complain("cannot find the daemon: %s%s: %s", named ? "BATON_BATOND is " : "",
+                            path, wrong);
                 return BT_EXIT_FAILED;
         }
         *ret_path = path;

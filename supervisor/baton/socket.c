@@ -27,17 +27,16 @@ struct scheme {
 };
 
 static const struct scheme schemes[] = {
-        {"tcp://", AF_INET, SOCK_STREAM},
-        {"tcp6://", AF_INET6, SOCK_STREAM},
-        {"udp://", AF_INET, SOCK_DGRAM},
-        {"udp6://", AF_INET6, SOCK_DGRAM},
+        {"tcp://", AF_INET, SOCK_STREAM},  {"tcp6://", AF_INET6, SOCK_STREAM},
+        {"udp://", AF_INET, SOCK_DGRAM},   {"udp6://", AF_INET6, SOCK_DGRAM},
         {"unix://", AF_UNIX, SOCK_STREAM},
 };
 
-static const char address_forms[] =
-        "expected an address such as tcp://127.0.0.1:8080, tcp6://[::1]:8080, udp://*:53 or unix:///run/app.sock";
+static const char address_forms[] = "expected an address such as tcp://127.0.0.1:8080, "
+                                    "tcp6://[::1]:8080, udp://*:53 or unix:///run/app.sock";
 
-static void socket_error(struct bt_reader *reader, const struct bt_config_socket *socket, const char *what)
+static void socket_error(struct bt_reader *reader, const struct bt_config_socket *socket,
+                         const char *what)
 {
         bt_diag_error(reader->diag, socket->mark, "'%s': %s", socket->text, what);
 }
@@ -83,13 +82,15 @@ static void resolve(struct bt_reader *reader, struct bt_config_socket *socket, i
         struct addrinfo hints = {
                 .ai_family = family,
                 .ai_socktype = (int)socket->spec.type,
-                .ai_flags = AI_PASSIVE | AI_NUMERICSERV | (reader->world->offline ? AI_NUMERICHOST : 0),
+                .ai_flags =
+                        AI_PASSIVE | AI_NUMERICSERV | (reader->world->offline ? AI_NUMERICHOST : 0),
         };
         struct addrinfo *found = NULL;
         int r = getaddrinfo(where->host, where->port, &hints, &found);
 
         if (r) {
-                bt_diag_error(reader->diag, socket->mark, "cannot resolve '%s' to an %s address: %s",
+                bt_diag_error(reader->diag, socket->mark,
+                              "cannot resolve '%s' to an %s address: %s",
                               where->host ? where->host : "*", family == AF_INET6 ? "IPv6" : "IPv4",
                               r == EAI_SYSTEM ? strerrordesc_np(errno) : gai_strerror(r));
                 return;
@@ -118,17 +119,20 @@ static void read_unix(struct bt_reader *reader, struct bt_config_socket *socket,
         struct sockaddr_un un = {.sun_family = AF_UNIX};
         bool abstract = rest[0] == '@';
         const char *path = abstract || !*rest ? rest : bt_read_path(reader, rest);
-        size_t bytes = strlen(path) + (abstract ? 0 : 1); /* an abstract name has no NUL at its end */
+        size_t bytes =
+                strlen(path) + (abstract ? 0 : 1); /* an abstract name has no NUL at its end */
 
         if (!path[abstract ? 1 : 0]) {
-                socket_error(reader, socket, "expected a path: unix:///run/app.sock, or unix://app.sock beside "
-                                             "this file, or unix://@name");
+                socket_error(reader, socket,
+                             "expected a path: unix:///run/app.sock, or unix://app.sock beside "
+                             "this file, or unix://@name");
                 return;
         }
         if (bytes > sizeof(un.sun_path)) {
-                bt_diag_error(reader->diag, socket->mark,
-                              "'%s': the path is %zu bytes long, and the address of a socket holds 107",
-                              path, bytes - 1);
+                bt_diag_error(
+                        reader->diag, socket->mark,
+                        "'%s': the path is %zu bytes long, and the address of a socket holds 107",
+                        path, bytes - 1);
                 return;
         }
         memcpy(un.sun_path, path, bytes);
@@ -181,7 +185,8 @@ static void read_backlog(struct bt_reader *reader, struct bt_config_socket *sock
         const char *wrong = text ? bt_value_number(&backlog, text, 1, BACKLOG_MAX) : NULL;
 
         if (wrong)
-                bt_diag_error(reader->diag, node->mark, "'backlog': %s (1 to %d)", wrong, BACKLOG_MAX);
+                bt_diag_error(reader->diag, node->mark, "'backlog': %s (1 to %d)", wrong,
+                              BACKLOG_MAX);
         socket->spec.backlog = (uint32_t)backlog;
 }
 
@@ -194,8 +199,10 @@ static void read_mode(struct bt_reader *reader, struct bt_config_socket *socket,
 
         if (wrong)
                 bt_diag_error(reader->diag, node->mark, "'mode': %s", wrong);
-        else if (family == AF_INET || family == AF_INET6 || (socket->text && strstr(socket->text, "//@")))
-                bt_diag_error(reader->diag, node->mark, "'mode' is for sockets with a path (unix://) only");
+        else if (family == AF_INET || family == AF_INET6 ||
+                 (socket->text && strstr(socket->text, "//@")))
+                bt_diag_error(reader->diag, node->mark,
+                              "'mode' is for sockets with a path (unix://) only");
 }
 
 static void read_reuseport(struct bt_reader *reader, struct bt_config_socket *socket,
@@ -213,12 +220,13 @@ static void read_reuseport(struct bt_reader *reader, struct bt_config_socket *so
                 socket->spec.flags |= BT_PLAN_SOCKET_REUSEPORT;
 }
 
-static void read_map(struct bt_reader *reader, struct bt_config_socket *socket, const struct bt_yaml *map)
+static void read_map(struct bt_reader *reader, struct bt_config_socket *socket,
+                     const struct bt_yaml *map)
 {
         static const char *const known[] = {"listen", "backlog", "mode", "reuseport", NULL};
         static void (*const apply[])(struct bt_reader *, struct bt_config_socket *,
-                                     const struct bt_yaml *) = {read_listen, read_backlog, read_mode,
-                                                                read_reuseport};
+                                     const struct bt_yaml *) = {read_listen, read_backlog,
+                                                                read_mode, read_reuseport};
 
         /* In the order of @known, not of the text: the options are judged by the address. */
         for (size_t k = 0; known[k]; k++) {
@@ -227,18 +235,11 @@ static void read_map(struct bt_reader *reader, struct bt_config_socket *socket, 
                 if (value)
                         apply[k](reader, socket, value);
         }
-        for (uint32_t i = 0; i < map->entry_count; i++) {
-                const struct bt_yaml *key = map->entries[i].key;
-                size_t k = 0;
-
-                while (known[k] && strcmp(key->text, known[k]) != 0)
-                        k++;
-                if (!known[k] && strncmp(key->text, "x-", 2) != 0)
-                        bt_read_unknown(reader, key, known);
-        }
+        bt_read_known(reader, map, known);
         if (!bt_yaml_get(map, "listen"))
                 bt_diag_error(reader->diag, socket->name_mark,
-                              "the socket '%s' has no address: add 'listen', such as tcp://127.0.0.1:8080",
+                              "the socket '%s' has no address: add 'listen', such as "
+                              "tcp://127.0.0.1:8080",
                               socket->name);
 }
 

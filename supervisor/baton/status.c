@@ -21,7 +21,8 @@
 /* ---- the segment ---- */
 
 /* The node segment's descriptor, and the path of the hub's configuration. Returns enum bt_exit. */
-static int node_ask(const struct bt_hub_place *place, uint64_t timeout_ns, int *ret_fd, struct bt_ctl_reply *ret_reply)
+static int node_ask(const struct bt_hub_place *place, uint64_t timeout_ns, int *ret_fd,
+                    struct bt_ctl_reply *ret_reply)
 {
         struct bt_ctl_request request = bt_hubs_request(BT_CTL_STATUS);
         struct bt_ask ask = BT_ASK_NULL;
@@ -44,8 +45,8 @@ static int node_ask(const struct bt_hub_place *place, uint64_t timeout_ns, int *
         return BT_EXIT_OK;
 }
 
-static int node_open(const struct bt_hub_place *place, uint64_t timeout_ns, struct bt_node_view *ret_view,
-                     struct bt_ctl_reply *ret_reply)
+static int node_open(const struct bt_hub_place *place, uint64_t timeout_ns,
+                     struct bt_node_view *ret_view, struct bt_ctl_reply *ret_reply)
 {
         int fd = -1;
         int status = node_ask(place, timeout_ns, &fd, ret_reply);
@@ -57,7 +58,9 @@ static int node_open(const struct bt_hub_place *place, uint64_t timeout_ns, stru
         (void)bt_close(fd);
         if (r) {
                 bt_complain("the segment of the hub '%s' cannot be read: %s", place->name,
-                            r > 0 ? "its layout is not ours: baton and batond must be of the same release" : strerrordesc_np(-r));
+                            r > 0 ? "its layout is not ours: baton and batond must be of the same "
+                                    "release"
+                                  : strerrordesc_np(-r));
                 return BT_EXIT_FAILED;
         }
         return BT_EXIT_OK;
@@ -90,7 +93,8 @@ static const char *exit_text(struct bt_mem *mem, const struct bt_slot *slot)
 {
         if (!slot->exit_kind)
                 return "";
-        return bt_mem_printf(mem, "%s %d", slot->exit_kind == CLD_EXITED ? "exit" : "signal", (int)slot->exit_code);
+        return bt_mem_printf(mem, "%s %d", slot->exit_kind == CLD_EXITED ? "exit" : "signal",
+                             (int)slot->exit_code);
 }
 
 /* Wall-clock times can lie in the future when the clock was set back. */
@@ -106,17 +110,20 @@ static uint64_t since(uint64_t wall_ns)
 static json_t *slot_json(struct bt_mem *mem, const struct bt_slot *slot)
 {
         json_t *object = json_pack(
-                "{s:o, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "child", bt_json_text(slot->id), "phase",
-                bt_phase_name(slot->phase), "pid", (json_int_t)slot->pid, "incarnation", (json_int_t)slot->incarnation,
-                "strategy", strategy_name(slot->strategy), "restarts", (json_int_t)slot->restarts, "swaps",
+                "{s:o, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "child",
+                bt_json_text(slot->id), "phase", bt_phase_name(slot->phase), "pid",
+                (json_int_t)slot->pid, "incarnation", (json_int_t)slot->incarnation, "strategy",
+                strategy_name(slot->strategy), "restarts", (json_int_t)slot->restarts, "swaps",
                 (json_int_t)slot->swaps, "rollbacks", (json_int_t)slot->rollbacks, "swap_pause_ns",
                 (json_int_t)slot->swap_pause_ns, "swap_total_ns", (json_int_t)slot->swap_total_ns);
         json_t *more = json_pack(
-                "{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "state_form", form_name(slot->state_form), "state_bytes",
-                (json_int_t)slot->state_bytes, "draining", (json_int_t)slot->draining, "limits_hit",
-                (json_int_t)slot->limits_hit, "started_wall_ns", (json_int_t)slot->started_wall_ns, "uptime_ns",
-                (json_int_t)(slot->pid ? since(slot->started_wall_ns) : 0), "last_exit", exit_text(mem, slot), "exec",
-                bt_json_text(slot->exec), "note", bt_json_text(slot->note));
+                "{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "state_form",
+                form_name(slot->state_form), "state_bytes", (json_int_t)slot->state_bytes,
+                "draining", (json_int_t)slot->draining, "limits_hit", (json_int_t)slot->limits_hit,
+                "started_wall_ns", (json_int_t)slot->started_wall_ns, "uptime_ns",
+                (json_int_t)(slot->pid ? since(slot->started_wall_ns) : 0), "last_exit",
+                exit_text(mem, slot), "exec", bt_json_text(slot->exec), "note",
+                bt_json_text(slot->note));
 
         if (!object || !more || json_object_update(object, more))
                 bt_mem_exhausted();
@@ -128,9 +135,10 @@ static void print_json(struct bt_mem *mem, const struct bt_node_view *view, cons
 {
         const struct bt_node *node = view->node;
 
-        bt_say_json(json_pack("{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, node->hub)), "node",
-                              bt_json_text(clean(mem, node->name)), "pid", (json_int_t)node->hub_pid, "uptime_ns",
-                              (json_int_t)since(node->started_wall_ns), "config", bt_json_text(config)));
+        bt_say_json(json_pack(
+                "{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, node->hub)), "node",
+                bt_json_text(clean(mem, node->name)), "pid", (json_int_t)node->hub_pid, "uptime_ns",
+                (json_int_t)since(node->started_wall_ns), "config", bt_json_text(config)));
         for (uint32_t i = 0; i < view->slot_count; i++) {
                 struct bt_slot slot;
 
@@ -172,9 +180,11 @@ static const char *note_cell(struct bt_mem *mem, const struct bt_slot *slot)
         const char *note = clean(mem, slot->note);
 
         if (slot->draining)
-                note = bt_mem_printf(mem, "%s%s%" PRIu32 " draining", note, *note ? "; " : "", slot->draining);
+                note = bt_mem_printf(mem, "%s%s%" PRIu32 " draining", note, *note ? "; " : "",
+                                     slot->draining);
         if (slot->limits_hit)
-                note = bt_mem_printf(mem, "%s%s%" PRIu32 " limits hit", note, *note ? "; " : "", slot->limits_hit);
+                note = bt_mem_printf(mem, "%s%s%" PRIu32 " limits hit", note, *note ? "; " : "",
+                                     slot->limits_hit);
         return note;
 }
 
@@ -204,14 +214,16 @@ static void row_add(struct bt_table *table, const struct bt_slot *slot)
 
 static void print_table(struct bt_mem *mem, const struct bt_node_view *view, const char *config)
 {
-        static const char *const heads[] = {"CHILD", "PHASE", "PID",    "INC",    "RESTARTS", "SWAPS",
-                                            "PAUSE", "STATE", "UPTIME", "BINARY", "NOTE"};
+        static const char *const heads[] = {"CHILD",    "PHASE",  "PID",   "INC",
+                                            "RESTARTS", "SWAPS",  "PAUSE", "STATE",
+                                            "UPTIME",   "BINARY", "NOTE"};
         struct bt_table table = {.mem = mem, .right = "l.rrrrrlrll"};
         uint32_t busy = 0;
         const struct bt_node *node = view->node;
 
         (void)printf("hub %s, pid %d, up %s%s%s\n", clean(mem, node->hub), node->hub_pid,
-                     duration_cell(mem, since(node->started_wall_ns)), *config ? ", " : "", clean(mem, config));
+                     duration_cell(mem, since(node->started_wall_ns)), *config ? ", " : "",
+                     clean(mem, config));
         for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
                 bt_table_add(&table, heads[i]);
         for (uint32_t i = 0; i < view->slot_count; i++) {
@@ -224,7 +236,9 @@ static void print_table(struct bt_mem *mem, const struct bt_node_view *view, con
         }
         bt_table_print(&table, stdout);
         if (busy)
-                (void)printf("%" PRIu32 " children could not be read: the hub is writing about them (is it stopped?)\n", busy);
+                (void)printf("%" PRIu32 " children could not be read: the hub is writing about "
+                                        "them (is it stopped?)\n",
+                             busy);
 }
 
 int bt_verb_status(struct bt_command *command)

@@ -32,7 +32,8 @@ static void report(const struct bt_progress *progress, uint64_t total_ns)
 
         if (progress->done.outcome) {
                 bt_progress_complain(progress->place->name,
-                                     *progress->done.text ? progress->done.text : "failed, and the hub gave no reason");
+                                     *progress->done.text ? progress->done.text
+                                                          : "failed, and the hub gave no reason");
                 return;
         }
         kept_print(progress);
@@ -45,11 +46,13 @@ static int wait_gone(const struct bt_hub_place *place, const struct bt_ask *ask)
 {
         int r = bt_ask_gone(ask);
 
-        if (!r || r == -ESRCH) /* without a pidfd (another pid namespace) its word is all there is */
+        if (!r ||
+            r == -ESRCH) /* without a pidfd (another pid namespace) its word is all there is */
                 return BT_EXIT_OK;
         if (r == BT_ASK_E_TIMED_OUT)
-                bt_complain("the hub '%s' (pid %d) said that it stops, and has not ended within the time limit", place->name,
-                            (int)ask->pid);
+                bt_complain("the hub '%s' (pid %d) said that it stops, and has not ended within "
+                            "the time limit",
+                            place->name, (int)ask->pid);
         return r == BT_ASK_E_TIMED_OUT ? BT_EXIT_TIMED_OUT : bt_hubs_lost(place, r);
 }
 

@@ -75,7 +75,9 @@ static void outcome_print(const struct bt_outcome *outcome)
         char pause[BT_TEXT_NUMBER_BYTES], total[BT_TEXT_NUMBER_BYTES];
 
         if (outcome->outcome) {
-                bt_progress_complain(outcome->child, *outcome->text ? outcome->text : "failed, and the hub gave no reason");
+                bt_progress_complain(outcome->child,
+                                     *outcome->text ? outcome->text
+                                                    : "failed, and the hub gave no reason");
                 return;
         }
         bt_text_duration(pause, outcome->pause_ns);
@@ -109,7 +111,8 @@ static void report(const struct bt_progress *progress, const char *target)
         else if (!count)
                 (void)printf("%s: %s\n", target, "swapped");
         if (count > 1)
-                (void)printf("%s: %" PRIu64 " swapped, %" PRIu64 " failed\n", target, done->value[0], done->value[1]);
+                (void)printf("%s: %" PRIu64 " swapped, %" PRIu64 " failed\n", target,
+                             done->value[0], done->value[1]);
 }
 
 /* ---- the configuration, after a success ---- */
@@ -149,7 +152,8 @@ static const char *config_exec(const struct bt_config *config, const char *targe
         for (uint32_t i = 0; i < config->child_count; i++) {
                 const struct bt_config_child *child = &config->children[i];
 
-                if (child->name && strlen(child->name) == bytes && !memcmp(child->name, target, bytes))
+                if (child->name && strlen(child->name) == bytes &&
+                    !memcmp(child->name, target, bytes))
                         return child->exec;
         }
         return NULL;
@@ -164,7 +168,8 @@ static void note(struct bt_command *command, const char *text)
 }
 
 /* A configuration that has errors by now still names its programs: only what it names matters here. */
-static void config_compare(struct bt_command *command, const struct bt_hub_place *place, int binary_fd)
+static void config_compare(struct bt_command *command, const struct bt_hub_place *place,
+                           int binary_fd)
 {
         const char *path = config_path(command, place);
         struct bt_config config = BT_CONFIG_NULL;
@@ -177,8 +182,10 @@ static void config_compare(struct bt_command *command, const struct bt_hub_place
         (void)bt_config_load(&config, diag, path, command->environ);
         exec = config_exec(&config, command->arg);
         if (exec && !same_file(exec, binary_fd))
-                note(command, bt_mem_printf(&command->mem, "%s still names %s for %s: the next 'baton run' starts that one", path,
-                                            exec, command->arg));
+                note(command,
+                     bt_mem_printf(&command->mem,
+                                   "%s still names %s for %s: the next 'baton run' starts that one",
+                                   path, exec, command->arg));
         bt_config_free(&config);
 }
 
@@ -213,8 +220,8 @@ static int target_set(struct bt_ctl_request *request, const struct bt_command *c
         size_t bytes = strlen(command->arg);
 
         if (!bytes || bytes >= sizeof(request->target)) {
-                bt_complain("'%s' cannot be the id of a child: an id has from 1 to %zu bytes", command->arg,
-                            sizeof(request->target) - 1);
+                bt_complain("'%s' cannot be the id of a child: an id has from 1 to %zu bytes",
+                            command->arg, sizeof(request->target) - 1);
                 return BT_EXIT_NO_SUCH;
         }
         memcpy(request->target, command->arg, bytes + 1);
@@ -229,7 +236,9 @@ int bt_verb_upgrade(struct bt_command *command)
         int status;
 
         if (!command->exec) {
-                bt_complain("upgrade to what? Say it with --exec PATH (or 'baton swap %s' for the program it has)", command->arg);
+                bt_complain("upgrade to what? Say it with --exec PATH (or 'baton swap %s' for the "
+                            "program it has)",
+                            command->arg);
                 return BT_EXIT_USAGE;
         }
         status = target_set(&request, command);

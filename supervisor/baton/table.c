@@ -35,7 +35,8 @@ static size_t row_used(const char *const *row, size_t columns)
         return columns;
 }
 
-static void row_print(const struct bt_table *table, const char *const *row, const size_t *widths, size_t columns, FILE *out)
+static void row_print(const struct bt_table *table, const char *const *row, const size_t *widths,
+                      size_t columns, FILE *out)
 {
         size_t used = row_used(row, columns);
 

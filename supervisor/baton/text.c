@@ -72,7 +72,8 @@ static bool char_hidden(const char *text, size_t length)
         if (length == 2)
                 return a == 0xc2 && b < 0xa0;
         if (length == 3 && a == 0xe2)
-                return (b == 0x80 && c >= 0xaa && c <= 0xae) || (b == 0x81 && c >= 0xa6 && c <= 0xa9);
+                return (b == 0x80 && c >= 0xaa && c <= 0xae) ||
+                       (b == 0x81 && c >= 0xa6 && c <= 0xa9);
         return false;
 }
 
@@ -113,13 +114,15 @@ size_t bt_text_width(const char *text)
 /* One decimal below ten, none above: three significant digits are more than a glance takes in. */
 static void number_unit(char *room, double value, const char *unit)
 {
-        (void)snprintf(room, BT_TEXT_NUMBER_BYTES, value < 9.95 ? "%.1f %s" : "%.0f %s", value, unit);
+        (void)snprintf(room, BT_TEXT_NUMBER_BYTES, value < 9.95 ? "%.1f %s" : "%.0f %s", value,
+                       unit);
 }
 
-static void number_pair(char *room, uint64_t big, const char *big_unit, uint64_t small, const char *small_unit)
+static void number_pair(char *room, uint64_t big, const char *big_unit, uint64_t small,
+                        const char *small_unit)
 {
-        (void)snprintf(room, BT_TEXT_NUMBER_BYTES, "%" PRIu64 "%s %" PRIu64 "%s", big, big_unit, small,
-                       small_unit);
+        (void)snprintf(room, BT_TEXT_NUMBER_BYTES, "%" PRIu64 "%s %" PRIu64 "%s", big, big_unit,
+                       small, small_unit);
 }
 
 void bt_text_duration(char room[BT_TEXT_NUMBER_BYTES], uint64_t ns)
@@ -184,7 +187,8 @@ static size_t edits(const char *a, const char *b)
 
                 row[0] = i;
                 for (size_t j = 1; j <= b_bytes; j++) {
-                        row[j] = least(up[j] + 1, row[j - 1] + 1, up[j - 1] + (a[i - 1] != b[j - 1]));
+                        row[j] = least(up[j] + 1, row[j - 1] + 1,
+                                       up[j - 1] + (a[i - 1] != b[j - 1]));
                         if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
                             up2[j - 2] + 1 < row[j])
                                 row[j] = up2[j - 2] + 1;

@@ -13,7 +13,7 @@
 #include "supervisor/plan.h"
 
 #define FRACTION_DIGITS_MAX 9
-#define SIZE_BYTES_MAX (UINT64_C(1) << 53)
+#define SIZE_BYTES_MAX      (UINT64_C(1) << 53)
 
 struct unit {
         const char *name;
@@ -50,7 +50,8 @@ static const char *decimal(const char *text, uint64_t *ret_whole, uint64_t *ret_
 }
 
 /* False: overflow. */
-static bool scaled(uint64_t *ret, uint64_t whole, uint64_t fraction, uint64_t scale, uint64_t factor)
+static bool scaled(uint64_t *ret, uint64_t whole, uint64_t fraction, uint64_t scale,
+                   uint64_t factor)
 {
         __extension__ typedef unsigned __int128 wide;
         wide value = (wide)whole * factor + (wide)fraction * factor / scale;
@@ -116,7 +117,8 @@ const char *bt_value_size(uint64_t *ret_bytes, const char *text)
                 return "expected a size such as 64KiB, 1MiB or 1GiB";
         factor = *unit ? unit_factor(unit, units, BT_ARRAY_LEN(units)) : 1;
         if (!factor)
-                return "expected a size in B, KiB, MiB, GiB, TiB (or kB, MB, GB, TB: powers of ten)";
+                return "expected a size in B, KiB, MiB, GiB, TiB (or kB, MB, GB, TB: powers of "
+                       "ten)";
         if (!scaled(&bytes, whole, fraction, scale, factor) || bytes > SIZE_BYTES_MAX)
                 return "larger than any memory there is";
         *ret_bytes = bytes;

@@ -30,23 +30,30 @@ enum {
 };
 
 #define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
-#define TIMEOUT_SWAP_NS (120 * BT_NS_PER_S)
-#define TIMEOUT_STOP_NS (120 * BT_NS_PER_S)
+#define TIMEOUT_SWAP_NS   (120 * BT_NS_PER_S)
+#define TIMEOUT_STOP_NS   (120 * BT_NS_PER_S)
 
+/* clang-format off */
 #define ROW_JSON {"json", OPT_JSON, NULL, 0, "Print JSON, one object a line", 0}
 #define ROW_HUB {"hub", OPT_HUB, "NAME", 0, "Which hub; default $BATON_HUB, else the only one that runs", 0}
 #define ROW_STRATEGY {"strategy", OPT_STRATEGY, "hot|cold", 0, "Instead of the one in the configuration", 0}
 #define ROW_TIMEOUT {"timeout", OPT_TIMEOUT, "DURATION", 0, "How long to wait for the hub; default 2m", 0}
 #define ROW_END {NULL, 0, NULL, 0, NULL, 0}
+/* clang-format on */
 
 static const struct argp_option no_options[] = {ROW_END};
 static const struct argp_option check_options[] = {ROW_JSON, ROW_END};
 static const struct argp_option status_options[] = {ROW_JSON, ROW_HUB, ROW_END};
-static const struct argp_option swap_options[] = {ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
+static const struct argp_option swap_options[] = {ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB,
+                                                  ROW_END};
 static const struct argp_option stop_options[] = {ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
 static const struct argp_option upgrade_options[] = {
         {"exec", OPT_EXEC, "PATH", 0, "The new program (a path, not searched in PATH)", 0},
-        ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END,
+        ROW_STRATEGY,
+        ROW_TIMEOUT,
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
 };
 
 static int verb_version(struct bt_command *command);
@@ -63,14 +70,20 @@ struct bt_verb {
 };
 
 static const struct bt_verb verbs[] = {
-        {"check", "FILE", "the configuration to check", "Say what is wrong with a configuration", check_options, bt_verb_check, 0},
-        {"run", "FILE", "the configuration to run", "Run the children of a configuration, in the foreground", no_options, bt_verb_run, 0},
-        {"status", NULL, NULL, "Show the children of a running hub", status_options, bt_verb_status, TIMEOUT_STATUS_NS},
-        {"upgrade", "CHILD", "the child to upgrade", "Replace a child, or all of a pool, by one that runs another program", upgrade_options,
+        {"check", "FILE", "the configuration to check", "Say what is wrong with a configuration",
+         check_options, bt_verb_check, 0},
+        {"run", "FILE", "the configuration to run",
+         "Run the children of a configuration, in the foreground", no_options, bt_verb_run, 0},
+        {"status", NULL, NULL, "Show the children of a running hub", status_options, bt_verb_status,
+         TIMEOUT_STATUS_NS},
+        {"upgrade", "CHILD", "the child to upgrade",
+         "Replace a child, or all of a pool, by one that runs another program", upgrade_options,
          bt_verb_upgrade, TIMEOUT_SWAP_NS},
-        {"swap", "CHILD", "the child to swap", "Replace a child, or all of a pool, by a new process of the same program", swap_options,
+        {"swap", "CHILD", "the child to swap",
+         "Replace a child, or all of a pool, by a new process of the same program", swap_options,
          bt_verb_swap, TIMEOUT_SWAP_NS},
-        {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options, bt_verb_stop, TIMEOUT_STOP_NS},
+        {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options,
+         bt_verb_stop, TIMEOUT_STOP_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
         {"help", "[VERB]", NULL, "Explain a verb, or list them", no_options, verb_help, 0},
 };
@@ -122,11 +135,13 @@ static void help_list(FILE *out)
         for (size_t i = 0; i < BT_ARRAY_LEN(verbs); i++) {
                 char words[32];
 
-                (void)snprintf(words, sizeof(words), "%s %s", verbs[i].name, verbs[i].args ? verbs[i].args : "");
+                (void)snprintf(words, sizeof(words), "%s %s", verbs[i].name,
+                               verbs[i].args ? verbs[i].args : "");
                 (void)fprintf(out, "  %-16s %s\n", words, verbs[i].summary);
         }
         (void)fputs("\n'baton VERB --help' lists the options of a verb.\n"
-                    "Exit status: 0 done, 1 failed, 2 usage or invalid configuration, 3 no such child, 4 hub does not run, 5 timed out.\n",
+                    "Exit status: 0 done, 1 failed, 2 usage or invalid configuration, 3 no such "
+                    "child, 4 hub does not run, 5 timed out.\n",
                     out);
 }
 
@@ -146,8 +161,8 @@ static int verb_unknown(const char *name)
         for (size_t i = 0; i < BT_ARRAY_LEN(verbs); i++)
                 names[i] = verbs[i].name;
         guess = bt_text_suggest(name, names);
-        bt_complain("unknown verb '%s'%s%s%s; 'baton help' lists them", name, guess ? " (did you mean '" : "", guess ? guess : "",
-                    guess ? "'?)" : "");
+        bt_complain("unknown verb '%s'%s%s%s; 'baton help' lists them", name,
+                    guess ? " (did you mean '" : "", guess ? guess : "", guess ? "'?)" : "");
         return BT_EXIT_USAGE;
 }
 
@@ -200,7 +215,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 return 0;
         case ARGP_KEY_END:
                 if (!command->arg && command->verb->missing)
-                        argp_error(state, "%s is missing: %s", command->verb->args, command->verb->missing);
+                        argp_error(state, "%s is missing: %s", command->verb->args,
+                                   command->verb->missing);
                 return 0;
         default:
                 return ARGP_ERR_UNKNOWN;
@@ -262,7 +278,8 @@ int bt_command_main(int argc, char **argv, char *const *environ)
         const struct bt_verb *verb;
         int status;
 
-        (void)setvbuf(stdout, NULL, _IOLBF, 0); /* progress is seen when it happens, also through a pipe */
+        /* Progress is seen when it happens, also through a pipe. */
+        (void)setvbuf(stdout, NULL, _IOLBF, 0);
         if (!word) {
                 help_list(stderr);
                 return BT_EXIT_USAGE;

@@ -25,7 +25,7 @@
 struct slot {
         struct bt_yaml_entry entry;
         uint32_t order; /* position in the text */
-        uint32_t rank;  /* 0: written here; else which of the merged maps it came from, earlier ones winning */
+        uint32_t rank; /* 0: written here; else the merged map it came from, earlier ones winning */
 };
 
 struct frame {
@@ -57,7 +57,8 @@ struct builder {
 
 const char *bt_yaml_kind_name(enum bt_yaml_kind kind)
 {
-        static const char *const names[_BT_YAML_N] = {"a text", "a list", "a map", "something broken"};
+        static const char *const names[_BT_YAML_N] = {"a text", "a list", "a map",
+                                                      "something broken"};
 
         return names[kind];
 }
@@ -124,7 +125,8 @@ static bool weigh(struct builder *builder, struct bt_mark mark, uint32_t weight)
         return true;
 }
 
-static struct bt_yaml *node_new(struct builder *builder, enum bt_yaml_kind kind, struct bt_mark mark)
+static struct bt_yaml *node_new(struct builder *builder, enum bt_yaml_kind kind,
+                                struct bt_mark mark)
 {
         struct bt_yaml *node = bt_mem_alloc(builder->mem, sizeof(*node));
 
@@ -166,8 +168,7 @@ static void slot_add(struct frame *frame, const struct bt_yaml *key, const struc
                 frame->slots = slots;
                 frame->room = room;
         }
-        frame->slots[frame->count] =
-                (struct slot){{key, value}, (uint32_t)frame->count, rank};
+        frame->slots[frame->count] = (struct slot){{key, value}, (uint32_t)frame->count, rank};
         frame->count++;
         frame->node->weight += value->weight + (key ? 1 : 0);
 }
@@ -357,7 +358,8 @@ static void on_alias(struct builder *builder, const yaml_event_t *event)
         struct bt_yaml *node;
 
         if (!target) {
-                bt_diag_error(builder->diag, mark, "no anchor '&%s' is complete before this alias", name);
+                bt_diag_error(builder->diag, mark, "no anchor '&%s' is complete before this alias",
+                              name);
                 attach(builder, node_new(builder, BT_YAML_BROKEN, mark), "");
                 return;
         }

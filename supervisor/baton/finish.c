@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a child's keys mean together, once all are known: what a plain program cannot have, how large a state is without being told, which
+ * file `exec` names, what the environment is.
+ */
+#include <limits.h>
+#include <string.h>
+
+#include <baton/types.h>
+
+#include "base/cleanup.h"
+#include "shm/layout.h"
+#include "supervisor/baton/find.h"
+#include "supervisor/baton/reader.h"
+
+/* A plain program has no state to hand over. Said on the child itself that is a mistake; from `defaults` it is just not meant for it. */
+static void finish_plain(struct bt_reader *reader, struct bt_config_child *child)
+{
+        static const char *const refused[] = {"strategy", "handover", "state"};
+        const bool wants[] = {child->spec.strategy == BT_STRATEGY_HOT, child->spec.handover != 0,
+                              child->spec.state_form != BATON_STATE_NONE};
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(refused); i++) {
+                const struct bt_yaml *own = bt_yaml_get(child->node, refused[i]);
+
+                if (own && wants[i])
+                        bt_diag_error(reader->diag, own->mark,
+                                      "'%s' needs a program that speaks with the hub, and this "
+                                      "child's protocol is "
+                                      "plain",
+                                      refused[i]);
+        }
+        child->spec.strategy = BT_STRATEGY_COLD;
+        child->spec.handover = 0;
+        child->spec.state_form = BATON_STATE_NONE;
+}
+
+static void finish_state(struct bt_reader *reader, struct bt_config_child *child)
+{
+        struct bt_plan_child *spec = &child->spec;
+
+        if (spec->state_form == BATON_STATE_NONE)
+                spec->state_bytes_max = 0;
+        else if (!spec->state_bytes_max)
+                spec->state_bytes_max = spec->state_form == BATON_STATE_BLOB ? UINT64_C(1) << 20
+                                                                             : UINT64_C(1) << 30;
+        if (spec->state_form == BATON_STATE_ARENA && spec->state_bytes_max < BT_ARENA_BYTES_MIN)
+                bt_diag_error(reader->diag, child->state_mark, "an arena has at least 64KiB");
+}
+
+static void finish_exec(struct bt_reader *reader, struct bt_config_child *child)
+{
+        const char *name = child->argv.count ? child->argv.items[0] : NULL;
+        const char *wrong = NULL;
+
+        if (!name) {
+                if (!bt_yaml_get(child->node, "exec"))
+                        bt_diag_error(reader->diag, child->mark,
+                                      "the child '%s' has no 'exec', such as exec: [./web, --fast]",
+                                      child->name);
+                return;
+        }
+        if (!*name) {
+                bt_diag_error(reader->diag, child->argv_mark,
+                              "'exec': the name of the program is empty");
+                return;
+        }
+        if (strlen(reader->world->dir) + strlen(name) + 2 > PATH_MAX) {
+                bt_diag_error(reader->diag, child->argv_mark, "'exec': the path is too long");
+                return;
+        }
+        if (reader->world->offline) {
+                child->exec = bt_read_path(reader, name);
+                return;
+        }
+        if (strchr(name, '/')) {
+                child->exec = bt_read_path(reader, name);
+                wrong = bt_find_not_executable(child->exec);
+                if (wrong)
+                        bt_diag_error(reader->diag, child->argv_mark, "'exec' is %s: %s",
+                                      child->exec, wrong);
+                return;
+        }
+        child->exec = bt_find_in_path(&reader->config->mem, reader->world->environ, name);
+        if (!child->exec)
+                bt_diag_error(reader->diag, child->argv_mark,
+                              "no program '%s' in PATH (write ./%s for one beside this file)", name,
+                              name);
+}
+
+void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
+                          const struct bt_config_child *defaults)
+{
+        if (child->spec.protocol == BT_PROTOCOL_PLAIN)
+                finish_plain(reader, child);
+        finish_state(reader, child);
+        finish_exec(reader, child);
+        if (child->own_env.items == defaults->own_env.items &&
+            child->env_clear == defaults->env_clear)
+                child->env = defaults->env;
+        else
+                child->env = bt_find_environment(&reader->config->mem,
+                                                 child->env_clear ? NULL : reader->world->environ,
+                                                 &child->own_env);
+        if (child->env.count > BT_PLAN_LIST_MAX)
+                bt_diag_error(reader->diag, child->mark,
+                              "the environment of '%s' has more than %d variables", child->name,
+                              BT_PLAN_LIST_MAX);
+}
