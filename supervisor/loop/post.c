@@ -49,17 +49,21 @@ _Static_assert((BT_LOOP_POST_MAX & (BT_LOOP_POST_MAX - 1)) == 0, "counters wrap 
 
 /* ---- the sender's thread ---- */
 
+/* After -EAGAIN (no memory for the request) the submission is still queued, and the next call sends that one. */
 static int ring_send_once(struct bt_loop_sender *sender)
 {
-        struct io_uring_sqe *sqe = io_uring_get_sqe(&sender->ring);
         struct io_uring_cqe *cqe = NULL;
         int r;
 
-        bt_assert(sqe); /* one at a time in a queue of eight */
-        io_uring_prep_msg_ring(sqe, sender->loop_ring_fd, 0, BT_LOOP_HANDLE_NONE, 0);
+        if (!io_uring_sq_ready(&sender->ring)) {
+                struct io_uring_sqe *sqe = io_uring_get_sqe(&sender->ring);
+
+                bt_assert(sqe); /* the queue is empty */
+                io_uring_prep_msg_ring(sqe, sender->loop_ring_fd, 0, BT_LOOP_HANDLE_NONE, 0);
+        }
         do {
                 r = io_uring_submit_and_wait(&sender->ring, 1);
-        } while (r == -EINTR || r == -EAGAIN || r == -EBUSY);
+        } while (r == -EINTR);
         if (r < 0)
                 return r;
         do {
@@ -83,7 +87,7 @@ static int ring_send(struct bt_loop_sender *sender)
 
                 if (r >= 0 || r == -EOVERFLOW)
                         return 0;
-                if ((r != -ENOMEM && r != -EAGAIN) || bt_now_ns() >= deadline_ns)
+                if ((r != -ENOMEM && r != -EAGAIN && r != -EBUSY) || bt_now_ns() >= deadline_ns)
                         return bt_fold(r);
                 (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         }
