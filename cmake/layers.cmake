@@ -48,7 +48,8 @@ layer("supervisor/baton/"   "\"(base/|shm/(node|layout)\\.h|supervisor/(plan|con
 layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|batond))/|\"supervisor/[^/]*\\.h|${public}"
                                                                                  "${none}"   "the hub knows everything but the command")
 layer("(examples|bindings)/" "\"(examples|bindings)/|${public}"                  "${none}"   "an example uses what a user can use: public headers")
-layer("bench/"              "\"(base|shm|bench)/|${public}"                      "${none}"   "a benchmark knows public headers and the shared memory")
+layer("bench/"              "\"(base|shm|bench)/|\"supervisor/(plan|control)\\.h|${public}"
+                                                                                 "${none}"   "a benchmark knows public headers, the shared memory and the formats of plan and control socket")
 layer("tests/"              "[\"<]"                                              "${none}"   "tests may know everything")
 
 # user_of(<system header> <files that may include it> <who that is>)
