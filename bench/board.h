@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The board: one page that the benchmark shares with the processes it measures. They write times on it, it writes what they are to do.
+ *
+ *      benchmark                              who serves
+ *      mode = BUSY, wake  ------------------> stamps the clock, again and again; busy = its process id
+ *      (asks for the hand-over)
+ *      sleeps on served   <------------------ the next one: its first stamp, the one before, served + 1, wake
+ *      mode = QUIET       ------------------> sleeps: what is measured next has the machine for itself
+ *
+ * Nobody but the measured processes and the hub is awake while the baton is between two holders.
+ *
+ * A board is a memfd, opened by others through /proc/PID/fd. A file would do, but its writeback takes pages away to clean them, and the
+ * next stamp would be a page fault.
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define BENCH_BOARD_BYTES 4096
+
+enum bench_mode {
+        BENCH_MODE_QUIET = 0,
+        BENCH_MODE_BUSY = 1,
+        BENCH_MODE_CHECK = 2, /* read all of the state, say in @checked whether it is whole, be quiet */
+};
+
+#define BENCH_CHECK_WHOLE 1
+#define BENCH_CHECK_BROKEN 2
+
+/* One hand-over, CLOCK_MONOTONIC ns. Bare processes have @last and @first only. */
+struct bench_stamps {
+        uint64_t last;    /* the predecessor's last stamp in its loop */
+        uint64_t capture; /* its capture() was called */
+        uint64_t restore; /* the successor's restore() was called */
+        uint64_t serve;   /* its serve() was called */
+        uint64_t first;   /* its first stamp in its loop */
+};
+
+struct bench_board {
+        _Atomic uint32_t mode;    /* W benchmark; futex of bare processes */
+        _Atomic uint32_t served;  /* W who serves: one more for each that began to; futex */
+        _Atomic uint32_t busy;    /* W who serves: its process id while it stamps, else 0; futex */
+        _Atomic uint32_t checked; /* W who serves: BENCH_CHECK_*; futex */
+        int32_t pid;              /* W who serves, before @served */
+        uint32_t reason;          /* the same: enum baton_reason */
+        struct bench_stamps stamps;
+        /* The last stamp of who serves, where it is not in an arena. */
+        _Atomic uint64_t last __attribute__((aligned(64)));
+        /* Bare hand-over. */
+        _Atomic uint32_t holder __attribute__((aligned(64))); /* CAS by the holder; futex: 1 or 2 */
+        _Atomic uint32_t parked __attribute__((aligned(64))); /* W heir: it sleeps on @holder */
+        _Atomic uint32_t soon __attribute__((aligned(64)));   /* W benchmark: spin, it comes; futex */
+        _Atomic uint32_t go __attribute__((aligned(64)));     /* W benchmark 1, holder 0: hand over, or end */
+};
+
+/* Maps the board at @path for who is measured. Returns 0 or -errno. */
+int bench_board_attach(struct bench_board **ret_board, const char *path);
+
+/* A new one. @ret_path: for others, while this process lives. Returns 0 or -errno. */
+#define BENCH_PATH_BYTES 64
+int bench_board_create(struct bench_board **ret_board, int *ret_fd, char ret_path[BENCH_PATH_BYTES]);
+void bench_board_destroy(struct bench_board *board, int fd);
+
+/* Sets @word and wakes who waits for it. */
+void bench_post(_Atomic uint32_t *word, uint32_t value);
+
+/* Sleeps until @word is not @seen any more. 0, or -ETIMEDOUT after @timeout_ns. */
+int bench_await(const _Atomic uint32_t *word, uint32_t seen, uint64_t timeout_ns);
+
+/* Who serves: its first stamp. Then whoever waits is woken. @last: the predecessor's last stamp. */
+void bench_board_served(struct bench_board *board, uint64_t last, uint64_t first, int32_t pid);

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# cmake -DBENCH=<baton-bench> -P check_output.cmake
+#
+# Runs the question `handover` with few rounds, so that it cannot rot, and reads what it prints: JSON lines, of the kinds and counts that were
+# asked for. Of the times only that there are as many as rounds: no test has an opinion on a time.
+
+cmake_minimum_required(VERSION 3.25)
+
+function(run ret_lines)
+    execute_process(COMMAND ${BENCH} handover ${ARGN} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE status)
+    if(NOT status EQUAL 0)
+        message(FATAL_ERROR "baton-bench handover ${ARGN}: exit status ${status}\n${out}${err}")
+    endif()
+    string(REGEX REPLACE "\n$" "" out "${out}")
+    string(REPLACE ";" "," out "${out}")
+    string(REPLACE "\n" ";" out "${out}")
+    set(${ret_lines} "${out}" PARENT_SCOPE)
+endfunction()
+
+# handover_series(<line> <rounds>): fails when a number is missing.
+function(check_series line rounds)
+    foreach(name blackout floor pause total notice pass restore serve)
+        string(JSON count GET "${line}" ${name}_ns count)
+        if(NOT count EQUAL rounds)
+            message(FATAL_ERROR "${name}: ${count} samples of ${rounds} rounds in ${line}")
+        endif()
+        foreach(mark min p50 p90 p99 max)
+            string(JSON value GET "${line}" ${name}_ns ${mark})
+            if(NOT value MATCHES "^[0-9]+$")
+                message(FATAL_ERROR "${name}.${mark} is ${value} in ${line}")
+            endif()
+        endforeach()
+    endforeach()
+    foreach(mark p50 p99 max)
+        string(JSON value GET "${line}" ratio ${mark})
+    endforeach()
+endfunction()
+
+function(check_json form)
+    run(lines --json --form ${form} --sizes 1KiB,1MiB --rounds 3 --warmup 1)
+    set(kinds)
+    foreach(line IN LISTS lines)
+        string(JSON kind GET "${line}" kind)
+        list(APPEND kinds ${kind})
+        if(kind STREQUAL "series")
+            check_series("${line}" 3)
+            string(JSON bytes GET "${line}" bytes)
+            string(JSON strategy GET "${line}" strategy)
+            list(APPEND kinds ${strategy}/${bytes})
+        endif()
+    endforeach()
+    set(expected machine series hot/1024 series cold/1024 series hot/1048576 series cold/1048576)
+    if(form STREQUAL "arena")
+        list(APPEND expected sizes sizes)
+    endif()
+    list(APPEND expected end)
+    if(NOT kinds STREQUAL expected)
+        message(FATAL_ERROR "--form ${form} printed: ${kinds}\nexpected: ${expected}")
+    endif()
+endfunction()
+
+check_json(arena)
+check_json(blob)
+
+run(lines --strategy hot --sizes 1KiB --rounds 2 --warmup 0)
+if(NOT lines MATCHES "arena +1KiB hot +[0-9.]+ us")
+    message(FATAL_ERROR "no row in the table:\n${lines}")
+endif()
+
+foreach(wrong "--sizes;none" "--sizes;1KiB," "--rounds;0" "--form;tree" "--strategy;warm" "argument")
+    execute_process(COMMAND ${BENCH} handover ${wrong} OUTPUT_QUIET ERROR_VARIABLE err RESULT_VARIABLE status)
+    if(NOT status EQUAL 2 OR err STREQUAL "")
+        message(FATAL_ERROR "baton-bench handover ${wrong}: exit status ${status}, expected 2 and a complaint")
+    endif()
+endforeach()

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * This process plays the hub. It sleeps until there is something to do, as the hub does, then says "soon" to the heir and "go" to the holder, in
+ * that order and without a pause, as the hub does. So the heir may still be on its way from sleeping to watching when the holder lets go, in both.
+ */
+#include "bench/floor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define WAIT_NS (10 * BT_NS_PER_S)
+
+/* How long who serves stamps before it is relieved: about as long as a successor takes to start, and this process sleeps meanwhile. */
+static const struct timespec WARM = {.tv_nsec = 1000 * 1000};
+
+static int floor_open(struct bench_floor *floor)
+{
+        int r = bench_program_find(floor->program, sizeof(floor->program), "bench-bare");
+
+        if (!r)
+                r = bench_board_create(&floor->board, &floor->board_fd, floor->board_path);
+        return r;
+}
+
+static int floor_run(struct bench_floor *floor, struct bench_process *process, const char *role, const char *number)
+{
+        char *const argv[] = {floor->program, (char *)(uintptr_t)role, floor->board_path, (char *)(uintptr_t)number, NULL};
+
+        return bench_process_start(process, argv, environ, -1);
+}
+
+int bench_floor_open_hand(struct bench_floor *floor)
+{
+        int r = floor_open(floor);
+
+        if (r)
+                return r;
+        atomic_store(&floor->board->holder, 1);
+        r = floor_run(floor, &floor->processes[0], "hand", "1");
+        if (!r)
+                r = floor_run(floor, &floor->processes[1], "hand", "2");
+        if (!r)
+                r = bench_await(&floor->board->served, 0, WAIT_NS);
+        if (r)
+                bench_complain("the two bare processes do not start: %s", strerrordesc_np(-r));
+        return r;
+}
+
+int bench_floor_open_start(struct bench_floor *floor)
+{
+        int r = floor_open(floor);
+
+        if (!r)
+                r = floor_run(floor, &floor->processes[0], "start", NULL);
+        if (!r)
+                r = bench_await(&floor->board->served, 0, WAIT_NS);
+        if (r)
+                bench_complain("the bare process does not start: %s", strerrordesc_np(-r));
+        return r;
+}
+
+/* Has it stamp for a while. */
+static int floor_warm(struct bench_floor *floor)
+{
+        int r;
+
+        bench_post(&floor->board->mode, BENCH_MODE_BUSY);
+        r = bench_await(&floor->board->busy, 0, WAIT_NS);
+        if (r)
+                bench_complain("a bare process does not wake up: %s", strerrordesc_np(-r));
+        (void)nanosleep(&WARM, NULL);
+        return r;
+}
+
+/* Waits for the next one's first stamp, and has it be quiet. */
+static int floor_over(struct bench_floor *floor, uint32_t served, uint64_t *ret_blackout_ns)
+{
+        struct bench_board *board = floor->board;
+        int r = bench_await(&board->served, served, WAIT_NS);
+
+        atomic_store(&board->mode, BENCH_MODE_QUIET);
+        if (r)
+                bench_complain("a bare process does not serve: %s", strerrordesc_np(-r));
+        else
+                *ret_blackout_ns = board->stamps.first - board->stamps.last;
+        return r;
+}
+
+int bench_floor_hand(struct bench_floor *floor, uint64_t *ret_blackout_ns)
+{
+        struct bench_board *board = floor->board;
+        uint32_t served = atomic_load(&board->served);
+        int r = floor_warm(floor);
+
+        if (r)
+                return r;
+        bench_post(&board->soon, atomic_load(&board->soon) + 1);
+        atomic_store(&board->go, 1);
+        return floor_over(floor, served, ret_blackout_ns);
+}
+
+int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns)
+{
+        struct bench_board *board = floor->board;
+        uint32_t served = atomic_load(&board->served);
+        int r = floor_warm(floor);
+
+        if (r)
+                return r;
+        atomic_store(&board->go, 1);
+        r = bench_process_wait(&floor->processes[0], WAIT_NS);
+        atomic_store(&board->go, 0);
+        if (!r)
+                r = floor_run(floor, &floor->processes[0], "start", NULL);
+        if (r)
+                bench_complain("a bare process could not be replaced: %s", strerrordesc_np(-r));
+        return r ? r : floor_over(floor, served, ret_blackout_ns);
+}
+
+void bench_floor_close(struct bench_floor *floor)
+{
+        for (size_t i = 0; i < 2; i++)
+                bench_process_end(&floor->processes[i]);
+        bench_board_destroy(floor->board, floor->board_fd);
+        if (floor->copy_from)
+                (void)munmap(floor->copy_from, floor->copy_bytes);
+        if (floor->copy_to)
+                (void)munmap(floor->copy_to, floor->copy_bytes);
+        *floor = (struct bench_floor)BENCH_FLOOR_NULL;
+}
+
+/* ---- the copy ---- */
+
+static char *copy_buffer(uint64_t bytes, int byte)
+{
+        char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        return at == MAP_FAILED ? NULL : memset(at, byte, bytes);
+}
+
+int bench_floor_open_copy(struct bench_floor *floor, uint64_t bytes)
+{
+        floor->copy_bytes = bytes;
+        floor->copy_from = copy_buffer(bytes, 1);
+        floor->copy_to = copy_buffer(bytes, 2);
+        return floor->copy_from && floor->copy_to ? 0 : -ENOMEM;
+}
+
+uint64_t bench_floor_copy(struct bench_floor *floor)
+{
+        uint64_t begun = bt_now_ns();
+
+        memcpy(floor->copy_to, floor->copy_from, floor->copy_bytes);
+        __asm__ volatile("" : : "r"(floor->copy_to) : "memory"); /* the copy is wanted, though nobody reads it */
+        return bt_now_ns() - begun;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For how long does nobody serve?
+ *
+ * For each form and size of state one real hub runs one real child (probe.c), whose state is filled to that size. Then, for each strategy:
+ *
+ *      floor, swap, floor, swap, floor, swap, ...
+ *
+ * in turns, because a virtual machine is not the same machine a minute later: what drifts, drifts for both. The first rounds of each series are warm-up
+ * and not counted. Between two rounds everything of the last one is gone (the predecessor's exit is waited for: taking down a gigabyte
+ * of page tables keeps a processor busy for long after the swap) and everybody else sleeps.
+ *
+ * The floor of a hot swap is one futex word between two bare processes, with the same spin policy; of a cold swap, a bare process that ends, its
+ * exit seen by pidfd, and vfork and exec of another one up to its first line. The floor knows no state: that an arena costs the same at
+ * any size is what is to be shown. A blob is copied, so it gets the time of one memcpy of its size beside its floor.
+ *
+ * Dropped: stamps from outside, by a client over a socket. A client's round trip on two processors is 20 times the blackout, and mostly its own
+ * wake-up; what a client sees is the question of another benchmark.
+ */
+#include "bench/handover.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "bench/floor.h"
+#include "bench/hub.h"
+
+static void series_add(struct bench_series *series, const struct bench_swap *swap)
+{
+        const struct bench_stamps *at = &swap->stamps;
+
+        series->rounds++;
+        bench_hist_add(&series->blackout, at->first - at->last);
+        bench_hist_add(&series->pause, swap->pause_ns);
+        bench_hist_add(&series->total, swap->total_ns);
+        bench_hist_add(&series->parts[BENCH_PART_NOTICE], at->capture - at->last);
+        bench_hist_add(&series->parts[BENCH_PART_PASS], at->restore - at->capture);
+        bench_hist_add(&series->parts[BENCH_PART_RESTORE], at->serve - at->restore);
+        bench_hist_add(&series->parts[BENCH_PART_SERVE], at->first - at->serve);
+}
+
+/* The stamps of one swap follow each other, and the hub's pause lies inside them; else something other than a swap was measured. */
+static int swap_plausible(const struct bench_swap *swap)
+{
+        const struct bench_stamps *at = &swap->stamps;
+
+        if (at->last <= at->capture && at->capture <= at->restore && at->restore <= at->serve && at->serve <= at->first &&
+            swap->pause_ns <= at->first - at->last && swap->total_ns <= swap->asked_ns)
+                return 0;
+        bench_complain("times that cannot be: last %" PRIu64 " capture %" PRIu64 " restore %" PRIu64 " serve %" PRIu64 " first %" PRIu64
+                       ", pause %" PRIu64 " total %" PRIu64 " asked %" PRIu64,
+                       at->last, at->capture, at->restore, at->serve, at->first, swap->pause_ns, swap->total_ns, swap->asked_ns);
+        return -EPROTO;
+}
+
+static int round_measure(struct bench_series *series, struct bench_floor *floor, struct bench_hub *hub, bool counts)
+{
+        struct bench_swap swap;
+        uint64_t floor_ns = 0, copy_ns = 0;
+        int r = series->hot ? bench_floor_hand(floor, &floor_ns) : bench_floor_start(floor, &floor_ns);
+
+        if (r)
+                return r;
+        if (floor->copy_bytes)
+                copy_ns = bench_floor_copy(floor);
+        r = bench_hub_swap(hub, series->hot, &swap);
+        if (!r)
+                r = swap_plausible(&swap);
+        if (r || !counts)
+                return r;
+        bench_hist_add(&series->floor, floor_ns);
+        if (floor->copy_bytes)
+                bench_hist_add(&series->copy, copy_ns);
+        series_add(series, &swap);
+        return 0;
+}
+
+static int series_measure(struct bench_series *series, struct bench_hub *hub, const struct bench_handover *how)
+{
+        BT_CLEANUP(bench_floor_close) struct bench_floor floor = BENCH_FLOOR_NULL;
+        int r = series->hot ? bench_floor_open_hand(&floor) : bench_floor_open_start(&floor);
+
+        if (!r && series->form == BATON_STATE_BLOB)
+                r = bench_floor_open_copy(&floor, series->bytes);
+        for (uint32_t i = 0; !r && i < how->warmup + how->rounds; i++)
+                r = round_measure(series, &floor, hub, i >= how->warmup);
+        return r ? r : bench_hub_check(hub);
+}
+
+/* All strategies over one hub. @series: room for two; @ret_count: how many are there now. */
+static int state_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, enum baton_state_form form,
+                         uint64_t bytes)
+{
+        BT_CLEANUP(bench_hub_stop) struct bench_hub hub = BENCH_HUB_NULL;
+        int r = bench_hub_start(&hub, form, bytes);
+
+        *ret_count = 0;
+        for (int hot = 1; !r && hot >= 0; hot--) {
+                if (!(hot ? how->hot : how->cold))
+                        continue;
+                *series = (struct bench_series){.form = form, .bytes = bytes, .hot = hot};
+                r = series_measure(series, &hub, how);
+                if (!r) {
+                        bench_report_series(how, series++);
+                        (*ret_count)++;
+                }
+        }
+        return r;
+}
+
+/* A blob is there twice in its segment, once in each process, and twice in the copy beside its floor. */
+static bool fits(const struct bench_host *host, enum baton_state_form form, uint64_t bytes)
+{
+        uint64_t need = (form == BATON_STATE_BLOB ? 6 * bytes : bytes) + (UINT64_C(128) << 20);
+        char size[BENCH_SIZE_TEXT];
+
+        if (need <= host->available)
+                return true;
+        bench_complain("%s as %s needs %" PRIu64 " MiB of memory, and %" PRIu64 " MiB are free: choose a smaller --sizes",
+                       bench_size_text(size, bytes), form == BATON_STATE_BLOB ? "blob" : "arena", need >> 20, host->available >> 20);
+        return false;
+}
+
+static int all_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, const struct bench_host *host)
+{
+        *ret_count = 0;
+        for (int form = BATON_STATE_BLOB; form < _BATON_STATE_N; form++) {
+                for (uint32_t i = 0; how->forms[form] && i < how->size_count; i++) {
+                        uint32_t count = 0;
+                        int r = -ENOMEM;
+
+                        if (fits(host, (enum baton_state_form)form, how->sizes[i]))
+                                r = state_measure(series + *ret_count, &count, how, (enum baton_state_form)form, how->sizes[i]);
+                        *ret_count += count;
+                        if (r)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+int bench_handover_run(const struct bench_handover *how)
+{
+        struct bench_series *series = calloc((size_t)_BATON_STATE_N * BENCH_SIZES_MAX * 2, sizeof(*series));
+        struct bench_ticks from, to;
+        struct bench_host host;
+        uint64_t begun = bt_now_ns();
+        uint32_t count;
+        int r;
+
+        if (!series) {
+                bench_complain("out of memory");
+                return 1;
+        }
+        bench_host_read(&host);
+        bench_ticks_read(&from);
+        bench_report_begin(how, &host);
+        r = all_measure(series, &count, how, &host);
+        bench_ticks_read(&to);
+        if (!r)
+                bench_report_end(how, series, count, bench_ticks_stolen(&from, &to), (double)(bt_now_ns() - begun) / 1e9);
+        free(series);
+        return r ? 1 : 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The question `handover`: for how long does nobody serve when one process hands its work to the next? */
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <baton/types.h>
+
+#include "bench/hist.h"
+#include "bench/host.h"
+
+#define BENCH_SIZES_MAX 16
+
+struct bench_handover {
+        uint64_t sizes[BENCH_SIZES_MAX];
+        uint32_t size_count;
+        bool forms[_BATON_STATE_N];
+        bool hot;
+        bool cold;
+        uint32_t rounds;
+        uint32_t warmup;
+        bool json;
+};
+
+/* Parts of a blackout, in the order in which they follow each other. */
+#define BENCH_PARTS(X)                                                                             \
+        X(NOTICE, notice)   /* last stamp to capture(): the predecessor hears that it is to go */  \
+        X(PASS, pass)       /* capture() to restore(): capture, the word, the successor awake; cold: exit and start too */ \
+        X(RESTORE, restore) /* restore() to serve(): restore, the word */                          \
+        X(SERVE, serve)     /* serve() to the first stamp: the hub is told, ready() returns */
+
+enum bench_part {
+#define X(upper, lower) BENCH_PART_##upper,
+        BENCH_PARTS(X)
+#undef X
+                _BENCH_PART_N
+};
+
+/* What was measured about one form, size and strategy. */
+struct bench_series {
+        enum baton_state_form form;
+        uint64_t bytes;
+        bool hot;
+        uint64_t rounds;
+        struct bench_hist blackout;
+        struct bench_hist floor;
+        struct bench_hist copy; /* blob: one memcpy of the state */
+        struct bench_hist pause; /* what the hub says */
+        struct bench_hist total;
+        struct bench_hist parts[_BENCH_PART_N];
+};
+
+/* Returns an exit status. */
+int bench_handover_run(const struct bench_handover *how);
+
+/* ---- report.c ---- */
+
+void bench_report_begin(const struct bench_handover *how, const struct bench_host *host);
+void bench_report_series(const struct bench_handover *how, const struct bench_series *series);
+void bench_report_end(const struct bench_handover *how, const struct bench_series *all, uint32_t count, double stolen_percent,
+                      double seconds);

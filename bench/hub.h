@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A real hub with one child, bench-probe: `baton run` on a configuration of our own, in a folder of our own. */
+
+#include <stdint.h>
+
+#include <baton/types.h>
+
+#include "bench/board.h"
+#include "bench/process.h"
+
+#define BENCH_DIR_BYTES 48 /* short: the control socket's path has 107 bytes */
+
+struct bench_hub {
+        char dir[BENCH_DIR_BYTES]; /* "": none */
+        struct bench_process process;
+        struct bench_board *board;
+        int board_fd;
+        char board_path[BENCH_PATH_BYTES];
+        int wake[2];
+        char wake_path[BENCH_PATH_BYTES];
+};
+
+#define BENCH_HUB_NULL {.process = BENCH_PROCESS_NULL, .board_fd = -1, .wake = {-1, -1}}
+
+/* One swap. */
+struct bench_swap {
+        struct bench_stamps stamps;
+        uint64_t pause_ns; /* what the hub says */
+        uint64_t total_ns; /* the same: from the request to the commit */
+        uint64_t asked_ns; /* from our sending of the request to its answer */
+};
+
+/* Each returns 0 or -errno, with a complaint. The child serves, its state is filled. */
+int bench_hub_start(struct bench_hub *hub, enum baton_state_form form, uint64_t bytes);
+
+/* Has the child stamp, swaps it, has it be quiet; returns when the predecessor is gone. @hot: or cold. */
+int bench_hub_swap(struct bench_hub *hub, int hot, struct bench_swap *ret_swap);
+
+/* The child reads all of its state. */
+int bench_hub_check(struct bench_hub *hub);
+
+/* Ends the child and the hub, removes the folder. The state is dropped: it would go to the disk. */
+void bench_hub_stop(struct bench_hub *hub);

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child that is measured: `bench-probe BOARD WAKE arena|blob BYTES`, started by the hub.
+ *
+ * While it holds the baton and is told to be busy, it stamps CLOCK_MONOTONIC into its state again and again, which stands for answering
+ * requests as fast as it can; between two stamps it looks at the hub's bell as any program does. The first stamp of the next process minus the last
+ * stamp of this one is the time in which nobody could have answered. Stamps are made in the loop of the program, after
+ * baton_child_ready() has returned; the times of the callbacks are taken too, and say where the time went.
+ *
+ *      arena: blocks of 1 MiB in a list until the arena has BYTES, every page written; the last stamp is in the arena's root, so what the
+ *             successor subtracts from its clock comes out of the state itself
+ *      blob:  BYTES of private memory, copied into the capture, and out of it again in restore(); the last stamp is on the board
+ *
+ * Busy or not is read from the board. A quiet holder sleeps on its descriptor and on the WAKE pipe.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <baton/child.h>
+
+#include "base/clock.h"
+#include "bench/board.h"
+
+#define PAGE 4096
+#define BLOCK_BYTES ((UINT64_C(1) << 20) - 8) /* with the allocator's header exactly 1 MiB */
+#define PATTERN UINT64_C(0x9e3779b97f4a7c15)
+
+struct block {
+        struct block *next;
+        uint64_t bytes; /* of the whole block */
+};
+
+/* The root of the arena. */
+struct root {
+        _Atomic uint64_t last;
+        struct block *blocks;
+};
+
+struct probe {
+        struct bench_board *board;
+        int wake;
+        uint64_t bytes;
+        _Atomic uint64_t *last; /* where stamps go */
+        struct root *root;      /* arena */
+        char *blob;             /* blob: the state; @bytes */
+        const char *wrong;      /* what was wrong with the state */
+};
+
+/* ---- filling and checking ---- */
+
+/* The first word of each page after the block's head. */
+static uint64_t pattern(uint64_t off)
+{
+        return (off + 1) * PATTERN;
+}
+
+static void fill(char *at, uint64_t from, uint64_t bytes)
+{
+        for (uint64_t off = from; off + sizeof(uint64_t) <= bytes; off += PAGE) {
+                const uint64_t word = pattern(off);
+
+                memcpy(at + off, &word, sizeof(word));
+        }
+}
+
+static bool whole(const char *at, uint64_t from, uint64_t bytes)
+{
+        for (uint64_t off = from; off + sizeof(uint64_t) <= bytes; off += PAGE) {
+                const uint64_t word = pattern(off);
+
+                if (memcmp(at + off, &word, sizeof(word)) != 0)
+                        return false;
+        }
+        return true;
+}
+
+static bool state_whole(const struct probe *probe)
+{
+        uint64_t bytes = 0;
+
+        if (probe->blob)
+                return whole(probe->blob, 0, probe->bytes);
+        for (const struct block *block = probe->root->blocks; block; block = block->next) {
+                if (!whole((const char *)block, sizeof(*block), block->bytes))
+                        return false;
+                bytes += block->bytes;
+        }
+        return bytes >= probe->bytes;
+}
+
+static int arena_fill(struct baton_child *child, struct probe *probe)
+{
+        uint64_t bytes = 0;
+        int r = 0;
+
+        baton_arena_begin(child);
+        probe->root = baton_arena_alloc(child, sizeof(*probe->root));
+        if (probe->root) {
+                memset(probe->root, 0, sizeof(*probe->root));
+                baton_arena_set_root(child, probe->root);
+        }
+        while (probe->root && bytes < probe->bytes) {
+                uint64_t want = probe->bytes - bytes < BLOCK_BYTES ? probe->bytes - bytes : BLOCK_BYTES;
+                struct block *block = baton_arena_alloc(child, want < sizeof(*block) ? sizeof(*block) : want);
+
+                if (!block)
+                        break;
+                block->bytes = want < sizeof(*block) ? sizeof(*block) : want;
+                block->next = probe->root->blocks;
+                probe->root->blocks = block;
+                fill((char *)block, sizeof(*block), block->bytes);
+                bytes += block->bytes;
+        }
+        if (bytes < probe->bytes)
+                r = -ENOMEM;
+        baton_arena_end(child);
+        return r;
+}
+
+/* ---- callbacks ---- */
+
+static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
+{
+        struct probe *probe = ctx;
+        void *room;
+        int r;
+
+        (void)child;
+        probe->board->stamps.capture = bt_now_ns();
+        if (!probe->blob)
+                return 0;
+        r = baton_capture_reserve(capture, probe->bytes, &room);
+        if (r)
+                return r;
+        memcpy(room, probe->blob, probe->bytes);
+        return baton_capture_commit(capture, probe->bytes);
+}
+
+static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
+{
+        struct probe *probe = ctx;
+
+        probe->board->stamps.restore = bt_now_ns();
+        probe->board->reason = restore->reason;
+        if (probe->blob) {
+                if (restore->state && restore->state_bytes != probe->bytes)
+                        return -EINVAL;
+                if (restore->state)
+                        memcpy(probe->blob, restore->state, probe->bytes);
+                return 0;
+        }
+        probe->root = baton_arena_root(child);
+        return probe->root || restore->reason == BATON_REASON_FRESH ? 0 : -ENODATA;
+}
+
+static void serve(struct baton_child *child, void *ctx)
+{
+        struct probe *probe = ctx;
+
+        probe->board->stamps.serve = bt_now_ns();
+        if (!probe->blob && !probe->root && arena_fill(child, probe))
+                probe->wrong = "the arena is too small for its state";
+        probe->last = probe->blob ? &probe->board->last : &probe->root->last;
+}
+
+/* ---- the loop ---- */
+
+static void pause_for(struct probe *probe, struct pollfd *fds, nfds_t count)
+{
+        char bytes[64];
+
+        (void)poll(fds, count, -1);
+        (void)!read(probe->wake, bytes, sizeof(bytes));
+}
+
+/* One turn of a process that serves. */
+static void turn(struct baton_child *child, struct probe *probe)
+{
+        struct bench_board *board = probe->board;
+        struct pollfd fds[2] = {{.fd = baton_child_fd(child), .events = POLLIN}, {.fd = probe->wake, .events = POLLIN}};
+        uint32_t mode = atomic_load_explicit(&board->mode, memory_order_acquire);
+
+        if (mode == BENCH_MODE_BUSY) {
+                if (!atomic_load_explicit(&board->busy, memory_order_relaxed))
+                        bench_post(&board->busy, (uint32_t)getpid());
+                atomic_store_explicit(probe->last, bt_now_ns(), memory_order_relaxed);
+                return;
+        }
+        atomic_store(&board->busy, 0);
+        if (mode == BENCH_MODE_CHECK && !atomic_load(&board->checked))
+                bench_post(&board->checked, state_whole(probe) ? BENCH_CHECK_WHOLE : BENCH_CHECK_BROKEN);
+        pause_for(probe, fds, 2);
+}
+
+static int run(struct baton_child *child, struct probe *probe)
+{
+        struct pollfd bell = {.fd = baton_child_fd(child), .events = POLLIN};
+        uint64_t last, now;
+        int r = baton_child_ready(child);
+
+        if (r)
+                return r;
+        if (probe->wrong)
+                return -ENOMEM;
+        now = bt_now_ns();
+        last = atomic_exchange_explicit(probe->last, now, memory_order_relaxed);
+        bench_board_served(probe->board, last, now, (int32_t)getpid());
+        while (!r) {
+                if (baton_child_serving(child))
+                        turn(child, probe);
+                else
+                        (void)poll(&bell, 1, -1); /* gave the baton away */
+                r = baton_child_dispatch(child);
+        }
+        return r;
+}
+
+/* What exists before the baton comes: a successor pays for it while its predecessor serves. */
+static int prepare(struct probe *probe, char **argv)
+{
+        int r = bench_board_attach(&probe->board, argv[1]);
+
+        if (r)
+                return r;
+        probe->wake = open(argv[2], O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        if (probe->wake < 0)
+                return -errno;
+        probe->bytes = strtoull(argv[4], NULL, 10);
+        if (strcmp(argv[3], "blob") != 0)
+                return 0;
+        probe->blob = mmap(NULL, probe->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        if (probe->blob == MAP_FAILED)
+                return -errno;
+        fill(probe->blob, 0, probe->bytes);
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        static struct probe probe;
+        const struct baton_child_ops ops = {
+                .size = sizeof(ops), .schema = "bench", .version = 1, .version_oldest = 1,
+                .restore = restore, .serve = serve, .capture = capture,
+        };
+        struct baton_child *child = NULL;
+        int r;
+
+        if (argc != 5) {
+                (void)fputs("bench-probe is started by baton-bench, through a hub\n", stderr);
+                return 2;
+        }
+        r = prepare(&probe, argv);
+        if (!r)
+                r = baton_child_open(&child, &ops, &probe);
+        if (!r)
+                r = run(child, &probe);
+        if (r < 0)
+                (void)fprintf(stderr, "bench-probe: %s\n", probe.wrong ? probe.wrong : baton_strerror(r));
+        child = baton_child_close(child);
+        return r < 0 ? 1 : 0;
+}
