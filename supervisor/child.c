@@ -371,10 +371,15 @@ static void succ_exited(struct bt_child *child, struct bt_inc *inc)
                 bt_migration_event(m, BT_SWAP_EV_RESTORED);
                 return;
         }
-        if (w.phase == BT_WORD_PASSED && w.holder == inc->number) {
+        /*
+         * While the predecessor lives the word goes back to it (TAKE_BACK), and the state is its own: a binary that cannot restore it is not a reason
+         * to set it aside, however often it is tried. Without it nobody is left who could move the word, and that is ours to do.
+         */
+        if (w.phase == BT_WORD_PASSED && w.holder == inc->number && !(w.heir && m->pred)) {
                 child_restore_failed(child);
-                if (!w.heir)
-                        (void)bt_baton_reclaim(inc->holding->baton, inc->number);
+                (void)bt_baton_reclaim(inc->holding->baton, inc->number);
+        } else if (!m->pred && m->pred_number) {
+                (void)bt_baton_reclaim(inc->holding->baton, m->pred_number); /* given back to one that is dead */
         }
         bt_migration_event(m, BT_SWAP_EV_SUCC_EXIT);
 }
