@@ -360,6 +360,8 @@ static void show_log(const struct world *w)
         char text[WORLD_TEXT_BYTES * 2];
 
         world_read(w, "hub.log", text, sizeof(text));
+        if (w->row)
+                print_error("---- in the row '%s' ----\n", w->row);
         if (*text)
                 print_error("---- the hub's log ----\n%s\n", text);
 }

@@ -45,6 +45,13 @@
 #define WORLD_SLOWNESS 1
 #endif
 
+/* A deadline in a configuration that is meant to be reached, and yet leaves room for a process to start on a busy machine. */
+#if WORLD_SLOWNESS == 1
+#define WORLD_SHORT "700ms"
+#else
+#define WORLD_SHORT "3s"
+#endif
+
 #define WORLD_WAIT_MS (20 * 1000 * WORLD_SLOWNESS)  /* for one event; reaching it fails the test */
 #define WORLD_LIMIT_S (120 * WORLD_SLOWNESS)        /* for one test: then the watchdog */
 #define WORLD_TEXT_BYTES 4096
@@ -62,6 +69,7 @@ struct world {
         bool node_mapped;
         struct bt_node_view node;
         bool ended;
+        const char *row;    /* of a table: printed when the test fails; NULL: none */
         char problem[512]; /* what world_finish() found first */
 };
 
@@ -100,8 +108,13 @@ int world_reap_orphans(void);
 
 /* ---- files ---- */
 
-/* Into @path: a script that sets @env ("KEY=VALUE ..") and becomes @program (a name in the folder of programs, or an absolute path). */
+/*
+ * Into @path: a script that sets @env ("KEY=VALUE ..") and becomes @program (a name in the folder of programs, or an absolute path). A new process
+ * has the environment of the configuration; this is how a fault reaches one generation only.
+ */
 void world_script(const struct world *w, char path[256], const char *name, const char *env, const char *program);
+/* The same, but only the first process that runs it gets @env: a restart is healthy. */
+void world_script_once(const struct world *w, char path[256], const char *name, const char *env, const char *program);
 void world_program(const struct world *w, char path[640], const char *name);
 /* A file of the world's directory; the text is cut at the room. */
 void world_read(const struct world *w, const char *name, char *text, size_t bytes);

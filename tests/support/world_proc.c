@@ -139,7 +139,8 @@ void world_program(const struct world *w, char path[640], const char *name)
                 (void)snprintf(path, 640, "%s/%s", w->bin, name);
 }
 
-void world_script(const struct world *w, char path[256], const char *name, const char *env, const char *program)
+/* @guard: a command that must succeed for @env to be set; "": always. */
+static void write_script(const struct world *w, char path[256], const char *name, const char *guard, const char *env, const char *program)
 {
         char real[640];
         FILE *file;
@@ -148,9 +149,22 @@ void world_script(const struct world *w, char path[256], const char *name, const
         (void)snprintf(path, 256, "%s/%s", w->dir, name);
         file = fopen(path, "we");
         assert_non_null(file);
-        (void)fprintf(file, "#!/bin/sh\n%s%s\nexec %s\n", *env ? "export " : "", env, real);
+        (void)fprintf(file, "#!/bin/sh\n%s%s%s\nexec %s\n", guard, *env ? "export " : "", env, real);
         assert_int_equal(fchmod(fileno(file), 0700), 0);
         assert_int_equal(fclose(file), 0);
+}
+
+void world_script(const struct world *w, char path[256], const char *name, const char *env, const char *program)
+{
+        write_script(w, path, name, "", env, program);
+}
+
+void world_script_once(const struct world *w, char path[256], const char *name, const char *env, const char *program)
+{
+        char guard[256];
+
+        (void)snprintf(guard, sizeof(guard), "mkdir %s/%s.once 2>/dev/null && ", w->dir, name);
+        write_script(w, path, name, guard, env, program);
 }
 
 void world_read(const struct world *w, const char *name, char *text, size_t bytes)
