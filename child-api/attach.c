@@ -83,6 +83,8 @@ static int link_take_fds(struct baton_child *child)
         child->baton_fd = link->fds[BT_LINK_FD_BATON];
         child->handoff = link->fds[BT_LINK_FD_HANDOFF];
         child->node_fd = link->fds[BT_LINK_FD_NODE];
+        for (int i = 0; i < 3; i++)
+                child->for_hub[i] = link->fds[BT_LINK_FD_HUB_CHANNEL + i];
         return 0;
 }
 

@@ -71,6 +71,8 @@ struct baton_child *baton_child_close(struct baton_child *child)
         (void)bt_close(child->baton_fd);
         (void)bt_close(child->link_fd);
         (void)bt_close(child->node_fd);
+        for (int i = 0; i < 3; i++)
+                (void)bt_close(child->for_hub[i]);
         free(child);
         return NULL;
 }
@@ -94,6 +96,7 @@ int baton_child_open(struct baton_child **ret_child, const struct baton_child_op
         child->ctx = ctx;
         child->link_fd = child->baton_fd = child->bell = child->hub_bell = -1;
         child->channel = child->handoff = child->node_fd = -1;
+        child->for_hub[0] = child->for_hub[1] = child->for_hub[2] = -1;
         child->epoll = child->signals = -1;
         child->passing = calloc(1, sizeof(*child->passing));
         if (!child->passing)
@@ -177,6 +180,7 @@ static void become_passed(struct baton_child *child)
 static void on_handover(struct baton_child *child, const struct bt_rec *rec)
 {
         const uint64_t one = 1;
+        int r;
 
         if (child->stage != BT_CHILD_HOLDING)
                 return;
@@ -190,7 +194,14 @@ static void on_handover(struct baton_child *child, const struct bt_rec *rec)
         }
         child->stage = BT_CHILD_LEAVING;
         child->ops->prepare(child, child->ctx);
-        (void)bt_passing_flush(child); /* what it could not send it sends again, and reports, in capture */
+        r = bt_passing_flush(child);
+        if (r) {
+                /* The numbers in the batch are good only as long as the program keeps them open: not until capture(). */
+                bt_child_say_why(child, "descriptors could not be passed ahead", r);
+                go_on(child);
+                (void)bt_child_say(child, BT_MSG_NOT_PASSED, rec->token, (uint64_t)-r, 0, 0);
+                return;
+        }
         /* One more turn of the program's loop before the moment: answer what came in while we prepared. */
         child->handover_due = true;
         (void)!write(child->bell, &one, sizeof(one));
@@ -276,6 +287,9 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
                 break;
         case BT_MSG_TERMINATE:
                 on_terminate(child);
+                break;
+        case BT_MSG_ADOPTED:
+                bt_child_resend_kept(child);
                 break;
         default:
                 break; /* a newer hub's word; what matters comes with a deadline */

@@ -66,6 +66,7 @@ struct baton_child {
         int channel;
         int handoff;  /* read end: what a predecessor passes; -1: none */
         int node_fd;
+        int for_hub[3]; /* kept open for the next hub: see enum bt_link_fd */
         struct bt_ring_end inbox;
         struct bt_ring_end outbox;
         uint64_t heir; /* LEAVING, PASSED: who gets it */
@@ -110,6 +111,7 @@ bool bt_child_forked(void);
 /* fds.c: kept descriptors, listening sockets, passing */
 void bt_child_adopt_listeners(struct baton_child *child);
 void bt_child_read_channel(struct baton_child *child);
+void bt_child_resend_kept(struct baton_child *child);
 int bt_passing_flush(struct baton_child *child);
 void bt_passing_end(struct baton_child *child);
 int bt_child_receive_passed(struct baton_child *child, uint64_t count);

@@ -161,6 +161,13 @@ static int channel_say(struct baton_child *child, uint32_t type, const char *nam
         return r == -EPIPE || r == -ECONNRESET ? -BATON_E_GONE : r;
 }
 
+/* Another hub adopted us: what its predecessor held for us died with it, but we have copies. */
+void bt_child_resend_kept(struct baton_child *child)
+{
+        for (uint32_t i = 0; i < child->kept_count; i++)
+                (void)channel_say(child, BT_CHAN_KEEP, child->kept[i].name, child->kept[i].fd);
+}
+
 int baton_child_keep(struct baton_child *child, const char *name, int fd)
 {
         int copy, r;

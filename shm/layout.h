@@ -136,6 +136,7 @@ enum bt_msg {
         BT_MSG_CAPTURE = 5,   /* cold swap, shutdown: capture and release. arg[0]: enum baton_capture_for; arg[1]: 1 if a hand-off
                                  socket came over the channel */
         BT_MSG_TERMINATE = 6, /* end yourself */
+        BT_MSG_ADOPTED = 7,   /* another hub than the one that started you: it lacks your kept descriptors, send them again */
         /* C->H */
         BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state */
         BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
@@ -155,7 +156,11 @@ enum bt_link_fd {
         BT_LINK_FD_BATON = 3,    /* the baton segment */
         BT_LINK_FD_HANDOFF = 4,  /* SOCK_SEQPACKET, read end: descriptors from the predecessor */
         BT_LINK_FD_NODE = 5,     /* the node segment, read-only */
-        _BT_LINK_FD_N = 6,
+        /* Not for the process: it keeps them open, so that the next hub can take them up when this one is killed. */
+        BT_LINK_FD_HUB_CHANNEL = 6, /* the hub's end of the channel */
+        BT_LINK_FD_OUT = 7,         /* read end of its stdout */
+        BT_LINK_FD_ERR = 8,         /* read end of its stderr */
+        _BT_LINK_FD_N = 9,
 };
 
 /* @attached */
@@ -174,11 +179,9 @@ struct bt_link {
         uint32_t slot_idx;              /* in the node segment; W hub */
         _Atomic uint32_t wake;          /* W hub: bumped and futex-woken with each message while the process is parked; R child */
         _Atomic uint32_t attached;      /* W child, once */
-        uint32_t reserved0;
         /* One robust mutex of the child's C library, taken at open and never given back: the kernel marks its word at the death of the
          * thread, long before the pidfd is told. @life_off: where in @life the word is, 0 when there is none. W child. */
         _Atomic uint32_t life_off;
-        uint32_t reserved1;
         uint8_t life[64] __attribute__((aligned(64)));
         char text[BT_LINK_TEXT_BYTES];  /* W child, before REFUSED or NOT_PASSED: why, NUL-terminated; the hub copies and terminates */
         uint8_t reserved2[4096 - 192 - 64 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];

@@ -110,6 +110,27 @@ int bt_holding_new(struct bt_holding **ret_holding, const struct bt_plan_child *
         return 0;
 }
 
+int bt_holding_adopt(struct bt_holding **ret_holding, int fd)
+{
+        struct bt_holding *holding = calloc(1, sizeof(*holding));
+        int r = holding ? bt_seg_attach(&holding->seg, fd, BT_MAGIC_BATON, sizeof(struct bt_baton), 1) : -ENOMEM;
+
+        if (!r && !bt_baton_valid(holding->seg.at))
+                r = -EPROTO;
+        if (r) {
+                if (holding)
+                        bt_seg_detach(&holding->seg);
+                free(holding);
+                (void)bt_close(fd);
+                return r < 0 ? r : -EPROTO;
+        }
+        holding->refs = 1;
+        holding->fd = fd;
+        holding->baton = holding->seg.at;
+        *ret_holding = holding;
+        return 0;
+}
+
 struct bt_holding *bt_holding_ref(struct bt_holding *holding)
 {
         holding->refs++;

@@ -224,10 +224,12 @@ static void client_upgrade(struct bt_client *client, const struct bt_ctl_request
 
 static void client_status(struct bt_client *client)
 {
+        const struct bt_hub *hub = client->hub;
         struct bt_ctl_reply reply;
 
         reply_init(&reply, client, BT_CTL_NODE);
-        if (bt_scm_send(client->fd, &reply, sizeof(reply), &client->hub->node.fd, 1))
+        (void)snprintf(reply.text, sizeof(reply.text), "%s", bt_plan_string(&hub->plan, hub->plan.plan->config_path));
+        if (bt_scm_send(client->fd, &reply, sizeof(reply), &hub->node.fd, 1))
                 client_answer(client, BT_CTL_FAILED, "the node's descriptor could not be sent");
         else
                 client_answer(client, BT_CTL_OK, "");

@@ -342,6 +342,23 @@ static int open_children(struct bt_hub *hub)
         return 0;
 }
 
+/* And who is in it: processes of a hub that was killed. */
+static int open_registry(struct bt_hub *hub)
+{
+        const char *dir = bt_plan_string(&hub->plan, hub->plan.plan->runtime_dir);
+        char path[4096];
+        int r;
+
+        (void)snprintf(path, sizeof(path), "%s/processes", dir);
+        /* A child has one process, two in a swap, and those that drain. */
+        r = bt_registry_open(&hub->registry, path, hub->plan.plan->child_count * 4 + 64);
+        if (r) {
+                bt_hub_say(hub, "cannot use %s: %s", path, strerrordesc_np(-r));
+                return r;
+        }
+        return bt_hub_find(hub);
+}
+
 static int open_all(struct bt_hub *hub)
 {
         char reason[BT_LOOP_REASON_BYTES] = "";
@@ -363,6 +380,8 @@ static int open_all(struct bt_hub *hub)
         if (!r)
                 r = bt_hub_open_store(hub);
         if (!r)
+                r = open_registry(hub);
+        if (!r)
                 r = bt_hub_open_sockets(hub);
         if (!r)
                 r = open_children(hub);
@@ -379,7 +398,9 @@ static void close_all(struct bt_hub *hub)
                 bt_child_deinit(&hub->children[i]);
         free(hub->children);
         bt_hub_close_control(hub);
+        bt_hub_found_free(hub);
         bt_node_destroy(&hub->node);
+        bt_registry_close(&hub->registry);
         bt_hub_close_sockets(hub);
         if (hub->loop) {
                 bt_loop_timer_disarm(&hub->shutdown_timer);
@@ -397,7 +418,8 @@ static void close_all(struct bt_hub *hub)
 int bt_hub_run(int plan_fd, int ready_fd)
 {
         struct bt_hub hub = {
-                .null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = ready_fd, .node = BT_NODE_OWNER_NULL};
+                .null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = ready_fd, .node = BT_NODE_OWNER_NULL,
+                .registry = BT_REGISTRY_NULL};
         const char *error = "";
         int r = bt_plan_open(&hub.plan, plan_fd, &error);
 
@@ -414,6 +436,7 @@ int bt_hub_run(int plan_fd, int ready_fd)
                 close_all(&hub);
                 return 1;
         }
+        bt_hub_adopt(&hub);
         bt_hub_load_all(&hub);
         bt_hub_child_settled(&hub);
         while (!hub.over) {

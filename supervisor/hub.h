@@ -25,6 +25,7 @@
 #include "supervisor/loop/loop.h"
 #include "supervisor/plan.h"
 #include "supervisor/proc/proc.h"
+#include "supervisor/registry.h"
 #include "supervisor/store/store.h"
 #include "supervisor/swap/shutdown.h"
 #include "supervisor/swap/swap.h"
@@ -69,6 +70,8 @@ struct bt_log {
 };
 
 int bt_log_open(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int *ret_write_end);
+/* The same for a read end that there is already; takes @fd. */
+int bt_log_adopt(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int fd);
 void bt_log_drain(struct bt_log *log); /* reads what is there */
 void bt_log_close(struct bt_log *log);
 void bt_log_say(const char *line, size_t bytes); /* the hub's own, to stderr; never waits */
@@ -104,7 +107,7 @@ struct bt_inc {
         bool dead;  /* can run no more user code; set by the life mark or the exit */
         bool reaped;
         struct bt_proc_exit how;
-        uint64_t spawned_ns;
+        struct bt_registry_entry *entry; /* NULL: the registry was full */
         uint64_t refused_error;
         char why[BT_LINK_TEXT_BYTES]; /* last text from its link */
 };
@@ -119,12 +122,26 @@ struct bt_inc_spawn {
 
 /* Starts a process. 0 or -errno, with a sentence in @ret_why. */
 int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes);
+/* A process of a hub that was killed. */
+struct bt_found {
+        struct bt_registry_entry *entry;
+        pid_t pid;
+        int pidfd;
+        struct bt_seg link_seg;
+        struct bt_link *link;
+        int fds[_BT_LINK_FD_N]; /* duplicates of its descriptors; -1: none */
+};
+
+/* Takes over what @found has. 0 or -errno. */
+int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_found *found, struct bt_binary *binary, struct bt_holding *holding);
+
 /* Says something; wakes the process, also when it is parked. A full or broken ring is the process' fault: it is noted, not fatal. */
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
+void bt_inc_retire(struct bt_inc *inc, uint64_t heir); /* RETIRE; its retention begins */
 /* Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. To be called before it is told to end. */
 void bt_inc_watch_life(struct bt_inc *inc);
 struct bt_inc *bt_inc_free(struct bt_inc *inc);
@@ -171,6 +188,7 @@ struct bt_child {
         uint64_t capture_sequence;
         bool asked;    /* shutdown: its state was asked for, no answer yet */
         bool captured; /* shutdown: state is in the baton, whole */
+        bool adopted;  /* has processes of a hub that was killed: it is not started */
 
         uint64_t restarts, swaps, rollbacks, pause_ns, total_ns, state_bytes;
         uint32_t limits_hit;
@@ -244,6 +262,8 @@ struct bt_waiter {
 enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, uint32_t strategy, struct bt_waiter *waiter, char *ret_why,
                                size_t why_bytes);
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event);
+/* A hot swap that a killed hub had under way: the word was passed, the successor is restoring. */
+int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ);
 void bt_migration_cancel(struct bt_migration *m);
 
 /* parcel.c */
@@ -262,6 +282,9 @@ struct bt_hub {
         struct bt_child *children;
         uint32_t child_count;
         int sockets[BT_PLAN_SOCKETS_MAX];
+        struct bt_registry registry;
+        struct bt_found *found; /* at the start only */
+        uint32_t found_count;
         int null_fd;
         int lock_fd;
         int listener; /* control socket */
@@ -298,7 +321,14 @@ int bt_hub_open_sockets(struct bt_hub *hub);
 void bt_hub_close_sockets(struct bt_hub *hub);
 int bt_hub_make_dir(const char *path);
 
+/* adopt.c */
+int bt_hub_find(struct bt_hub *hub);          /* processes that a killed hub left */
+int bt_hub_found_socket(struct bt_hub *hub, const struct bt_plan_socket *spec); /* one of theirs that is bound to that address; -1: none */
+void bt_hub_adopt(struct bt_hub *hub);        /* into their children; ends those that have none */
+void bt_hub_found_free(struct bt_hub *hub);
+
 /* persist.c */
+void bt_hub_drop_stored(struct bt_hub *hub);  /* records of children that were adopted: their state is alive, and newer */
 int bt_hub_open_store(struct bt_hub *hub);
 int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
 void bt_hub_load_all(struct bt_hub *hub);               /* starts all children, a bounded number at once */
@@ -315,6 +345,7 @@ struct bt_binary *bt_binary_ref(struct bt_binary *binary);
 struct bt_binary *bt_binary_unref(struct bt_binary *binary);
 bool bt_binary_same(const struct bt_binary *a, const struct bt_binary *b);
 
+int bt_holding_adopt(struct bt_holding **ret_holding, int fd); /* takes @fd */
 int bt_holding_new(struct bt_holding **ret_holding, const struct bt_plan_child *spec, const char *id);
 struct bt_holding *bt_holding_ref(struct bt_holding *holding);
 struct bt_holding *bt_holding_unref(struct bt_holding *holding);

@@ -105,8 +105,9 @@ static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
         bool was_dead = inc->dead;
 
         (void)events;
-        if (inc->reaped || bt_proc_reap(inc->pidfd, &inc->how))
+        if (inc->reaped || bt_proc_reap(inc->pidfd, &inc->how) == -EAGAIN)
                 return; /* not ended after all */
+        /* Any other error: not our own child but one we adopted. It ended, and how is known only to init. */
         inc->reaped = true;
         inc_gone(inc);
         if (was_dead) {
@@ -217,6 +218,24 @@ void bt_inc_stop(struct bt_inc *inc)
                 (void)bt_proc_signal(inc->pidfd, SIGTERM);
 }
 
+static void inc_on_retention_over(struct bt_loop_timer *timer)
+{
+        struct bt_inc *inc = bt_container_of(timer, struct bt_inc, deadline);
+
+        inc->child->limits_hit++;
+        bt_child_note(inc->child, "incarnation %llu did not drain within its retention and was killed", (unsigned long long)inc->number);
+        bt_inc_kill(inc);
+}
+
+/* Each predecessor has its own retention, counted from its own hand-over (HOT-4). */
+void bt_inc_retire(struct bt_inc *inc, uint64_t heir)
+{
+        uint64_t retention = inc->child->spec->retention_ns;
+
+        bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention, 0);
+        (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), retention), inc_on_retention_over);
+}
+
 /* ---- starting ---- */
 
 struct bt_inc *bt_inc_free(struct bt_inc *inc)
@@ -231,6 +250,7 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
         bt_log_close(&inc->out);
         bt_log_close(&inc->err);
         bt_list_unlink(&inc->node);
+        bt_registry_remove(inc->entry);
         (void)bt_close(inc->pidfd);
         (void)bt_close(inc->bell);
         (void)bt_close(inc->hub_bell);
@@ -251,6 +271,7 @@ static void inc_freep(struct bt_inc **inc)
 struct start {
         struct bt_spawn spawn;
         int link_fd;
+        int link_to; /* its number in the process */
         int child_channel;
         int out_end;
         int err_end;
@@ -337,6 +358,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         start->child_channel = ends[1];
 
         (void)bt_spawn_move(&start->spawn, start->link_fd, to);
+        start->link_to = to;
         (void)snprintf(start->link_env, sizeof(start->link_env), "BATON_LINK_FD=%d", to++);
         start_link_fd(start, inc, BT_LINK_FD_BELL, inc->bell, &to);
         start_link_fd(start, inc, BT_LINK_FD_HUB_BELL, inc->hub_bell, &to);
@@ -344,6 +366,9 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         start_link_fd(start, inc, BT_LINK_FD_BATON, inc->holding->fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_HANDOFF, how->handoff, &to);
         start_link_fd(start, inc, BT_LINK_FD_NODE, how->child->hub->node.fd, &to);
+        start_link_fd(start, inc, BT_LINK_FD_HUB_CHANNEL, inc->channel, &to);
+        start_link_fd(start, inc, BT_LINK_FD_OUT, inc->out.fd, &to);
+        start_link_fd(start, inc, BT_LINK_FD_ERR, inc->err.fd, &to);
         return 0;
 }
 
@@ -386,6 +411,25 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         return r;
 }
 
+/* Before the process exists: see registry.h. */
+static void inc_register(struct bt_inc *inc, struct start *start)
+{
+        struct bt_registry_entry *entry = bt_registry_add(&inc->child->hub->registry);
+
+        if (!entry)
+                return;
+        entry->link_epoch = inc->link ? inc->link->head.epoch : 0;
+        entry->incarnation = inc->number;
+        entry->link_fd = start->link_to;
+        entry->socket_count = inc->child->spec->socket_count;
+        entry->script = (uint32_t)inc->binary->script;
+        (void)snprintf(entry->id, sizeof(entry->id), "%s", inc->child->id);
+        (void)snprintf(entry->path, sizeof(entry->path), "%s", inc->binary->path);
+        start->spawn.pid_out = &entry->pid;
+        inc->entry = entry;
+        atomic_store_explicit(&entry->live, 1, memory_order_release);
+}
+
 static int inc_watch(struct bt_inc *inc)
 {
         struct bt_loop *loop = inc->child->hub->loop;
@@ -398,24 +442,67 @@ static int inc_watch(struct bt_inc *inc)
         return r;
 }
 
+static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt_binary *binary, struct bt_holding *holding)
+{
+        struct bt_inc *inc = calloc(1, sizeof(*inc));
+
+        if (!inc)
+                return NULL;
+        bt_list_init(&inc->node);
+        inc->child = child;
+        inc->pidfd = inc->bell = inc->hub_bell = inc->channel = inc->out.fd = inc->err.fd = -1;
+        inc->number = number;
+        inc->binary = bt_binary_ref(binary);
+        inc->holding = bt_holding_ref(holding);
+        return inc;
+}
+
+int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_found *found, struct bt_binary *binary, struct bt_holding *holding)
+{
+        BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(child, found->link->incarnation, binary, holding);
+        int r;
+
+        if (!inc)
+                return -ENOMEM;
+        inc->reason = (enum baton_reason)found->link->reason;
+        inc->pid = found->pid;
+        inc->pidfd = BT_STEAL_FD(found->pidfd);
+        inc->link_seg = found->link_seg;
+        inc->link = BT_STEAL(found->link);
+        found->link_seg = (struct bt_seg)BT_SEG_NULL;
+        inc->bell = BT_STEAL_FD(found->fds[BT_LINK_FD_BELL]);
+        inc->hub_bell = BT_STEAL_FD(found->fds[BT_LINK_FD_HUB_BELL]);
+        inc->channel = BT_STEAL_FD(found->fds[BT_LINK_FD_HUB_CHANNEL]);
+        bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
+        bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
+        if (!bt_ring_valid(&inc->link->to_child) || !bt_ring_valid(&inc->link->to_hub))
+                return -EPROTO;
+        r = bt_log_adopt(child->hub, &inc->out, child->id, STDOUT_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_OUT]));
+        if (!r)
+                r = bt_log_adopt(child->hub, &inc->err, child->id, STDERR_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_ERR]));
+        if (!r)
+                r = inc_watch(inc);
+        if (r)
+                return r;
+        inc->entry = BT_STEAL(found->entry);
+        bt_list_push(&child->incs, &inc->node);
+        *ret_inc = BT_STEAL(inc);
+        return 0;
+}
+
 int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes)
 {
-        BT_CLEANUP(inc_freep) struct bt_inc *inc = calloc(1, sizeof(*inc));
+        BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(how->child, how->child->number_next, how->binary, how->holding);
         BT_CLEANUP(start_deinit) struct start start = {
-                .spawn = BT_SPAWN_NULL, .link_fd = -1, .child_channel = -1, .out_end = -1, .err_end = -1};
+                .spawn = BT_SPAWN_NULL, 
+                .link_fd = -1, .link_to = -1, .child_channel = -1, .out_end = -1, .err_end = -1};
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct bt_child *child = how->child;
         int r;
 
         if (!inc)
                 return -ENOMEM;
-        bt_list_init(&inc->node);
-        inc->child = child;
-        inc->pidfd = inc->bell = inc->hub_bell = inc->channel = inc->out.fd = inc->err.fd = -1;
-        inc->number = child->number_next;
         inc->reason = how->reason;
-        inc->binary = bt_binary_ref(how->binary);
-        inc->holding = bt_holding_ref(how->holding);
         if (inc->number > BT_INC_MAX) {
                 (void)snprintf(ret_why, why_bytes, "incarnation numbers are used up: remove and add the child");
                 return -EOVERFLOW;
@@ -429,13 +516,16 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
         if (!r && inc->link)
                 bt_child_send_kept(child, inc);
         if (!r)
+                inc_register(inc, &start);
+        if (!r)
                 r = bt_spawn(&start.spawn, &inc->pid, &inc->pidfd, &step);
         if (r) {
                 (void)snprintf(ret_why, why_bytes, "%s: %s: %s", how->binary->path, bt_spawn_step_name(step), strerrordesc_np(-r));
                 return r;
         }
         child->number_next++;
-        inc->spawned_ns = bt_now_ns();
+        if (inc->entry && !inc->link)
+                inc->entry->started_ticks = bt_proc_started(inc->pid);
         r = inc_watch(inc);
         if (r) {
                 struct bt_proc_exit ignored;

@@ -116,26 +116,35 @@ static void log_on_ready(struct bt_loop_watch *watch, uint32_t events)
         bt_log_drain(bt_container_of(watch, struct bt_log, watch));
 }
 
+int bt_log_adopt(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int fd)
+{
+        int r = bt_fd_nonblock(fd);
+
+        log->fd = -1;
+        log->id = id;
+        log->to = to;
+        if (!r)
+                r = bt_loop_watch_fd(hub->loop, &log->watch, fd, EPOLLIN, log_on_ready);
+        if (r)
+                (void)bt_close(fd);
+        else
+                log->fd = fd;
+        return r;
+}
+
 int bt_log_open(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int *ret_write_end)
 {
         int ends[2];
         int r;
 
-        log->fd = -1;
-        log->id = id;
-        log->to = to;
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
-        /* Only our end: the child's is its stdout, which programs expect to block. */
-        r = bt_fd_nonblock(ends[0]);
-        if (!r)
-                r = bt_loop_watch_fd(hub->loop, &log->watch, ends[0], EPOLLIN, log_on_ready);
+        /* Only our end does not block: the child's is its stdout, which programs expect to block. */
+        r = bt_log_adopt(hub, log, id, to, ends[0]);
         if (r) {
-                (void)bt_close(ends[0]);
                 (void)bt_close(ends[1]);
                 return r;
         }
-        log->fd = ends[0];
         *ret_write_end = ends[1];
         return 0;
 }

@@ -206,23 +206,10 @@ static void do_take_back(struct bt_migration *m)
                 bt_inc_say(m->pred, BT_MSG_RESUME, m->succ_number, 0, 0, 0);
 }
 
-static void on_retention_over(struct bt_loop_timer *timer)
-{
-        struct bt_inc *inc = bt_container_of(timer, struct bt_inc, deadline);
-
-        inc->child->limits_hit++;
-        bt_child_note(inc->child, "incarnation %llu did not drain within its retention and was killed", (unsigned long long)inc->number);
-        bt_inc_kill(inc);
-}
-
 static void do_retire(struct bt_migration *m)
 {
-        uint64_t retention = m->child->spec->retention_ns;
-
-        if (!m->pred)
-                return;
-        bt_inc_say(m->pred, BT_MSG_RETIRE, m->succ_number, 0, retention, 0);
-        (void)bt_loop_timer_arm(m->child->hub->loop, &m->pred->deadline, bt_ns_add(bt_now_ns(), retention), on_retention_over);
+        if (m->pred)
+                bt_inc_retire(m->pred, m->succ_number);
 }
 
 static void do_commit(struct bt_migration *m)
@@ -505,6 +492,25 @@ static int migration_new(struct bt_migration **ret_m, struct bt_child *child, st
         m->pred = child->current;
         m->pred_number = m->pred ? m->pred->number : 0;
         *ret_m = m;
+        return 0;
+}
+
+int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ)
+{
+        struct bt_swap_actions actions;
+        struct bt_migration *m = NULL;
+        int r = migration_new(&m, child, succ->binary, false);
+
+        if (r)
+                return r;
+        m->pred = pred;
+        m->pred_number = pred_number;
+        m->succ = succ;
+        m->succ_number = succ->number;
+        child->migration = m;
+        child->phase = BT_PHASE_MIGRATING;
+        bt_hot_resume(&m->swap, !pred, &actions);
+        (void)run_queue(m, perform_all(m, &actions));
         return 0;
 }
 

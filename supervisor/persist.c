@@ -229,13 +229,43 @@ static void child_load(struct bt_child *child)
 
 static void load_more(struct bt_hub *hub)
 {
-        while (!hub->stopping && hub->loads < LOADS_MAX && hub->load_next < hub->child_count)
-                child_load(&hub->children[hub->load_next++]);
+        while (!hub->stopping && hub->loads < LOADS_MAX && hub->load_next < hub->child_count) {
+                struct bt_child *child = &hub->children[hub->load_next++];
+
+                if (!child->adopted)
+                        child_load(child);
+        }
 }
 
 void bt_hub_load_all(struct bt_hub *hub)
 {
         load_more(hub);
+}
+
+static void on_deleted_old(void *ctx, int result, const struct bt_record *record)
+{
+        (void)ctx;
+        (void)result;
+        (void)record;
+}
+
+static void on_listed(void *ctx, int result, const struct bt_record *records, size_t count)
+{
+        struct bt_hub *hub = ctx;
+
+        if (result)
+                return;
+        for (size_t i = 0; i < count; i++) {
+                for (uint32_t k = 0; k < hub->child_count; k++) {
+                        if (hub->children[k].adopted && !strcmp(hub->children[k].id, records[i].child))
+                                (void)bt_store_del(hub->store, records[i].child, records[i].sequence, on_deleted_old, hub);
+                }
+        }
+}
+
+void bt_hub_drop_stored(struct bt_hub *hub)
+{
+        (void)bt_store_list(hub->store, on_listed, hub);
 }
 
 static void on_deleted(void *ctx, int result, const struct bt_record *record)

@@ -71,8 +71,12 @@ int bt_hub_open_sockets(struct bt_hub *hub)
 {
         for (uint32_t i = 0; i < hub->plan.plan->socket_count; i++) {
                 const struct bt_plan_socket *spec = &hub->plan.sockets[i];
-                int r = socket_open(spec, &hub->sockets[i]);
+                int r;
 
+                hub->sockets[i] = bt_hub_found_socket(hub, spec);
+                if (hub->sockets[i] >= 0)
+                        continue;
+                r = socket_open(spec, &hub->sockets[i]);
                 if (r) {
                         bt_hub_say(hub, "cannot listen on socket '%s' (%s): %s", bt_plan_string(&hub->plan, spec->name),
                                    bt_plan_string(&hub->plan, spec->text), strerrordesc_np(-r));

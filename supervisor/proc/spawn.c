@@ -203,7 +203,9 @@ CHILD_SIDE static int child_main(void *arg)
 {
         struct spawn_call *call = arg;
 
-        /* First of all: until then a terminal's Ctrl-C is for us too. It cannot fail, a new child leads no group. */
+        if (call->spawn->pid_out)
+                *call->spawn->pid_out = (int32_t)syscall(SYS_getpid);
+        /* Early: until then a terminal's Ctrl-C is for us too. It cannot fail, a new child leads no group. */
         if (call->spawn->new_session)
                 (void)syscall(SYS_setsid);
         child_reset_signals();

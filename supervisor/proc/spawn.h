@@ -29,6 +29,7 @@ struct bt_spawn {
         struct bt_spawn_move moves[BT_SPAWN_FDS_MAX];
         size_t move_count;
         char *pid_room;          /* inside one of @envp's strings: the child writes its pid here, decimal and NUL (LISTEN_PID): 12 bytes; NULL: none */
+        int32_t *pid_out;        /* the child stores its pid here before anything else: it is known even if the hub dies this instant; NULL: none */
         int new_session;         /* 1: setsid(), so that a terminal's Ctrl-C reaches the hub only */
         uint64_t nofile;         /* RLIMIT_NOFILE soft limit, at most the hard one; 0: as the hub was started with (noted before main()) */
 };

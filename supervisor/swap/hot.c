@@ -245,6 +245,13 @@ void bt_hot_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *r
         bt_swap_act(ret_actions, BT_SWAP_ACT_SPAWN_SUCC);
 }
 
+void bt_hot_resume(struct bt_swap *swap, bool alone, struct bt_swap_actions *ret_actions)
+{
+        *swap = (struct bt_swap){.kind = BT_SWAP_HOT, .state = alone ? BT_HOT_S_ALONE : BT_HOT_S_PASSED, .handover = true};
+        ret_actions->count = 0;
+        bt_swap_act(ret_actions, BT_SWAP_ACT_ARM_DATA_WAIT);
+}
+
 bt_swap_cell bt_hot_cell(uint32_t state, enum bt_swap_event event)
 {
         static const bt_swap_cell cells[_BT_HOT_S_N][_BT_SWAP_EV_N] = {

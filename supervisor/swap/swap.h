@@ -120,6 +120,9 @@ void bt_cold_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *
 /* The child is down: only the start of the cold swap is left to do (R2). */
 void bt_cold_begin_down(struct bt_swap *swap, struct bt_swap_actions *ret_actions);
 
+/* A hot swap in the middle, taken over from a hub that was killed. @alone: the predecessor is gone. */
+void bt_hot_resume(struct bt_swap *swap, bool alone, struct bt_swap_actions *ret_actions);
+
 /* Returns 0 or BT_SWAP_E_OUT_OF_PLACE (then no actions). */
 int bt_swap_step(struct bt_swap *swap, enum bt_swap_event event, struct bt_swap_actions *ret_actions);
 
