@@ -119,6 +119,9 @@ void world_program(const struct world *w, char path[640], const char *name);
 /* A file of the world's directory; the text is cut at the room. */
 void world_read(const struct world *w, const char *name, char *text, size_t bytes);
 
+/* Waits until the file has a whole line; its first. */
+void world_file_wait(const struct world *w, const char *name, char *text, size_t bytes);
+
 /* ---- the hub's log ---- */
 
 /* Waits for the @times-th line that holds @text. */

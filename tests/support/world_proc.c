@@ -182,6 +182,17 @@ void world_read(const struct world *w, const char *name, char *text, size_t byte
         (void)bt_close(fd);
 }
 
+void world_file_wait(const struct world *w, const char *name, char *text, size_t bytes)
+{
+        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+
+        for (world_read(w, name, text, bytes); !strchr(text, '\n'); world_read(w, name, text, bytes)) {
+                if (!world_again(deadline))
+                        fail_msg("the file %s has no line", name);
+        }
+        text[strcspn(text, "\n")] = '\0';
+}
+
 /* ---- the log ---- */
 
 int world_log_count(const struct world *w, const char *text)
