@@ -80,7 +80,7 @@ static int read_slots(uint64_t count)
         return 0;
 }
 
-/* Odd numbers are here, even ones in the test: each is the other's successor. */
+/* Odd numbers are here, even ones in the test: each is the other's successor, and parks when its predecessor has confirmed: one at a time. */
 static int park(uint64_t rounds)
 {
         struct bt_baton *baton = twin_map(sizeof(*baton));
@@ -89,6 +89,8 @@ static int park(uint64_t rounds)
         for (uint64_t i = 0; i < rounds; i++) {
                 uint64_t me = 2 * i + 1;
 
+                while (i && !bt_baton_serves(baton, me - 1) && bt_baton_word(baton).holder != me)
+                        sched_yield();
                 if (bt_baton_park(baton, me, &never_called, 0, i % 3 == 0 ? 5000 : 0) || bt_baton_confirm(baton, me) ||
                     bt_baton_offer(baton, me, me + 1) || bt_baton_pass(baton, me, me + 1))
                         return 1;
