@@ -180,7 +180,7 @@ static void our_own_cursor_is_not_read_back(void **state)
 
 static void two_processes_exchange_every_record_once(void **state)
 {
-        uint64_t count = seed_rounds(50000);
+        uint64_t count = seed_rounds(200000);
         struct bt_ring_end end;
         struct bt_ring *ring;
         char text[32];
@@ -271,7 +271,7 @@ static void *produce(void *arg)
 static void two_threads_exchange_every_record_once(void **state)
 {
         static struct bt_ring ring;
-        struct producer producer = {.count = seed_rounds(50000)};
+        struct producer producer = {.count = seed_rounds(200000)};
         struct bt_ring_end end;
         pthread_t thread;
 
