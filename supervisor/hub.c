@@ -390,6 +390,21 @@ static int open_all(struct bt_hub *hub)
         return r;
 }
 
+/* After an orderly stop nobody is left to be found. */
+static void close_registry(struct bt_hub *hub)
+{
+        char path[4096];
+        uint32_t live = 0;
+
+        for (uint32_t i = 0; hub->registry.entries && i < hub->registry.count; i++)
+                live += atomic_load_explicit(&hub->registry.entries[i].live, memory_order_relaxed);
+        if (hub->registry.entries && !live) {
+                (void)snprintf(path, sizeof(path), "%s/processes", bt_plan_string(&hub->plan, hub->plan.plan->runtime_dir));
+                (void)unlink(path);
+        }
+        bt_registry_close(&hub->registry);
+}
+
 /* Only after all processes have ended, or when none was started. */
 static void close_all(struct bt_hub *hub)
 {
@@ -400,7 +415,7 @@ static void close_all(struct bt_hub *hub)
         bt_hub_close_control(hub);
         bt_hub_found_free(hub);
         bt_node_destroy(&hub->node);
-        bt_registry_close(&hub->registry);
+        close_registry(hub);
         bt_hub_close_sockets(hub);
         if (hub->loop) {
                 bt_loop_timer_disarm(&hub->shutdown_timer);
