@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -137,6 +138,15 @@ static int process_start(struct bench_hub *hub)
         return bench_process_start(&hub->process, argv, environ, log);
 }
 
+/* The hub ended: how. It is left to be reaped. */
+static void complain_of_end(const struct bench_hub *hub)
+{
+        siginfo_t info = {0};
+
+        if (waitid(P_PIDFD, (id_t)hub->process.pidfd, &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid)
+                bench_complain("the hub ended: %s %d", info.si_code == CLD_EXITED ? "exit status" : "signal", info.si_status);
+}
+
 /* The hub has said its last word on @fd: it closes after that. */
 static bool hung_up(int fd)
 {
@@ -151,8 +161,10 @@ static int hub_await(struct bench_hub *hub, const _Atomic uint32_t *word, uint32
         uint64_t deadline = bt_now_ns() + WAIT_NS;
 
         while (bench_await(word, seen, LOOK_NS)) {
-                if (bench_pidfd_wait(hub->process.pidfd, 0) == 0)
+                if (bench_pidfd_wait(hub->process.pidfd, 0) == 0) {
+                        complain_of_end(hub);
                         return -ESRCH;
+                }
                 if (hung_up(fd) && atomic_load(word) == seen)
                         return -ECANCELED;
                 if (bt_now_ns() >= deadline)
@@ -277,6 +289,8 @@ int bench_hub_swap(struct bench_hub *hub, int hot, struct bench_swap *ret_swap)
         BT_CLEANUP(bt_closep) int predecessor = bench_pidfd_open(hub->board->pid);
         int r = predecessor < 0 ? predecessor : 0;
 
+        if (r)
+                bench_complain("the child, process %d, is gone", hub->board->pid);
         memset(ret_swap, 0, sizeof(*ret_swap));
         if (!r) {
                 wake(hub, BENCH_MODE_BUSY);
