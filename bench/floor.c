@@ -16,7 +16,7 @@
 #define WAIT_NS (10 * BT_NS_PER_S)
 
 /* How long who serves stamps before it is relieved: about as long as a successor takes to start, and this process sleeps meanwhile. */
-static const struct timespec WARM = {.tv_nsec = 1000 * 1000};
+static const struct timespec WARM = {.tv_nsec = BT_NS_PER_MS};
 
 static int floor_open(struct bench_floor *floor)
 {
@@ -27,23 +27,24 @@ static int floor_open(struct bench_floor *floor)
         return r;
 }
 
-static int floor_run(struct bench_floor *floor, struct bench_process *process, const char *role, const char *number)
+static int floor_run(struct bench_floor *floor, struct bench_process *process, char *role, char *number)
 {
-        char *const argv[] = {floor->program, (char *)(uintptr_t)role, floor->board_path, (char *)(uintptr_t)number, NULL};
+        char *const argv[] = {floor->program, role, floor->board_path, number, NULL};
 
         return bench_process_start(process, argv, environ, -1);
 }
 
 int bench_floor_open_hand(struct bench_floor *floor)
 {
+        char hand[] = "hand", one[] = "1", two[] = "2";
         int r = floor_open(floor);
 
         if (r)
                 return r;
         atomic_store(&floor->board->holder, 1);
-        r = floor_run(floor, &floor->processes[0], "hand", "1");
+        r = floor_run(floor, &floor->processes[0], hand, one);
         if (!r)
-                r = floor_run(floor, &floor->processes[1], "hand", "2");
+                r = floor_run(floor, &floor->processes[1], hand, two);
         if (!r)
                 r = bench_await(&floor->board->served, 0, WAIT_NS);
         if (r)
@@ -53,10 +54,11 @@ int bench_floor_open_hand(struct bench_floor *floor)
 
 int bench_floor_open_start(struct bench_floor *floor)
 {
+        char start[] = "start";
         int r = floor_open(floor);
 
         if (!r)
-                r = floor_run(floor, &floor->processes[0], "start", NULL);
+                r = floor_run(floor, &floor->processes[0], start, NULL);
         if (!r)
                 r = bench_await(&floor->board->served, 0, WAIT_NS);
         if (r)
@@ -108,6 +110,7 @@ int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns)
 {
         struct bench_board *board = floor->board;
         uint32_t served = atomic_load(&board->served);
+        char start[] = "start";
         int r = floor_warm(floor);
 
         if (r)
@@ -116,7 +119,7 @@ int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns)
         r = bench_process_wait(&floor->processes[0], WAIT_NS);
         atomic_store(&board->go, 0);
         if (!r)
-                r = floor_run(floor, &floor->processes[0], "start", NULL);
+                r = floor_run(floor, &floor->processes[0], start, NULL);
         if (r)
                 bench_complain("a bare process could not be replaced: %s", strerrordesc_np(-r));
         return r ? r : floor_over(floor, served, ret_blackout_ns);

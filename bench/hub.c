@@ -129,11 +129,10 @@ static int process_start(struct bench_hub *hub)
         if (log < 0)
                 return -errno;
         (void)snprintf(path, sizeof(path), "%s/run", hub->dir);
-        /* Before any thread, and for the hub alone. NOLINTNEXTLINE(concurrency-mt-unsafe) */
         if (setenv("BATON_RUNTIME_DIR", path, 1) < 0)
                 return -errno;
         (void)snprintf(path, sizeof(path), "%s/state", hub->dir);
-        if (setenv("BATON_STATE_DIR", path, 1) < 0) /* NOLINT(concurrency-mt-unsafe) */
+        if (setenv("BATON_STATE_DIR", path, 1) < 0)
                 return -errno;
         return bench_process_start(&hub->process, argv, environ, log);
 }
