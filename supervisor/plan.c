@@ -5,7 +5,7 @@
  * The daemon is the process that must never die, and the plan is the only large thing it is given. So the check is written as if the plan came
  * from an enemy, although it comes from our own command: a bug over there must end in a sentence here, never in a wild read.
  *
- *      sealed?  size?  ── map ──►  head  ──►  sockets  ──►  children  ──►  a view
+ *      sealed?  size?  ── map ──►  head  ──►  sockets  ──►  children  ──►  hooks  ──►  a view
  *                                   │ every offset below is checked against what the head's check has proved
  *                                   └ arrays follow each other without holes; the string table ends in NUL, so any offset into it is a string
  *
@@ -127,12 +127,19 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
                 return plan_bad(check, "the plan has more than 256 sockets");
         if (plan->child_count > BT_PLAN_CHILDREN_MAX)
                 return plan_bad(check, "the plan has more than 65536 children");
+        if (plan->hook_count > BT_PLAN_HOOKS_MAX || plan->hub_hook_count > plan->hook_count)
+                return plan_bad(check, "the plan has more than 4096 hooks, or more of the hub than there are");
+        if (plan->hook_timeout_ns > BT_PLAN_NS_MAX || (plan->hook_count && !plan->hook_timeout_ns))
+                return plan_bad(check, "the plan's hook_timeout is 0 or longer than 366 days");
         arrays = sizeof(*plan) + plan->socket_count * sizeof(struct bt_plan_socket) +
-                 plan->child_count * sizeof(struct bt_plan_child);
+                 plan->child_count * sizeof(struct bt_plan_child) +
+                 plan->hook_count * sizeof(struct bt_plan_hook);
         if (plan->strings_off != arrays || plan->strings_off >= bytes ||
             plan->strings_bytes != bytes - plan->strings_off)
                 return plan_bad(check, "the plan's string table does not follow its arrays");
-        if (!all_zero(plan->reserved, BT_ARRAY_LEN(plan->reserved)))
+        if (plan->max_parallel > BT_PLAN_CHILDREN_MAX || plan->shutdown_timeout_ns > BT_PLAN_NS_MAX)
+                return plan_bad(check, "the plan's max_parallel or shutdown_timeout is out of range");
+        if (plan->reserved32 || !all_zero(plan->reserved, BT_ARRAY_LEN(plan->reserved)))
                 return plan_bad(check, "reserved members of the plan's head are not zero");
         return true;
 }
@@ -289,6 +296,9 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check,
                                 "a child's protocol, strategy, handover, state or restart is "
                                 "none of the known ones");
+        if (child->hook_first > check->view->plan->hook_count ||
+            child->hook_count > check->view->plan->hook_count - child->hook_first)
+                return plan_bad(check, "a child has hooks that are not there");
         if (child->protocol == BT_PROTOCOL_PLAIN &&
             (child->strategy != BT_STRATEGY_COLD || child->handover ||
              child->state_form != BATON_STATE_NONE))
@@ -298,7 +308,7 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
         return true;
 }
 
-/* Times that must end: all but shutdown and state_ttl. */
+/* Times that must end: all but shutdown, state_ttl and stored_ttl. */
 static bool child_limits_valid(struct plan_check *check, const struct bt_plan_child *child)
 {
         const uint64_t finite[] = {
@@ -316,8 +326,11 @@ static bool child_limits_valid(struct plan_check *check, const struct bt_plan_ch
                 if (finite[i] > BT_PLAN_NS_MAX)
                         return plan_bad(check, "one of a child's times is longer than 366 days");
         if ((child->shutdown_ns > BT_PLAN_NS_MAX && child->shutdown_ns != BT_NS_INFINITE) ||
-            (child->state_ttl_ns > BT_PLAN_NS_MAX && child->state_ttl_ns != BT_NS_INFINITE))
-                return plan_bad(check, "a child's shutdown or state_ttl is longer than 366 days");
+            (child->state_ttl_ns > BT_PLAN_NS_MAX && child->state_ttl_ns != BT_NS_INFINITE) ||
+            (child->stored_ttl_ns > BT_PLAN_NS_MAX && child->stored_ttl_ns != BT_NS_INFINITE))
+                return plan_bad(check, "a child's shutdown, state_ttl or stored_ttl is longer than 366 days");
+        if (child->on_bad_state >= _BT_BAD_STATE_N || !child->restore_attempts || child->restore_attempts > BT_PLAN_ATTEMPTS_MAX)
+                return plan_bad(check, "a child's on_bad_state or restore_attempts is out of range");
         if (child->max_restarts > BT_PLAN_RESTARTS_MAX && child->max_restarts != UINT32_MAX)
                 return plan_bad(check, "a child's max_restarts is more than 64");
         if (child->backoff_min_ns > child->backoff_max_ns || !child->max_seconds_ns)
@@ -369,6 +382,23 @@ static bool children_valid(struct plan_check *check)
         return true;
 }
 
+/* ---- hooks ---- */
+
+static bool hooks_valid(struct plan_check *check)
+{
+        for (uint32_t i = 0; i < check->view->plan->hook_count; i++) {
+                const struct bt_plan_hook *hook = &check->view->hooks[i];
+
+                if (hook->event >= _BT_EVENT_N || bt_event_row(hook->event)->reach != BT_EVENT_REACH_HOOK)
+                        return plan_bad(check, "a hook's event is none that hooks reach");
+                if (!path_valid(string_at(check, hook->exec)))
+                        return plan_bad(check, "a hook's exec is not an absolute path");
+                if (!hook->argv_count || !list_valid(check, hook->argv, hook->argv_count))
+                        return plan_bad(check, "a hook's argv is empty, or not inside the string table");
+        }
+        return true;
+}
+
 /* ---- open, close ---- */
 
 /* The size of a memfd that nobody can change any more. */
@@ -402,8 +432,10 @@ static int view_check(struct bt_plan_view *view, uint64_t bytes, const char **re
 
                 view->sockets = (const void *)(base + sizeof(struct bt_plan));
                 view->children = (const void *)(view->sockets + view->plan->socket_count);
+                view->hooks = (const void *)(view->children + view->plan->child_count);
                 view->strings = base + view->plan->strings_off;
-                if (head_strings_valid(&check) && sockets_valid(&check) && children_valid(&check))
+                if (head_strings_valid(&check) && sockets_valid(&check) && children_valid(&check) &&
+                    hooks_valid(&check))
                         r = ids_unique(&check);
         }
         if (check.error)

@@ -3,7 +3,7 @@
 /*
  * The plan: a configuration, checked and compiled by the command, in a sealed memfd that the daemon maps.
  *
- *      struct bt_plan | bt_plan_socket[socket_count] | bt_plan_child[child_count] | strings
+ *      struct bt_plan | bt_plan_socket[socket_count] | bt_plan_child[child_count] | bt_plan_hook[hook_count] | strings
  *
  * A string is an offset into the string table; 0 is "". A list of strings is the offset of the first and a count; they follow each other, each
  * with its NUL. Everything is resolved: addresses are bytes, paths absolute, durations nanoseconds, sizes bytes. Instances are
@@ -14,14 +14,19 @@
 
 #include <stdint.h>
 
+#include "supervisor/event_list.h"
+
 #define BT_PLAN_MAGIC UINT64_C(0x314e414c504e5442) /* "BTNPLAN1" */
 #define BT_PLAN_VERSION 1
 #define BT_PLAN_BYTES_MAX (UINT64_C(64) << 20)
 #define BT_PLAN_CHILDREN_MAX 65536
 #define BT_PLAN_SOCKETS_MAX 256
+#define BT_PLAN_HOOKS_MAX 4096
 #define BT_PLAN_LIST_MAX 16384 /* strings in one list: words of an exec, variables of an environment */
 #define BT_CHILD_SOCKETS_MAX 16
+#define BT_PLAN_PARALLEL_DEFAULT 8
 #define BT_PLAN_RESTARTS_MAX 64 /* of max_restarts: the hub remembers so many */
+#define BT_PLAN_ATTEMPTS_MAX 1000 /* of restore_attempts */
 #define BT_NS_INFINITE UINT64_MAX
 #define BT_PLAN_NS_MAX (UINT64_C(366) * 86400 * 1000000000) /* longest finite time: sums of some of them never overflow */
 
@@ -36,6 +41,14 @@ enum bt_restart {
         BT_RESTART_TRANSIENT = 1, /* after an abnormal exit only */
         BT_RESTART_TEMPORARY = 2, /* never */
         _BT_RESTART_N,
+};
+
+/* What becomes of a child whose state cannot be used: docs/state.md. */
+enum bt_bad_state {
+        BT_BAD_STATE_FRESH = 0,    /* set the state aside, start without one */
+        BT_BAD_STATE_FAIL = 1,     /* do not start; the state stays where it is */
+        BT_BAD_STATE_KEEP_OLD = 2, /* the same, but tried again as the restart policy says */
+        _BT_BAD_STATE_N,
 };
 
 enum bt_protocol {
@@ -57,7 +70,21 @@ struct bt_plan {
         uint32_t runtime_dir;   /* string: .../baton/<hub>, absolute; the daemon creates it, 0700 */
         uint32_t state_dir;     /* string: the same for the store */
         uint32_t config_path;   /* string: where it came from; for people */
-        uint64_t reserved[4];
+        uint32_t hook_count;
+        uint32_t hub_hook_count; /* the first so many are the hub's: for events of all children, and of none */
+        uint64_t hook_timeout_ns; /* 5 s; SIGKILL after; not 0 when there are hooks */
+        uint64_t shutdown_timeout_ns; /* of a whole stop; 0: none */
+        uint32_t max_parallel;  /* children of one request that migrate at the same time; 0: BT_PLAN_PARALLEL_DEFAULT */
+        uint32_t reserved32;
+        uint64_t reserved[2];
+};
+
+/* A command for one event: supervisor/hooks.h. */
+struct bt_plan_hook {
+        uint32_t event;         /* enum bt_event_kind, of those that hooks reach */
+        uint32_t exec;          /* string: absolute path */
+        uint32_t argv;          /* strings, at least one */
+        uint32_t argv_count;
 };
 
 struct bt_plan_socket {
@@ -101,7 +128,12 @@ struct bt_plan_child {
         uint64_t child_migration_timeout_ns; /* 10 s */
         uint64_t state_ttl_ns;               /* 30 s; BT_NS_INFINITE: none */
         uint64_t state_query_timeout_ns;     /* 5 s */
-        uint64_t reserved[8];
+        uint64_t stored_ttl_ns;   /* of states that were put into the store by a stop; BT_NS_INFINITE: none, the default */
+        uint32_t on_bad_state;    /* enum bt_bad_state */
+        uint32_t restore_attempts; /* 1 .. BT_PLAN_ATTEMPTS_MAX; default 3 */
+        uint32_t hook_first;      /* index of its own hooks; shared by instances */
+        uint32_t hook_count;
+        uint64_t reserved[7];
 };
 
 /* A checked, mapped plan. */
@@ -109,6 +141,7 @@ struct bt_plan_view {
         const struct bt_plan *plan;
         const struct bt_plan_socket *sockets;
         const struct bt_plan_child *children;
+        const struct bt_plan_hook *hooks;
         const char *strings;
 };
 

@@ -51,6 +51,10 @@ static const struct word restart_words[] = {{"permanent", BT_RESTART_PERMANENT},
                                             {"transient", BT_RESTART_TRANSIENT},
                                             {"temporary", BT_RESTART_TEMPORARY},
                                             {NULL, 0}};
+static const struct word bad_state_words[] = {{"fresh", BT_BAD_STATE_FRESH},
+                                              {"fail", BT_BAD_STATE_FAIL},
+                                              {"keep_old", BT_BAD_STATE_KEEP_OLD},
+                                              {NULL, 0}};
 static const struct word form_words[] = {{"none", BATON_STATE_NONE},
                                          {"blob", BATON_STATE_BLOB},
                                          {"arena", BATON_STATE_ARENA},
@@ -199,10 +203,24 @@ static void apply_max_restarts(struct bt_reader *reader, struct bt_config_child 
                 child->spec.max_restarts = (uint32_t)number;
 }
 
+static void apply_restore_attempts(struct bt_reader *reader, struct bt_config_child *child,
+                                   const struct child_key *key, const struct bt_yaml *value)
+{
+        const char *text = bt_read_text(reader, value, key->name);
+        uint64_t number = 0;
+        const char *wrong = text ? bt_value_number(&number, text, 1, BT_PLAN_ATTEMPTS_MAX) : NULL;
+
+        if (wrong)
+                bt_diag_error(reader->diag, value->mark, "'restore_attempts' is '%s': %s (1 to %d)",
+                              text, wrong, BT_PLAN_ATTEMPTS_MAX);
+        else if (text)
+                child->spec.restore_attempts = (uint32_t)number;
+}
+
 /* ---- lists of texts ---- */
 
-static bool read_list(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
-                      struct bt_config_list *ret)
+bool bt_read_list(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                  struct bt_config_list *ret)
 {
         struct bt_config_list list = {.count = value->entry_count};
 
@@ -239,7 +257,7 @@ static void apply_exec(struct bt_reader *reader, struct bt_config_child *child,
         else if (value->entry_count > BT_PLAN_LIST_MAX)
                 bt_diag_error(reader->diag, value->mark, "'exec' has more than %d words",
                               BT_PLAN_LIST_MAX);
-        else if (read_list(reader, value, key->name, &child->argv)) {
+        else if (bt_read_list(reader, value, key->name, &child->argv)) {
                 child->argv_mark = value->entries[0].value->mark;
         }
 }
@@ -276,7 +294,7 @@ static void apply_sockets(struct bt_reader *reader, struct bt_config_child *chil
         struct bt_config_list list = {0};
 
         if (!bt_read_kind(reader, value, BT_YAML_LIST, key->name, "[http]") ||
-            !read_list(reader, value, key->name, &list))
+            !bt_read_list(reader, value, key->name, &list))
                 return;
         if (list.count > BT_CHILD_SOCKETS_MAX) {
                 bt_diag_error(reader->diag, value->mark, "a child has at most %d sockets",
@@ -411,6 +429,13 @@ static void apply_cwd(struct bt_reader *reader, struct bt_config_child *child,
                               child->cwd);
 }
 
+static void apply_on(struct bt_reader *reader, struct bt_config_child *child,
+                     const struct child_key *key, const struct bt_yaml *value)
+{
+        (void)key;
+        bt_read_hooks(reader, &child->hooks, value);
+}
+
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct bt_plan_child, member)
@@ -436,9 +461,13 @@ static const struct child_key child_keys[] = {
         {"child_migration_timeout", apply_duration, AT(child_migration_timeout_ns), MS, MS, NULL},
         {"state_ttl", apply_duration, AT(state_ttl_ns), MS, MS, ttl_words},
         {"state_query_timeout", apply_duration, AT(state_query_timeout_ns), MS, MS, NULL},
+        {"stored_ttl", apply_duration, AT(stored_ttl_ns), MS, MS, ttl_words},
+        {"on_bad_state", apply_word, AT(on_bad_state), 0, 0, bad_state_words},
+        {"restore_attempts", apply_restore_attempts, 0, 0, 0, NULL},
         {"env", apply_env, 0, 0, 0, NULL},
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", apply_cwd, 0, 0, 0, NULL},
+        {"on", apply_on, 0, 0, 0, NULL},
 };
 
 /* The words of other systems, and ours. */
@@ -472,6 +501,7 @@ static const struct {
         {"ports", "sockets"},
         {"drain_timeout", "retention"},
         {"ttl", "state_ttl"},
+        {"hooks", "on"},
 };
 
 static void unknown_key(struct bt_reader *reader, const struct bt_yaml *key)
@@ -511,6 +541,9 @@ void bt_read_child_init(struct bt_config_child *child)
                                 .child_migration_timeout_ns = 10 * BT_NS_PER_S,
                                 .state_ttl_ns = 30 * BT_NS_PER_S,
                                 .state_query_timeout_ns = 5 * BT_NS_PER_S,
+                                .stored_ttl_ns = BT_NS_INFINITE,
+                                .on_bad_state = BT_BAD_STATE_FRESH,
+                                .restore_attempts = 3,
                         },
         };
 }

@@ -101,6 +101,56 @@ static void put_sockets(struct table *table, const struct bt_config *config,
         }
 }
 
+/* Children whose hooks are those of `defaults` share them. */
+static bool hooks_shared(const struct bt_config *config, uint32_t idx)
+{
+        return idx && config->children[idx].hooks.items == config->children[idx - 1].hooks.items;
+}
+
+static uint32_t hooks_count(const struct bt_config *config)
+{
+        uint32_t count = config->hooks.count;
+
+        for (uint32_t i = 0; i < config->child_count; i++)
+                count += hooks_shared(config, i) ? 0 : config->children[i].hooks.count;
+        return count;
+}
+
+/* Writes @hooks; returns the next free record. */
+static uint32_t put_hooks(struct table *table, const struct bt_config_hooks *hooks,
+                          struct bt_plan_hook *out, uint32_t at)
+{
+        for (uint32_t i = 0; i < hooks->count; i++) {
+                const struct bt_config_hook *hook = &hooks->items[i];
+
+                out[at++] = (struct bt_plan_hook){
+                        .event = hook->event,
+                        .exec = table_add(table, hook->exec),
+                        .argv = table_list(table, &hook->argv),
+                        .argv_count = hook->argv.count,
+                };
+        }
+        return at;
+}
+
+/* The hub's first, then the children's; tells each child where its own are. */
+static void put_all_hooks(struct table *table, struct bt_config *config, struct bt_plan_hook *out)
+{
+        uint32_t at = put_hooks(table, &config->hooks, out, 0);
+
+        for (uint32_t i = 0; i < config->child_count; i++) {
+                struct bt_config_child *child = &config->children[i];
+
+                if (hooks_shared(config, i)) {
+                        child->spec.hook_first = config->children[i - 1].spec.hook_first;
+                } else {
+                        child->spec.hook_first = at;
+                        at = put_hooks(table, &child->hooks, out, at);
+                }
+                child->spec.hook_count = child->hooks.count;
+        }
+}
+
 /* Returns how many records were written. */
 static uint32_t put_child(struct table *table, struct bt_config *config,
                           const struct bt_config_child *child, struct bt_plan_child *out)
@@ -140,6 +190,7 @@ static void put_all(struct table *table, struct bt_config *config, struct bt_pla
                 table_add(table, bt_mem_printf(&config->mem, "%s/%s", state, config->hub));
         plan->config_path = table_add(table, config->path ? config->path : "");
         put_sockets(table, config, sockets);
+        put_all_hooks(table, config, (void *)(children + config->expanded_count));
         for (uint32_t i = 0; i < config->child_count && !table->full; i++)
                 count += put_child(table, config, &config->children[i], children + count);
         bt_assert(table->full || count == config->expanded_count);
@@ -182,12 +233,17 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
 {
         size_t head_bytes = sizeof(struct bt_plan) +
                             config->socket_count * sizeof(struct bt_plan_socket) +
-                            config->expanded_count * sizeof(struct bt_plan_child);
+                            config->expanded_count * sizeof(struct bt_plan_child) +
+                            hooks_count(config) * sizeof(struct bt_plan_hook);
         BT_CLEANUP(table_deinit) struct table table = {.used_max = BT_PLAN_BYTES_MAX - head_bytes};
         BT_CLEANUP(bt_closep) int fd = -1;
         struct bt_plan *plan = bt_mem_alloc(&config->mem, head_bytes);
         int r;
 
+        if (hooks_count(config) > BT_PLAN_HOOKS_MAX) {
+                *ret_error = "more than 4096 commands in 'on', those of all children counted";
+                return 1;
+        }
         put_all(&table, config, plan, runtime, state);
         if (table.full) {
                 *ret_error = "the plan would be larger than 64 MiB: fewer children, or shorter "
@@ -208,6 +264,9 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                 .runtime_dir = plan->runtime_dir,
                 .state_dir = plan->state_dir,
                 .config_path = plan->config_path,
+                .hook_count = hooks_count(config),
+                .hub_hook_count = config->hooks.count,
+                .hook_timeout_ns = config->hook_timeout_ns,
         };
         r = plan_write(&fd, plan, head_bytes, &table);
         if (r) {

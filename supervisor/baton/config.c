@@ -22,10 +22,12 @@
 #include <baton/types.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/baton/find.h"
 #include "supervisor/baton/reader.h"
 #include "supervisor/baton/text.h"
+#include "supervisor/baton/value.h"
 
 /* ---- shapes ---- */
 
@@ -199,10 +201,24 @@ static void read_hub(struct bt_reader *reader, const struct bt_yaml *node)
         reader->config->hub = name;
 }
 
+static void read_hook_timeout(struct bt_reader *reader, const struct bt_yaml *node)
+{
+        const char *text = bt_read_text(reader, node, "hook_timeout");
+        uint64_t ns = 0;
+        const char *wrong = text ? bt_value_duration(&ns, text, BT_NS_PER_MS) : NULL;
+
+        if (text && !wrong && ns < BT_NS_PER_MS)
+                wrong = "it must be at least 1 ms";
+        if (wrong)
+                bt_diag_error(reader->diag, node->mark, "'hook_timeout' is '%s': %s", text, wrong);
+        else if (text)
+                reader->config->hook_timeout_ns = ns;
+}
+
 static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
 {
         static const char *const known[] = {"hub",      "defaults", "sockets",
-                                            "children", "nodes",    NULL};
+                                            "children", "nodes", "on", "hook_timeout", NULL};
 
         bt_read_known(reader, root, known);
         for (uint32_t i = 0; i < root->entry_count; i++)
@@ -224,6 +240,8 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
         const struct bt_yaml *sockets = bt_yaml_get(root, "sockets");
         const struct bt_yaml *children = bt_yaml_get(root, "children");
         const struct bt_yaml *defaults_map = bt_yaml_get(root, "defaults");
+        const struct bt_yaml *on = bt_yaml_get(root, "on");
+        const struct bt_yaml *hook_timeout = bt_yaml_get(root, "hook_timeout");
         struct bt_config_child defaults = {0};
 
         check_keys(reader, root);
@@ -233,6 +251,11 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
                 missing(reader, "hub", "hub: shop");
         if (sockets)
                 read_sockets(reader, sockets);
+        reader->config->hook_timeout_ns = 5 * BT_NS_PER_S;
+        if (on)
+                bt_read_hooks(reader, &reader->config->hooks, on);
+        if (hook_timeout)
+                read_hook_timeout(reader, hook_timeout);
         bt_read_child_init(&defaults);
         if (defaults_map &&
             bt_read_kind(reader, defaults_map, BT_YAML_MAP, "defaults", "{strategy: hot}"))

@@ -32,6 +32,18 @@ struct bt_config_list {
         uint32_t count;
 };
 
+/* A command for an event. */
+struct bt_config_hook {
+        uint32_t event;              /* enum bt_event_kind */
+        const char *exec;            /* absolute */
+        struct bt_config_list argv;
+};
+
+struct bt_config_hooks {
+        struct bt_config_hook *items; /* one for each event at most */
+        uint32_t count;
+};
+
 struct bt_config_socket {
         const char *name;
         const char *text;            /* the address as written */
@@ -53,6 +65,7 @@ struct bt_config_child {
         bool env_clear;
         uint32_t instances;          /* 0: not given, the child's id is its name */
         struct bt_mark state_mark;
+        struct bt_config_hooks hooks;
         const struct bt_yaml *node;  /* the child's own map: to tell what was written from what was defaulted */
         struct bt_plan_child spec;   /* all but its strings; sockets and socket_count are filled */
 };
@@ -65,6 +78,8 @@ struct bt_config {
         const char *hub;
         struct bt_config_socket *sockets;
         uint32_t socket_count;
+        struct bt_config_hooks hooks; /* of the hub */
+        uint64_t hook_timeout_ns;
         struct bt_config_child *children; /* not expanded: one for each name */
         uint32_t child_count;
         uint32_t expanded_count;          /* with instances */

@@ -21,6 +21,10 @@ const char *bt_read_text(struct bt_reader *reader, const struct bt_yaml *node, c
 bool bt_read_kind(struct bt_reader *reader, const struct bt_yaml *node, enum bt_yaml_kind kind,
                   const char *key, const char *example);
 
+/* A list of texts. */
+bool bt_read_list(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                  struct bt_config_list *ret);
+
 /* Letters, digits and ._-, starting with a letter or digit, at most @bytes_max long. Returns what is wrong with it, NULL: nothing. */
 const char *bt_read_name(const char *name, size_t bytes_max);
 
@@ -41,6 +45,10 @@ void bt_read_child_init(struct bt_config_child *child);
 /* The keys of a map, a child's or `defaults`, onto @child. */
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
                         const struct bt_yaml *map);
+
+/* hook.c: a map `on`, over the hooks that are there. */
+void bt_read_hooks(struct bt_reader *reader, struct bt_config_hooks *hooks,
+                   const struct bt_yaml *map);
 
 /* finish.c. @defaults: lends its environment to a child that has none of its own. */
 void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,

@@ -714,6 +714,64 @@ static void a_runtime_directory_that_is_too_long_is_named(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ---- hooks ---- */
+
+static void HOOK_1_commands_for_events_are_read_at_the_hub_in_defaults_and_in_a_child(void **state)
+{
+        struct fixture *f = *state;
+        const struct bt_config *c = &f->config;
+        char path[128];
+
+        if (parse(f, "hub: shop\nhook_timeout: 250ms\non: {shutdown_begun: [./web, bye]}\n"
+                     "defaults: {on: {child_running: [./web, all], child_ended: [./web, all]}}\n"
+                     "children:\n  a: {exec: [./web]}\n  b: {exec: [./web], on: {child_ended: [sh, -c, 'exit 1'], x-note: 1}}\n"))
+                fail_msg("refused: %s", printed(f));
+        (void)snprintf(path, sizeof(path), "%s/web", f->dir);
+        assert_true(c->hook_timeout_ns == 250 * BT_NS_PER_MS);
+        assert_int_equal(c->hooks.count, 1);
+        assert_int_equal(c->hooks.items[0].event, BT_EVENT_SHUTDOWN_BEGUN);
+        assert_string_equal(c->hooks.items[0].exec, path);
+        assert_int_equal(c->hooks.items[0].argv.count, 2);
+        assert_string_equal(c->hooks.items[0].argv.items[1], "bye");
+        assert_int_equal(c->children[0].hooks.count, 2);
+        assert_string_equal(c->children[0].hooks.items[1].argv.items[1], "all");
+        assert_int_equal(c->children[1].hooks.count, 2);
+        assert_string_equal(c->children[1].hooks.items[0].argv.items[1], "all");
+        assert_int_equal(c->children[1].hooks.items[1].event, BT_EVENT_CHILD_ENDED);
+        assert_string_equal(c->children[1].hooks.items[1].argv.items[2], "exit 1");
+        assert_non_null(strstr(c->children[1].hooks.items[1].exec, "/sh"));
+}
+
+static void HOOK_1_a_hook_that_could_never_run_is_an_error(void **state)
+{
+        static const struct {
+                const char *keys;
+                const char *says;
+        } rows[] = {
+                {"on: [child_running]", "'on' expects a map"},
+                {"on: {child_runing: [./web]}", "no event has the name 'child_runing' (did you mean 'child_running'?)"},
+                {"on: {node_joined: [./web]}", "'node_joined' can have no command: it does not happen in this version"},
+                {"on: {hook_failed: [./web]}", "'hook_failed' can have no command"},
+                {"on: {child_running: ./web --fast}", "'child_running' expects a list"},
+                {"on: {child_running: {a: b}}", "'child_running' expects a list"},
+                {"on: {child_running: []}", "'child_running' is an empty list"},
+                {"on: {child_running: ['']}", "the name of the program is empty"},
+                {"on: {child_running: [[./web]]}", "'child_running' expects texts"},
+                {"on: {child_running: [./plain.txt]}", "plain.txt"},
+                {"on: {child_running: [no-such-program]}", "no program 'no-such-program' in PATH"},
+        };
+        struct fixture *f = *state;
+        char text[256];
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                (void)snprintf(text, sizeof(text), "exec: [./web]\n%s", rows[i].keys);
+                assert_int_equal(parse_child(f, text), 1);
+                assert_says(f, rows[i].says);
+        }
+        assert_int_equal(parse(f, "hub: shop\nhook_timeout: 0\nchildren: {a: {exec: [./web]}}\n"), 1);
+        assert_says(f, "'hook_timeout' is '0'");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -744,6 +802,8 @@ int main(void)
                 T(a_long_line_is_shown_around_the_place),
                 T(a_file_is_read_and_its_folder_counts),
                 T(a_file_that_is_not_there_or_too_large_is_refused),
+                T(HOOK_1_commands_for_events_are_read_at_the_hub_in_defaults_and_in_a_child),
+                T(HOOK_1_a_hook_that_could_never_run_is_an_error),
                 cmocka_unit_test(directories_follow_the_environment),
                 cmocka_unit_test(a_runtime_directory_that_is_too_long_is_named),
         };

@@ -253,6 +253,83 @@ static void a_plan_of_another_length_is_refused(void **state)
         free(bytes);
 }
 
+static const char hooked[] = "hub: shop\n"
+                             "on: {shutdown_begun: [./tell, bye], child_running: [./tell]}\n"
+                             "defaults: {on: {child_ended: [/bin/true, '']}}\n"
+                             "children:\n"
+                             "  a: {exec: [./a], instances: 2}\n"
+                             "  b: {exec: [./b]}\n"
+                             "  c: {exec: [./c], on: {child_running: [./c, x]}}\n";
+
+static void HOOK_1_the_daemon_reads_the_hooks_that_were_compiled(void **state)
+{
+        const char *error = NULL;
+        struct bt_plan_view view;
+        int fd = compiled(hooked);
+
+        (void)state;
+        assert_int_equal(bt_plan_open(&view, fd, &error), 0);
+        (void)bt_close(fd);
+        assert_int_equal(view.plan->hook_count, 5);
+        assert_int_equal(view.plan->hub_hook_count, 2);
+        assert_true(view.plan->hook_timeout_ns == 5 * BT_NS_PER_S);
+        assert_int_equal(view.hooks[0].event, BT_EVENT_SHUTDOWN_BEGUN);
+        assert_string_equal(bt_plan_string(&view, view.hooks[0].exec), "/etc/shop/tell");
+        assert_int_equal(view.hooks[0].argv_count, 2);
+        assert_string_equal(bt_plan_string_next(bt_plan_string(&view, view.hooks[0].argv)), "bye");
+        for (uint32_t i = 0; i < 3; i++) { /* both instances, and b: one list */
+                assert_int_equal(view.children[i].hook_first, 2);
+                assert_int_equal(view.children[i].hook_count, 1);
+        }
+        assert_int_equal(view.hooks[2].event, BT_EVENT_CHILD_ENDED);
+        assert_int_equal(view.hooks[2].argv_count, 2);
+        assert_int_equal(view.children[3].hook_first, 3);
+        assert_int_equal(view.children[3].hook_count, 2);
+        assert_int_equal(view.hooks[4].event, BT_EVENT_CHILD_RUNNING);
+        bt_plan_close(&view);
+}
+
+static void HOOK_1_a_spoiled_hook_is_refused(void **state)
+{
+        struct bt_plan_hook *hook;
+        const char *error = NULL;
+        int fd = compiled(hooked);
+        struct stat st;
+        unsigned char *bytes;
+        size_t count, off = sizeof(struct bt_plan) + 4 * sizeof(struct bt_plan_child);
+        static const struct bt_plan_hook spoiled[] = {
+                {.event = _BT_EVENT_N}, {.event = BT_EVENT_HOOK_FAILED}, {.event = BT_EVENT_NODE_LEFT},
+                {.exec = UINT32_MAX},   {.exec = 0},                     {.argv = UINT32_MAX},
+                {.argv_count = 0},      {.argv_count = BT_PLAN_LIST_MAX + 1},
+        };
+
+        (void)state;
+        assert_int_equal(fstat(fd, &st), 0);
+        count = (size_t)st.st_size;
+        bytes = malloc(count);
+        assert_non_null(bytes);
+        assert_int_equal(pread(fd, bytes, count, 0), st.st_size);
+        (void)bt_close(fd);
+        assert_int_equal(try_open(bytes, count, &error), 0);
+        hook = (void *)(bytes + off);
+        for (size_t i = 0; i < sizeof(spoiled) / sizeof(spoiled[0]); i++) {
+                struct bt_plan_hook good = *hook;
+
+                if (i < 3)
+                        hook->event = spoiled[i].event;
+                else if (i < 5)
+                        hook->exec = spoiled[i].exec;
+                else if (i < 6)
+                        hook->argv = spoiled[i].argv;
+                else
+                        hook->argv_count = spoiled[i].argv_count;
+                assert_int_equal(try_open(bytes, count, &error), -EINVAL);
+                assert_non_null(strstr(error, "a hook's"));
+                *hook = good;
+        }
+        free(bytes);
+}
+
 /* One member spoiled, by offset; and the word the refusal must contain. */
 struct spoil {
         size_t off;
@@ -290,7 +367,10 @@ static void each_spoiled_member_is_named(void **state)
                 HEAD(runtime_dir, 0x7fffffff, "runtime directory"),
                 HEAD(state_dir, 0, "state directory"),
                 HEAD(config_path, 0x7fffffff, "configuration"),
-                HEAD(reserved[3], 1, "reserved"),
+                HEAD(reserved[1], 1, "reserved"),
+                HEAD(hook_count, 4097, "4096 hooks"),
+                HEAD(hub_hook_count, 1, "hooks"),
+                HEAD(hook_timeout_ns, UINT64_C(366) * 86400 * 1000000000 + 1, "hook_timeout"),
                 SOCKET(name, 0, "socket's name"),
                 SOCKET(name, UINT32_MAX, "socket's name"),
                 SOCKET(type, 77, "socket's type"),
@@ -333,7 +413,9 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(retention_ns, BT_PLAN_NS_MAX + 1, "366 days"),
                 CHILD(state_bytes_max, 65535, "arena"),
                 CHILD(state_bytes_max, UINT64_MAX, "1 TiB"),
-                CHILD(reserved[7], 1, "reserved"),
+                CHILD(reserved[6], 1, "reserved"),
+                CHILD(hook_first, 1, "hooks that are not there"),
+                CHILD(hook_count, 1, "hooks that are not there"),
         };
         size_t count;
         unsigned char *bytes = plan_bytes(&count), *spoiled = malloc(count);
@@ -454,6 +536,8 @@ int main(void)
                 cmocka_unit_test(a_plan_beyond_its_limit_is_refused_by_the_command),
                 cmocka_unit_test(a_memfd_that_can_still_change_is_refused),
                 cmocka_unit_test(a_plan_of_another_length_is_refused),
+                cmocka_unit_test(HOOK_1_the_daemon_reads_the_hooks_that_were_compiled),
+                cmocka_unit_test(HOOK_1_a_spoiled_hook_is_refused),
                 cmocka_unit_test(each_spoiled_member_is_named),
                 cmocka_unit_test(two_of_one_name_are_refused),
                 cmocka_unit_test(overlapping_lists_are_bounded),
