@@ -29,18 +29,25 @@
 #include "bench/floor.h"
 #include "bench/hub.h"
 
-static void series_add(struct bench_series *series, const struct bench_swap *swap)
+static void series_add(struct bench_series *series, const struct bench_swap *swap, uint64_t floor_ns, bool each)
 {
         const struct bench_stamps *at = &swap->stamps;
+        const uint64_t parts[_BENCH_PART_N] = {
+                [BENCH_PART_NOTICE] = at->capture - at->last,
+                [BENCH_PART_PASS] = at->restore - at->capture,
+                [BENCH_PART_RESTORE] = at->serve - at->restore,
+                [BENCH_PART_SERVE] = at->first - at->serve,
+        };
 
         series->rounds++;
+        bench_hist_add(&series->floor, floor_ns);
         bench_hist_add(&series->blackout, at->first - at->last);
         bench_hist_add(&series->pause, swap->pause_ns);
         bench_hist_add(&series->total, swap->total_ns);
-        bench_hist_add(&series->parts[BENCH_PART_NOTICE], at->capture - at->last);
-        bench_hist_add(&series->parts[BENCH_PART_PASS], at->restore - at->capture);
-        bench_hist_add(&series->parts[BENCH_PART_RESTORE], at->serve - at->restore);
-        bench_hist_add(&series->parts[BENCH_PART_SERVE], at->first - at->serve);
+        for (size_t i = 0; i < _BENCH_PART_N; i++)
+                bench_hist_add(&series->parts[i], parts[i]);
+        if (each)
+                bench_report_round(series, floor_ns, at->first - at->last, parts);
 }
 
 /* The stamps of one swap follow each other, and the hub's pause lies inside them; else something other than a swap was measured. */
@@ -57,7 +64,7 @@ static int swap_plausible(const struct bench_swap *swap)
         return -EPROTO;
 }
 
-static int round_measure(struct bench_series *series, struct bench_floor *floor, struct bench_hub *hub, bool counts)
+static int round_measure(struct bench_series *series, struct bench_floor *floor, struct bench_hub *hub, bool counts, bool each)
 {
         struct bench_swap swap;
         uint64_t floor_ns = 0, copy_ns = 0;
@@ -72,10 +79,9 @@ static int round_measure(struct bench_series *series, struct bench_floor *floor,
                 r = swap_plausible(&swap);
         if (r || !counts)
                 return r;
-        bench_hist_add(&series->floor, floor_ns);
         if (floor->copy_bytes)
                 bench_hist_add(&series->copy, copy_ns);
-        series_add(series, &swap);
+        series_add(series, &swap, floor_ns, each);
         return 0;
 }
 
@@ -87,7 +93,7 @@ static int series_measure(struct bench_series *series, struct bench_hub *hub, co
         if (!r && series->form == BATON_STATE_BLOB)
                 r = bench_floor_open_copy(&floor, series->bytes);
         for (uint32_t i = 0; !r && i < how->warmup + how->rounds; i++)
-                r = round_measure(series, &floor, hub, i >= how->warmup);
+                r = round_measure(series, &floor, hub, i >= how->warmup, how->each);
         return r ? r : bench_hub_check(hub);
 }
 

@@ -21,6 +21,7 @@ struct bench_handover {
         uint32_t rounds;
         uint32_t warmup;
         bool json;
+        bool each; /* JSON: a line for each round too */
 };
 
 /* Parts of a blackout, in the order in which they follow each other. */
@@ -57,6 +58,7 @@ int bench_handover_run(const struct bench_handover *how);
 /* ---- report.c ---- */
 
 void bench_report_begin(const struct bench_handover *how, const struct bench_host *host);
+void bench_report_round(const struct bench_series *series, uint64_t floor_ns, uint64_t blackout_ns, const uint64_t parts_ns[_BENCH_PART_N]);
 void bench_report_series(const struct bench_handover *how, const struct bench_series *series);
 void bench_report_end(const struct bench_handover *how, const struct bench_series *all, uint32_t count, double stolen_percent,
                       double seconds);

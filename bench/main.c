@@ -26,7 +26,7 @@ struct question {
 
 /* ---- handover ---- */
 
-enum { OPT_SIZES = 256, OPT_FORM, OPT_STRATEGY, OPT_ROUNDS, OPT_WARMUP, OPT_JSON };
+enum { OPT_SIZES = 256, OPT_FORM, OPT_STRATEGY, OPT_ROUNDS, OPT_WARMUP, OPT_JSON, OPT_EACH };
 
 static const struct argp_option handover_options[] = {
         {"sizes", OPT_SIZES, "LIST", 0, "Sizes of the state (1KiB,1MiB,64MiB,1GiB)", 0},
@@ -35,6 +35,7 @@ static const struct argp_option handover_options[] = {
         {"rounds", OPT_ROUNDS, "N", 0, "Swaps counted in each series (200)", 0},
         {"warmup", OPT_WARMUP, "N", 0, "Swaps before that, not counted (5)", 0},
         {"json", OPT_JSON, NULL, 0, "One JSON object a line", 0},
+        {"each", OPT_EACH, NULL, 0, "As --json, with a line for each swap too", 0},
         {0},
 };
 
@@ -102,6 +103,9 @@ static error_t handover_option(int key, char *arg, struct argp_state *state)
                 return 0;
         case OPT_JSON:
                 how->json = true;
+                return 0;
+        case OPT_EACH:
+                how->json = how->each = true;
                 return 0;
         case ARGP_KEY_ARG:
                 argp_error(state, "unexpected argument '%s'", arg);

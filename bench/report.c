@@ -59,14 +59,14 @@ static void json_begin(const struct bench_handover *how, const struct bench_host
                      BENCH_HIST_ERROR_PERCENT);
 }
 
+static const char *const parts[] = {
+#define X(upper, lower) #lower,
+        BENCH_PARTS(X)
+#undef X
+};
+
 static void json_series(const struct bench_series *series)
 {
-        static const char *const parts[] = {
-#define X(upper, lower) #lower,
-                BENCH_PARTS(X)
-#undef X
-        };
-
         (void)printf("{\"kind\":\"series\",\"question\":\"handover\",\"form\":\"%s\",\"bytes\":%" PRIu64
                      ",\"strategy\":\"%s\",\"rounds\":%" PRIu64,
                      form_name(series->form), series->bytes, series->hot ? "hot" : "cold", series->rounds);
@@ -183,6 +183,16 @@ void bench_report_begin(const struct bench_handover *how, const struct bench_hos
         else
                 table_begin(how, host);
         (void)fflush(stdout);
+}
+
+void bench_report_round(const struct bench_series *series, uint64_t floor_ns, uint64_t blackout_ns, const uint64_t parts_ns[_BENCH_PART_N])
+{
+        (void)printf("{\"kind\":\"round\",\"question\":\"handover\",\"form\":\"%s\",\"bytes\":%" PRIu64
+                     ",\"strategy\":\"%s\",\"floor_ns\":%" PRIu64 ",\"blackout_ns\":%" PRIu64,
+                     form_name(series->form), series->bytes, series->hot ? "hot" : "cold", floor_ns, blackout_ns);
+        for (size_t i = 0; i < _BENCH_PART_N; i++)
+                (void)printf(",\"%s_ns\":%" PRIu64, parts[i], parts_ns[i]);
+        (void)printf("}\n");
 }
 
 void bench_report_series(const struct bench_handover *how, const struct bench_series *series)
