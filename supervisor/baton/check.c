@@ -7,6 +7,7 @@
  *
  *      hot    child_migration_timeout ( start, ready, handover_data_wait ( capture ) , restored )      then retention
  *      cold   child_migration_timeout ( state_query_timeout ( capture ), shutdown ( exit ), start, restored )
+ *      stop   shutdown_timeout ( handover_data_wait ( capture ), shutdown ( exit ) )      the hub's, over all children
  *      state_ttl runs from the capture: through the rest of a cold swap
  *      max_restarts within max_seconds, with the back-off between restarts
  *
@@ -135,6 +136,46 @@ static void check_backoff(struct bt_reader *reader, const struct bt_config_child
                         "healthy (%s) does nothing: a temporary child is never restarted", healthy);
 }
 
+/* As for a cold swap: `infinity` is a decision, and this is the limit that ends it. */
+static void check_stop(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"shutdown", "handover_data_wait", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+        uint64_t outer_ns = reader->config->shutdown_timeout_ns;
+        bool keeps = spec->handover && spec->state_form != BATON_STATE_NONE;
+        uint64_t wait_ns = keeps ? spec->handover_data_wait_ns : 0;
+        char wait[BT_TEXT_NUMBER_BYTES], end[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
+
+        if (!outer_ns || spec->shutdown_ns == BT_NS_INFINITE || bt_ns_add(wait_ns, spec->shutdown_ns) <= outer_ns)
+                return;
+        bt_text_duration(wait, wait_ns);
+        bt_text_duration(end, spec->shutdown_ns);
+        bt_text_duration(outer, outer_ns);
+        if (spec->shutdown_ns > outer_ns)
+                bt_diag_warning(reader->diag, blame(child, keys),
+                                "shutdown (%s) is never reached when the hub stops: shutdown_timeout (%s) ends it before", end, outer);
+        else
+                bt_diag_warning(reader->diag, blame(child, keys),
+                                "shutdown_timeout (%s) ends a stop of the hub before handover_data_wait (%s) and shutdown (%s) can pass",
+                                outer, wait, end);
+}
+
+/* The last failed attempt is followed by one more start: without the state. */
+static void check_attempts(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"restore_attempts", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+
+        if (!bt_yaml_get(child->node, "restore_attempts") || spec->on_bad_state != BT_BAD_STATE_FRESH ||
+            spec->restart == BT_RESTART_TEMPORARY || spec->restore_attempts <= spec->max_restarts)
+                return;
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "restore_attempts (%" PRIu32 ") is more than max_restarts (%" PRIu32
+                        "): a child that cannot restore its state is given up before it is started "
+                        "without it",
+                        spec->restore_attempts, spec->max_restarts);
+}
+
 void bt_check_child(struct bt_reader *reader, const struct bt_config_child *child)
 {
         if (child->spec.strategy == BT_STRATEGY_HOT)
@@ -143,7 +184,9 @@ void bt_check_child(struct bt_reader *reader, const struct bt_config_child *chil
                 check_cold(reader, child);
         if (child->spec.strategy == BT_STRATEGY_COLD)
                 check_ttl(reader, child);
+        check_stop(reader, child);
         check_restarts(reader, child);
+        check_attempts(reader, child);
         check_backoff(reader, child);
 }
 

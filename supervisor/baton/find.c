@@ -33,7 +33,7 @@ static bool reserved(const char *name, size_t bytes)
 {
         static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
                                             "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
-                                            "MAINPID",       "BATON_LINK_FD"};
+                                            "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
                 if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))

@@ -153,6 +153,9 @@ static void a_child_has_the_documented_defaults(void **state)
         assert_int_equal(s->child_migration_timeout_ns, 10 * BT_NS_PER_S);
         assert_int_equal(s->state_ttl_ns, 30 * BT_NS_PER_S);
         assert_int_equal(s->state_query_timeout_ns, 5 * BT_NS_PER_S);
+        assert_true(s->stored_ttl_ns == BT_NS_INFINITE);
+        assert_int_equal(s->on_bad_state, BT_BAD_STATE_FRESH);
+        assert_int_equal(s->restore_attempts, 3);
         assert_int_equal(c->instances, 0);
         assert_string_equal(c->cwd, "");
 }
@@ -178,6 +181,9 @@ static void every_key_is_understood(void **state)
                                                         "child_migration_timeout: 20s\n"
                                                         "state_ttl: infinity\n"
                                                         "state_query_timeout: 1s\n"
+                                                        "stored_ttl: 1h\n"
+                                                        "on_bad_state: keep_old\n"
+                                                        "restore_attempts: 5\n"
                                                         "env: {LOG: debug, EMPTY: ''}\n"
                                                         "env_clear: true\n"
                                                         "cwd: .\n"
@@ -209,6 +215,9 @@ static void every_key_is_understood(void **state)
         assert_int_equal(s->child_migration_timeout_ns, 20 * BT_NS_PER_S);
         assert_true(s->state_ttl_ns == BT_NS_INFINITE);
         assert_int_equal(s->state_query_timeout_ns, BT_NS_PER_S);
+        assert_int_equal(s->stored_ttl_ns, 3600 * BT_NS_PER_S);
+        assert_int_equal(s->on_bad_state, BT_BAD_STATE_KEEP_OLD);
+        assert_int_equal(s->restore_attempts, 5);
         assert_int_equal(c->env.count, 2);
         assert_string_equal(c->env.items[0], "EMPTY=");
         assert_string_equal(c->env.items[1], "LOG=debug");
@@ -528,6 +537,25 @@ static void names_fit_with_their_instance_number(void **state)
         assert_says(f, "a child's name is too long");
 }
 
+static void what_to_do_with_a_bad_state_is_read_strictly(void **state)
+{
+        static const char *const rows[][2] = {
+                {"on_bad_state: ignore", "'on_bad_state' is 'ignore', expected fresh, fail or keep_old"},
+                {"restore_attempts: 0", "'restore_attempts' is '0'"},
+                {"restore_attempts: 1001", "(1 to 1000)"},
+                {"stored_ttl: never", "'stored_ttl' is 'never'"},
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                char keys[256];
+
+                (void)snprintf(keys, sizeof(keys), "exec: [./web]\nsockets: [http]\n%s", rows[i][0]);
+                assert_int_equal(parse_child(f, keys), 1);
+                assert_says(f, rows[i][1]);
+        }
+}
+
 /* ---- warnings ---- */
 
 static void a_limit_inside_a_shorter_one_is_warned_about(void **state)
@@ -538,6 +566,7 @@ static void a_limit_inside_a_shorter_one_is_warned_about(void **state)
                 {"handover: true\nstate_ttl: 1s", "state_ttl (1.0 s) is not longer than shutdown (5.0 s)"},
                 {"max_restarts: 60", "max_restarts (60) in max_seconds (5.0 s) is never reached"},
                 {"restart: temporary\nhealthy: 1s", "healthy (1.0 s) does nothing"},
+                {"restore_attempts: 4", "restore_attempts (4) is more than max_restarts (3)"},
         };
         struct fixture *f = *state;
 
@@ -794,6 +823,7 @@ int main(void)
                 T(an_error_shared_by_an_alias_is_told_once),
                 T(the_frame_is_required),
                 T(names_fit_with_their_instance_number),
+                T(what_to_do_with_a_bad_state_is_read_strictly),
                 T(a_limit_inside_a_shorter_one_is_warned_about),
                 T(depth_is_bounded),
                 T(a_small_text_cannot_become_a_large_tree),
