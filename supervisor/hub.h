@@ -54,18 +54,20 @@ struct bt_holding {
 
 /* ---- log pipes ---- */
 
-#define BT_LOG_LINE_MAX 4096
+#define BT_LOG_LINE_MAX 4096                    /* as printed: what a pipe takes whole */
+#define BT_LOG_HEAD_MAX (BATON_ID_BYTES_MAX + 4) /* "id | " and the newline */
 #define BT_LOG_TAIL_BYTES 1536
 
 struct bt_log {
         struct bt_loop_watch watch;
+        struct bt_loop *loop;
         const char *id;  /* put in front of each line */
         int fd;          /* read end; -1: none */
         int to;          /* where whole lines go */
         uint32_t bytes;  /* in @line */
         uint32_t tail_bytes;
         uint64_t dropped; /* bytes that the reader of our own output had no room for */
-        char line[BT_LOG_LINE_MAX];
+        char line[BT_LOG_LINE_MAX - BT_LOG_HEAD_MAX];
         char tail[BT_LOG_TAIL_BYTES]; /* the last lines, for reports */
 };
 

@@ -115,6 +115,7 @@ static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
                 struct bt_hub *hub = inc->child->hub;
                 struct bt_child *child = inc->child;
 
+                child->last_exit = inc->how;
                 (void)bt_inc_free(inc);
                 bt_child_publish(child);
                 bt_hub_exited(hub);

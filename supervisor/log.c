@@ -17,6 +17,9 @@
 
 #include "base/fd.h"
 
+/* Reads at the end of a process: a pipe's default capacity, 64 KiB, many times over. */
+#define DRAIN_READS_MAX 256
+
 /* A pipe that polls writable takes PIPE_BUF bytes without waiting; files and terminals take anything. False: dropped. */
 static bool write_now(int fd, const char *data, size_t bytes)
 {
@@ -92,28 +95,46 @@ static void log_split(struct bt_log *log)
         memmove(log->line, at, log->bytes);
 }
 
+/* One read. True when there may be more. */
+static bool log_read(struct bt_log *log)
+{
+        size_t room = sizeof(log->line) - log->bytes;
+        ssize_t n;
+
+        if (log->fd < 0)
+                return false;
+        n = read(log->fd, log->line + log->bytes, room);
+        if (n < 0)
+                return errno == EINTR;
+        if (n == 0) {
+                bt_log_close(log);
+                return false;
+        }
+        log->bytes += (uint32_t)n;
+        log_split(log);
+        return (size_t)n == room;
+}
+
+/* Bounded: a process that the child left behind may hold the pipe and go on writing. */
 void bt_log_drain(struct bt_log *log)
 {
-        while (log->fd >= 0) {
-                ssize_t n = read(log->fd, log->line + log->bytes, sizeof(log->line) - log->bytes);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
+        for (uint32_t i = 0; i < DRAIN_READS_MAX && log->fd >= 0; i++) {
+                if (!log_read(log))
                         return;
-                if (n == 0) {
-                        bt_log_close(log);
-                        return;
-                }
-                log->bytes += (uint32_t)n;
-                log_split(log);
         }
 }
 
+/*
+ * One read a turn, so that a child that writes faster than we can does not keep the others from theirs. What is left is reported by a new watch, which
+ * looks at the pipe as it is.
+ */
 static void log_on_ready(struct bt_loop_watch *watch, uint32_t events)
 {
+        struct bt_log *log = bt_container_of(watch, struct bt_log, watch);
+
         (void)events;
-        bt_log_drain(bt_container_of(watch, struct bt_log, watch));
+        if (log_read(log) && bt_loop_watch_fd(log->loop, &log->watch, log->fd, EPOLLIN, log_on_ready))
+                bt_log_drain(log);
 }
 
 int bt_log_adopt(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int fd)
@@ -123,6 +144,7 @@ int bt_log_adopt(struct bt_hub *hub, struct bt_log *log, const char *id, int to,
         log->fd = -1;
         log->id = id;
         log->to = to;
+        log->loop = hub->loop;
         if (!r)
                 r = bt_loop_watch_fd(hub->loop, &log->watch, fd, EPOLLIN, log_on_ready);
         if (r)
