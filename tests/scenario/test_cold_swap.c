@@ -58,7 +58,7 @@ static void COLD_1_keys_and_connections_move_between_versions(void **state)
         world_end(w);
 }
 
-static void COLD_2_a_half_read_request_is_finished_by_the_successor(void **state)
+static void COLD_11_a_half_read_request_is_finished_by_the_successor(void **state)
 {
         struct world *w = *state;
         int fd;
@@ -76,7 +76,7 @@ static void COLD_2_a_half_read_request_is_finished_by_the_successor(void **state
         world_end(w);
 }
 
-static void COLD_3_fifty_connections_live_through_ten_swaps(void **state)
+static void R10_fifty_connections_live_through_ten_swaps(void **state)
 {
         struct world *w = *state;
         int fds[50];
@@ -105,7 +105,7 @@ static void COLD_3_fifty_connections_live_through_ten_swaps(void **state)
  * No process is there at all while these connect: the old one has ended, the new one is stopped before it could say anything. The kernel completes
  * their connections into the backlog of the socket that the hub holds.
  */
-static void COLD_5_connections_made_while_nobody_runs_are_served(void **state)
+static void COLD_11_connections_made_while_nobody_runs_are_served(void **state)
 {
         struct world *w = *state;
         struct world_outcome outcome;
@@ -171,7 +171,7 @@ static void COLD_4_a_mute_predecessor_does_not_stop_its_migration(void **state)
         world_end(w);
 }
 
-static void COLD_6_fifty_swaps_leave_the_hub_as_it_was(void **state)
+static void I8_fifty_swaps_leave_the_hub_as_it_was(void **state)
 {
         struct world *w = *state;
         int fd, before;
@@ -192,7 +192,7 @@ static void COLD_6_fifty_swaps_leave_the_hub_as_it_was(void **state)
 }
 
 /* R2: a child that is down is upgraded by starting it. */
-static void COLD_7_a_child_that_is_down_is_started_with_the_new_binary(void **state)
+static void R2_a_child_that_is_down_is_started_with_the_new_binary(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -219,12 +219,12 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 SCENARIO(COLD_1_keys_and_connections_move_between_versions),
-                SCENARIO(COLD_2_a_half_read_request_is_finished_by_the_successor),
-                SCENARIO(COLD_3_fifty_connections_live_through_ten_swaps),
+                SCENARIO(COLD_11_a_half_read_request_is_finished_by_the_successor),
+                SCENARIO(R10_fifty_connections_live_through_ten_swaps),
                 SCENARIO(COLD_4_a_mute_predecessor_does_not_stop_its_migration),
-                SCENARIO(COLD_5_connections_made_while_nobody_runs_are_served),
-                SCENARIO(COLD_6_fifty_swaps_leave_the_hub_as_it_was),
-                SCENARIO(COLD_7_a_child_that_is_down_is_started_with_the_new_binary),
+                SCENARIO(COLD_11_connections_made_while_nobody_runs_are_served),
+                SCENARIO(I8_fifty_swaps_leave_the_hub_as_it_was),
+                SCENARIO(R2_a_child_that_is_down_is_started_with_the_new_binary),
         };
 
         return cmocka_run_group_tests_name("cold swap", tests, NULL, NULL);

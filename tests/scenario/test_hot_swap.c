@@ -52,7 +52,7 @@ static void HOT_1_keys_and_connections_move_between_versions(void **state)
         world_end(w);
 }
 
-static void HOT_2_a_half_read_request_is_finished_by_the_successor(void **state)
+static void HOT_11_a_half_read_request_is_finished_by_the_successor(void **state)
 {
         struct world *w = *state;
         int fd, late;
@@ -75,7 +75,7 @@ static void HOT_2_a_half_read_request_is_finished_by_the_successor(void **state)
 }
 
 /* The whole of the pipe is sent while the predecessor is stopped, so that it waits in the kernel; then the swap begins. */
-static void HOT_3_pipelined_requests_are_answered_once_and_in_order(void **state)
+static void HOT_11_pipelined_requests_are_answered_once_and_in_order(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -105,7 +105,7 @@ static void HOT_3_pipelined_requests_are_answered_once_and_in_order(void **state
         world_end(w);
 }
 
-static void HOT_4_fifty_idle_connections_live_through_twenty_swaps(void **state)
+static void R10_fifty_idle_connections_live_through_twenty_swaps(void **state)
 {
         struct world *w = *state;
         int fds[50];
@@ -133,10 +133,11 @@ static void HOT_4_fifty_idle_connections_live_through_twenty_swaps(void **state)
         world_end(w);
 }
 
-static void HOT_5_a_swap_with_the_same_binary_changes_the_process_only(void **state)
+static void HOT_12_a_successor_knows_that_it_is_one_and_only_the_process_changes(void **state)
 {
         struct world *w = *state;
         struct bt_slot before, after;
+        char reason[16];
         int fd;
 
         world_start(w, WORLD_KV);
@@ -151,13 +152,15 @@ static void HOT_5_a_swap_with_the_same_binary_changes_the_process_only(void **st
         assert_int_equal(after.restarts, 0);
         assert_string_equal(after.exec, before.exec);
         kv_expect_version(w, "1.0");
+        kv_info(fd, "reason", reason, sizeof(reason));
+        assert_string_equal(reason, "hot");
         assert_int_equal(kv_number(fd, "INCR n"), 2);
         (void)close(fd);
         world_end(w);
 }
 
 /* R27: what was committed is what is started again, whatever becomes of the file. */
-static void HOT_6_a_restart_runs_the_binary_that_was_upgraded_to(void **state)
+static void R27_a_restart_runs_the_binary_that_was_upgraded_to(void **state)
 {
         struct world *w = *state;
         char copy[640], command[1600];
@@ -178,7 +181,7 @@ static void HOT_6_a_restart_runs_the_binary_that_was_upgraded_to(void **state)
 }
 
 /* Nothing that the hub opens for a swap may stay. Measured after a first few, which set up what is set up once. */
-static void HOT_7_two_hundred_swaps_leave_the_hub_as_it_was(void **state)
+static void I8_two_hundred_swaps_leave_the_hub_as_it_was(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -204,7 +207,7 @@ static void HOT_7_two_hundred_swaps_leave_the_hub_as_it_was(void **state)
         world_end(w);
 }
 
-static void HOT_8_a_swap_right_after_a_swap_does_not_wait_for_the_drain(void **state)
+static void HOT_4_a_swap_right_after_a_swap_does_not_wait_for_the_drain(void **state)
 {
         struct world *w = *state;
         int fd;
@@ -226,13 +229,13 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 SCENARIO(HOT_1_keys_and_connections_move_between_versions),
-                SCENARIO(HOT_2_a_half_read_request_is_finished_by_the_successor),
-                SCENARIO(HOT_3_pipelined_requests_are_answered_once_and_in_order),
-                SCENARIO(HOT_4_fifty_idle_connections_live_through_twenty_swaps),
-                SCENARIO(HOT_5_a_swap_with_the_same_binary_changes_the_process_only),
-                SCENARIO(HOT_6_a_restart_runs_the_binary_that_was_upgraded_to),
-                SCENARIO(HOT_7_two_hundred_swaps_leave_the_hub_as_it_was),
-                SCENARIO(HOT_8_a_swap_right_after_a_swap_does_not_wait_for_the_drain),
+                SCENARIO(HOT_11_a_half_read_request_is_finished_by_the_successor),
+                SCENARIO(HOT_11_pipelined_requests_are_answered_once_and_in_order),
+                SCENARIO(R10_fifty_idle_connections_live_through_twenty_swaps),
+                SCENARIO(HOT_12_a_successor_knows_that_it_is_one_and_only_the_process_changes),
+                SCENARIO(R27_a_restart_runs_the_binary_that_was_upgraded_to),
+                SCENARIO(I8_two_hundred_swaps_leave_the_hub_as_it_was),
+                SCENARIO(HOT_4_a_swap_right_after_a_swap_does_not_wait_for_the_drain),
         };
 
         return cmocka_run_group_tests_name("hot swap", tests, NULL, NULL);

@@ -149,12 +149,12 @@ static void each_failure(struct world *w, uint32_t strategy)
         world_end(w);
 }
 
-static void HOT_11_a_successor_that_fails_in_any_way_leaves_v1_serving(void **state)
+static void I4_a_hot_successor_that_fails_in_any_way_leaves_v1_serving(void **state)
 {
         each_failure(*state, BT_STRATEGY_HOT);
 }
 
-static void COLD_11_a_successor_that_fails_in_any_way_brings_v1_back(void **state)
+static void I4_a_cold_successor_that_fails_in_any_way_brings_v1_back(void **state)
 {
         each_failure(*state, BT_STRATEGY_COLD);
 }
@@ -183,23 +183,23 @@ static void HOT_10_successor_killed_at_each_point_leaves_predecessor_serving(voi
         each_point(*state, "BATON_KILL_AT", BT_STRATEGY_HOT, BT_CTL_FAILED);
 }
 
-static void HOT_12_successor_stopped_at_each_point_is_rolled_back_in_time(void **state)
+static void HOT_6_successor_stopped_at_each_point_is_rolled_back_in_time(void **state)
 {
         each_point(*state, "BATON_STOP_AT", BT_STRATEGY_HOT, BT_CTL_TIMED_OUT);
 }
 
-static void COLD_10_successor_killed_at_each_point_brings_v1_back(void **state)
+static void COLD_9_successor_killed_at_each_point_brings_v1_back(void **state)
 {
         each_point(*state, "BATON_KILL_AT", BT_STRATEGY_COLD, BT_CTL_FAILED);
 }
 
-static void COLD_12_successor_stopped_at_each_point_is_rolled_back_in_time(void **state)
+static void COLD_9_successor_stopped_at_each_point_is_rolled_back_in_time(void **state)
 {
         each_point(*state, "BATON_STOP_AT", BT_STRATEGY_COLD, BT_CTL_TIMED_OUT);
 }
 
 /* Behind the point of no return there is no way back: it is committed, and restarted like any crashed child, by its own binary. */
-static void HOT_13_successor_that_dies_after_it_confirmed_is_a_crash_of_the_new_version(void **state)
+static void HOT_7_successor_that_dies_after_it_confirmed_is_a_crash_of_the_new_version(void **state)
 {
         static const char *const variables[] = {"BATON_KILL_AT", "BATON_STOP_AT"};
         struct world *w = *state;
@@ -259,7 +259,7 @@ static void predecessor_dies(struct world *w, const char *point, uint32_t strate
 }
 
 /* Its keys are in the arena; its connections live when they had been passed, which is when the word moved. */
-static void HOT_14_predecessor_killed_at_each_point_is_succeeded_with_all_keys(void **state)
+static void HOT_10_predecessor_killed_at_each_point_is_succeeded_with_all_keys(void **state)
 {
         struct world *w = *state;
 
@@ -271,7 +271,7 @@ static void HOT_14_predecessor_killed_at_each_point_is_succeeded_with_all_keys(v
         world_end(w);
 }
 
-static void COLD_14_predecessor_killed_at_each_point_is_succeeded_with_all_keys(void **state)
+static void COLD_4_predecessor_killed_at_each_point_is_succeeded_with_all_keys(void **state)
 {
         struct world *w = *state;
 
@@ -282,7 +282,7 @@ static void COLD_14_predecessor_killed_at_each_point_is_succeeded_with_all_keys(
 }
 
 /* Both die: the word was on its way from one to the other. The restart policy takes over, with the binary there was and the state there is. */
-static void HOT_16_predecessor_and_successor_both_die_and_the_keys_are_still_there(void **state)
+static void HOT_10_predecessor_and_successor_both_die_and_the_keys_are_still_there(void **state)
 {
         static const char *const faults[] = {"BATON_KILL_AT=restore.begin", "KV_FAIL=refuse_restore", "KV_FAIL=hang_restore"};
         struct world *w = *state;
@@ -383,7 +383,7 @@ static void HOT_9_predecessor_that_sleeps_after_it_passed_never_serves_again(voi
 
 /* ---- what is no program ---- */
 
-static void HOT_15_a_file_that_cannot_be_executed_is_refused_with_the_reason(void **state)
+static void I4_a_file_that_cannot_be_executed_is_refused_with_the_reason(void **state)
 {
         struct world *w = *state;
         struct world_outcome outcome;
@@ -421,16 +421,16 @@ int main(void)
                 SCENARIO(HOT_9_predecessor_that_sleeps_before_it_passes_wakes_up_as_the_one_that_serves),
                 SCENARIO(HOT_9_predecessor_that_sleeps_after_it_passed_never_serves_again),
                 SCENARIO(HOT_10_successor_killed_at_each_point_leaves_predecessor_serving),
-                SCENARIO(HOT_11_a_successor_that_fails_in_any_way_leaves_v1_serving),
-                SCENARIO(HOT_12_successor_stopped_at_each_point_is_rolled_back_in_time),
-                SCENARIO(HOT_13_successor_that_dies_after_it_confirmed_is_a_crash_of_the_new_version),
-                SCENARIO(HOT_14_predecessor_killed_at_each_point_is_succeeded_with_all_keys),
-                SCENARIO(HOT_15_a_file_that_cannot_be_executed_is_refused_with_the_reason),
-                SCENARIO(HOT_16_predecessor_and_successor_both_die_and_the_keys_are_still_there),
-                SCENARIO(COLD_10_successor_killed_at_each_point_brings_v1_back),
-                SCENARIO(COLD_11_a_successor_that_fails_in_any_way_brings_v1_back),
-                SCENARIO(COLD_12_successor_stopped_at_each_point_is_rolled_back_in_time),
-                SCENARIO(COLD_14_predecessor_killed_at_each_point_is_succeeded_with_all_keys),
+                SCENARIO(I4_a_hot_successor_that_fails_in_any_way_leaves_v1_serving),
+                SCENARIO(HOT_6_successor_stopped_at_each_point_is_rolled_back_in_time),
+                SCENARIO(HOT_7_successor_that_dies_after_it_confirmed_is_a_crash_of_the_new_version),
+                SCENARIO(HOT_10_predecessor_killed_at_each_point_is_succeeded_with_all_keys),
+                SCENARIO(I4_a_file_that_cannot_be_executed_is_refused_with_the_reason),
+                SCENARIO(HOT_10_predecessor_and_successor_both_die_and_the_keys_are_still_there),
+                SCENARIO(COLD_9_successor_killed_at_each_point_brings_v1_back),
+                SCENARIO(I4_a_cold_successor_that_fails_in_any_way_brings_v1_back),
+                SCENARIO(COLD_9_successor_stopped_at_each_point_is_rolled_back_in_time),
+                SCENARIO(COLD_4_predecessor_killed_at_each_point_is_succeeded_with_all_keys),
         };
 
         return cmocka_run_group_tests_name("rollback", tests, NULL, NULL);

@@ -17,7 +17,7 @@
  *
  *      PROBE_IGNORE=1        neither TERMINATE nor SIGTERM ends it
  *      PROBE_START=TEXT      a line on stderr at the start
- *      PROBE_FAIL=exit|hang|refuse|crash|stuck|schema|capture|mute   at the start; in restore; by its schema; in capture
+ *      PROBE_FAIL=exit|hang|refuse|crash|stuck|schema|capture|mute   at the start; in restore, when there is a state; by its schema; in capture
  */
 #include <errno.h>
 #include <signal.h>
@@ -286,7 +286,7 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         int r = 0;
 
         (void)ctx;
-        if (restored->reason != BATON_REASON_FRESH) {
+        if (restored->state || baton_arena_root(child)) {
                 if (fails("refuse"))
                         r = -EINVAL;
                 if (fails("crash"))

@@ -30,6 +30,7 @@
 #include "base/fd.h"
 #include "supervisor/baton/compile.h"
 #include "supervisor/proc/proc.h"
+#include "supervisor/registry.h"
 #include "tests/support/world_internal.h"
 
 /* ---- directory and port ---- */
@@ -225,7 +226,8 @@ static void wait_ready(int fd)
                 fail_msg("the hub ended before it was ready");
 }
 
-void world_start_again(struct world *w)
+/* Returns the read end of the ready pipe. */
+static int start_hub(struct world *w)
 {
         int ready[2], plan = compile(w);
 
@@ -234,8 +236,15 @@ void world_start_again(struct world *w)
         spawn_hub(w, plan, ready[1]);
         (void)close(plan);
         (void)close(ready[1]);
-        wait_ready(ready[0]);
-        (void)close(ready[0]);
+        return ready[0];
+}
+
+void world_start_again(struct world *w)
+{
+        int ready = start_hub(w);
+
+        wait_ready(ready);
+        (void)close(ready);
 }
 
 void world_start(struct world *w, const char *yaml)
@@ -272,6 +281,12 @@ void world_await_hub(struct world *w, int status)
         assert_int_equal(hub_ended(w), status);
 }
 
+void world_start_dying(struct world *w, int status)
+{
+        (void)close(start_hub(w));
+        world_await_hub(w, status);
+}
+
 void world_stop(struct world *w)
 {
         assert_int_equal(bt_proc_signal(w->pidfd, SIGTERM), 0);
@@ -297,6 +312,24 @@ __attribute__((format(printf, 2, 3))) static void problem(struct world *w, const
         va_end(args);
 }
 
+/* The register of processes stays, but none may be in it. */
+static void check_registry(struct world *w, const char *dir)
+{
+        struct bt_registry registry = BT_REGISTRY_NULL;
+        char path[160];
+
+        (void)snprintf(path, sizeof(path), "%s/processes", dir);
+        if (bt_registry_open(&registry, path, 0)) {
+                problem(w, "%s cannot be read", path);
+                return;
+        }
+        for (uint32_t i = 0; i < registry.count; i++) {
+                if (atomic_load(&registry.entries[i].live))
+                        problem(w, "the register still holds process %d of %.63s", registry.entries[i].pid, registry.entries[i].id);
+        }
+        bt_registry_close(&registry);
+}
+
 static void check_runtime(struct world *w)
 {
         char path[128];
@@ -306,7 +339,9 @@ static void check_runtime(struct world *w)
         (void)snprintf(path, sizeof(path), "%s/run/%s", w->dir, w->hub);
         dir = opendir(path);
         while (dir && (entry = readdir(dir))) {
-                if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lock") != 0)
+                if (!strcmp(entry->d_name, "processes"))
+                        check_registry(w, path);
+                else if (entry->d_name[0] != '.' && strcmp(entry->d_name, "lock") != 0)
                         problem(w, "the runtime directory still holds '%s'", entry->d_name);
         }
         if (dir)

@@ -19,7 +19,7 @@
  *
  * world_end() checks: the hub exited with 0 on SIGTERM; no process is left, alive or as a zombie (whatever a hub or a child
  * leaves behind becomes ours, because we are a subreaper); as many descriptors are open here as at setup; the runtime directory holds the lock and
- * nothing else. tests/unit/test_world.c shows that each of these checks fails when it should.
+ * an empty register of processes, and nothing else. tests/unit/test_world.c shows that each of these checks fails when it should.
  *
  * Waits are for events: the ready descriptor, replies, exits by pidfd, a line of the log by inotify. Where there is no event to wait for (a slot of
  * the node segment) world_until_*() looks again every millisecond, with a deadline. A watchdog ends everything when a test
@@ -86,6 +86,19 @@ struct world {
         "    handover: true\n"                                                                     \
         "    state: {form: arena, max: 64MiB}\n"
 
+/* The same with the probe (child_probe.c), as a blob. */
+#define WORLD_PROBE_FORM(form)                                                                     \
+        "hub: w\n"                                                                                 \
+        "sockets:\n"                                                                               \
+        "  probe: tcp://127.0.0.1:@port@\n"                                                        \
+        "children:\n"                                                                              \
+        "  probe:\n"                                                                               \
+        "    exec: [@bin@/child_probe]\n"                                                          \
+        "    sockets: [probe]\n"                                                                   \
+        "    handover: true\n"                                                                     \
+        "    state: {form: " form ", max: 1MiB}\n"
+#define WORLD_PROBE WORLD_PROBE_FORM("blob")
+
 /* ---- life ---- */
 
 int world_setup(void **state);
@@ -95,6 +108,8 @@ int world_teardown(void **state);
 void world_start(struct world *w, const char *yaml);
 /* Starts the hub again with the configuration that is there. */
 void world_start_again(struct world *w);
+/* The same, for a hub that is expected to end by itself, with @status: before it is ready or soon after. */
+void world_start_dying(struct world *w, int status);
 void world_stop(struct world *w); /* SIGTERM; asserts exit status 0 */
 void world_kill_hub(struct world *w); /* SIGKILL, and waits for its end */
 void world_await_hub(struct world *w, int status); /* waits for its end; @status as waitid() has it: exit status or signal */

@@ -31,13 +31,15 @@ int kv_dial(const struct world *w)
         return fd;
 }
 
-static void say(int fd, const char *format, va_list args)
+/* One send: @end is put behind the text. */
+static void say(int fd, const char *end, const char *format, va_list args)
 {
         char text[8192];
-        int bytes = vsnprintf(text, sizeof(text), format, args);
+        int bytes = vsnprintf(text, sizeof(text) - 2, format, args);
         ssize_t n;
 
-        assert_true(bytes >= 0 && (size_t)bytes < sizeof(text));
+        assert_true(bytes >= 0 && (size_t)bytes < sizeof(text) - 2);
+        bytes += snprintf(text + bytes, 2, "%s", end);
         n = send(fd, text, (size_t)bytes, MSG_NOSIGNAL);
         if (n != bytes)
                 fail_msg("could not send '%.60s': %s", text, n < 0 ? strerrordesc_np(errno) : "cut short");
@@ -48,7 +50,7 @@ void kv_say(int fd, const char *format, ...)
         va_list args;
 
         va_start(args, format);
-        say(fd, format, args);
+        say(fd, "", format, args);
         va_end(args);
 }
 
@@ -164,9 +166,8 @@ void probe_say(int fd, const char *format, ...)
         va_list args;
 
         va_start(args, format);
-        say(fd, format, args);
+        say(fd, "\n", format, args);
         va_end(args);
-        kv_say(fd, "\n");
 }
 
 void probe_expect(int fd, const char *answer, const char *format, ...)
@@ -175,9 +176,8 @@ void probe_expect(int fd, const char *answer, const char *format, ...)
         va_list args;
 
         va_start(args, format);
-        say(fd, format, args);
+        say(fd, "\n", format, args);
         va_end(args);
-        kv_say(fd, "\n");
         kv_line(fd, line, sizeof(line));
         assert_string_equal(line, answer);
 }
