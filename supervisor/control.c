@@ -20,14 +20,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/request.h"
 
 #define CLIENTS_MAX 256
-
-/* One child of one request. */
-struct client_wait {
-        struct bt_waiter waiter;
-        struct bt_client *client;
-};
 
 struct bt_client {
         struct bt_list node;
@@ -39,20 +34,16 @@ struct bt_client {
         bool asked;
         bool done; /* the outcome is decided; @final is to be sent */
         uint32_t dropped;
-        uint32_t pending;
-        uint32_t wait_count;
-        struct client_wait *waits;
+        struct bt_request *request; /* NULL: none under way */
         struct bt_ctl_reply final;
 };
 
 static void client_free(struct bt_client *client)
 {
-        for (uint32_t i = 0; i < client->wait_count; i++)
-                bt_list_unlink(&client->waits[i].waiter.node);
+        bt_request_abandon(client->request);
         bt_loop_forget(&client->watch);
         bt_list_unlink(&client->node);
         (void)bt_close(client->fd);
-        free(client->waits);
         free(client);
 }
 
@@ -120,89 +111,37 @@ static void client_event(struct bt_client *client, const struct bt_child *child,
 
 /* ---- upgrade, swap ---- */
 
-static void wait_on_event(struct bt_waiter *waiter, const struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text)
+static void request_on_event(void *ctx, const struct bt_child *child, const char *phase, enum bt_ctl_outcome outcome, uint64_t incarnation,
+                             bool over, const char *text)
 {
-        struct bt_client *client = bt_container_of(waiter, struct client_wait, waiter)->client;
+        bool migrated = over && strcmp(phase, "refused") != 0;
 
-        client_event(client, m->child, phase, BT_CTL_OK, incarnation, 0, 0, text);
+        client_event(ctx, child, phase, outcome, incarnation, migrated ? child->pause_ns : 0, migrated ? child->total_ns : 0, text);
 }
 
-/* One child's outcome into the request's: the worst is told, the last reason is kept. */
-static void client_count(struct bt_client *client, enum bt_ctl_outcome outcome, const char *id, const char *text)
+static void request_on_over(void *ctx, const struct bt_request *request)
 {
-        struct bt_ctl_reply *final = &client->final;
+        struct bt_client *client = ctx;
 
-        final->value[outcome == BT_CTL_OK ? 0 : 1]++;
-        (void)snprintf(final->child, sizeof(final->child), "%s", id);
-        if (outcome != BT_CTL_OK) {
-                final->outcome = final->outcome == BT_CTL_OK || final->outcome == outcome ? outcome : BT_CTL_FAILED;
-                (void)snprintf(final->text, sizeof(final->text), "%s", text);
-        }
-        client->pending--;
-}
-
-static void client_maybe_done(struct bt_client *client)
-{
-        if (client->pending)
-                return;
-        client->final.since_ns = bt_now_ns() - client->begun_ns;
+        client->request = NULL;
+        reply_init(&client->final, client, BT_CTL_DONE);
+        client->final.outcome = request->outcome;
+        client->final.value[0] = request->ok;
+        client->final.value[1] = request->failed;
+        (void)snprintf(client->final.child, sizeof(client->final.child), "%s", request->child);
+        (void)snprintf(client->final.text, sizeof(client->final.text), "%s", request->text);
         client_finish(client);
-}
-
-static void wait_on_over(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase,
-                         uint64_t incarnation, const char *text)
-{
-        struct bt_client *client = bt_container_of(waiter, struct client_wait, waiter)->client;
-
-        client_event(client, m->child, phase, outcome, incarnation, m->child->pause_ns, m->child->total_ns, text);
-        client_count(client, outcome, m->child->id, text);
-        client_maybe_done(client);
-}
-
-static bool child_matches(const struct bt_child *child, const char *target)
-{
-        return !strcmp(child->id, target) || !strcmp(child->pool, target);
 }
 
 static void client_migrate(struct bt_client *client, const struct bt_ctl_request *request, struct bt_binary *binary)
 {
-        struct bt_hub *hub = client->hub;
-        uint32_t matches = 0;
+        static const struct bt_request_owner owner = {request_on_event, request_on_over};
+        const char *why = "";
+        enum bt_ctl_outcome outcome = bt_request_begin(client->hub, request->target, binary, request->strategy, &owner, client,
+                                                       &client->request, &why);
 
-        for (uint32_t i = 0; i < hub->child_count; i++)
-                matches += child_matches(&hub->children[i], request->target);
-        if (!matches) {
-                client_answer(client, BT_CTL_NO_SUCH, "no such child");
-                return;
-        }
-        client->waits = calloc(matches, sizeof(*client->waits));
-        if (!client->waits) {
-                client_answer(client, BT_CTL_FAILED, "out of memory");
-                return;
-        }
-        reply_init(&client->final, client, BT_CTL_DONE);
-        client->pending = matches + 1; /* one more, so that the end is not reached before all have begun */
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                struct bt_child *child = &hub->children[i];
-                struct client_wait *wait;
-                enum bt_ctl_outcome outcome;
-                char why[512] = "";
-
-                if (!child_matches(child, request->target))
-                        continue;
-                wait = &client->waits[client->wait_count++];
-                wait->client = client;
-                wait->waiter.event = wait_on_event;
-                wait->waiter.over = wait_on_over;
-                bt_list_init(&wait->waiter.node);
-                outcome = bt_migrate(child, binary, request->strategy, &wait->waiter, why, sizeof(why));
-                if (outcome != BT_CTL_OK) {
-                        client_event(client, child, "refused", outcome, 0, 0, 0, why);
-                        client_count(client, outcome, child->id, why);
-                }
-        }
-        client->pending--;
-        client_maybe_done(client);
+        if (outcome != BT_CTL_OK)
+                client_answer(client, outcome, why);
 }
 
 static void client_upgrade(struct bt_client *client, const struct bt_ctl_request *request, int fd)

@@ -26,6 +26,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/request.h"
 
 void bt_hub_say(struct bt_hub *hub, const char *format, ...)
 {
@@ -71,6 +72,38 @@ static void shutdown_cancel_migrations(struct bt_hub *hub)
         }
 }
 
+/* The outer limit is the shorter one: what is left of shutdown_timeout, at most @inner_ns. */
+static uint64_t within_stop(const struct bt_hub *hub, uint64_t inner_ns)
+{
+        uint64_t now = bt_now_ns();
+        uint64_t left = hub->stop_deadline_ns == BT_NS_NEVER ? BT_NS_INFINITE : hub->stop_deadline_ns > now ? hub->stop_deadline_ns - now : 0;
+
+        return left < inner_ns ? left : inner_ns;
+}
+
+/*
+ * shutdown_timeout is over. States that did not arrive are not waited for; those that did are written all the same, and then everything ends
+ * at once. A migration that is still being called off has its own limits; what it waits for an end of, gets it.
+ */
+static void on_stop_timer(struct bt_loop_timer *timer)
+{
+        struct bt_hub *hub = bt_container_of(timer, struct bt_hub, stop_timer);
+
+        bt_hub_say(hub, "shutdown_timeout is over: what has not ended is killed");
+        for (uint32_t i = 0; i < hub->child_count; i++) {
+                bt_list_foreach (it, &hub->children[i].incs) {
+                        struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
+
+                        if (!inc->told_to_end || inc->dead)
+                                continue;
+                        hub->children[i].limits_hit++;
+                        bt_inc_kill(inc);
+                }
+        }
+        if (hub->shutdown.state == BT_SHUTDOWN_S_CAPTURING)
+                shutdown_event(hub, BT_SHUTDOWN_EV_TIMEOUT, 0);
+}
+
 static void on_shutdown_timer(struct bt_loop_timer *timer)
 {
         shutdown_event(bt_container_of(timer, struct bt_hub, shutdown_timer), BT_SHUTDOWN_EV_TIMEOUT, 0);
@@ -98,7 +131,8 @@ static struct next shutdown_ask(struct bt_hub *hub)
                 bt_inc_say(inc, BT_MSG_CAPTURE, 0, 0, BATON_CAPTURE_SHUTDOWN, 0);
         }
         if (asked)
-                (void)bt_loop_timer_arm(hub->loop, &hub->shutdown_timer, bt_ns_add(bt_now_ns(), wait), on_shutdown_timer);
+                (void)bt_loop_timer_arm(hub->loop, &hub->shutdown_timer, bt_ns_add(bt_now_ns(), within_stop(hub, wait)),
+                                            on_shutdown_timer);
         return (struct next){.event = BT_SHUTDOWN_EV_ASKED, .count = asked};
 }
 
@@ -167,7 +201,7 @@ static struct next shutdown_end(struct bt_hub *hub)
 
         for (uint32_t i = 0; i < hub->child_count; i++) {
                 struct bt_child *child = &hub->children[i];
-                uint64_t patience = child->spec->shutdown_ns;
+                uint64_t patience = within_stop(hub, child->spec->shutdown_ns);
 
                 child->phase = BT_PHASE_STOPPING;
                 bt_list_foreach (it, &child->incs) {
@@ -223,6 +257,11 @@ void bt_hub_stop(struct bt_hub *hub)
         if (hub->stopping)
                 return;
         hub->stopping = true;
+        hub->stop_deadline_ns = BT_NS_NEVER;
+        if (hub->plan.plan->shutdown_timeout_ns) {
+                hub->stop_deadline_ns = bt_ns_add(bt_now_ns(), hub->plan.plan->shutdown_timeout_ns);
+                (void)bt_loop_timer_arm(hub->loop, &hub->stop_timer, hub->stop_deadline_ns, on_stop_timer);
+        }
         bt_hub_say(hub, "stopping");
         for (uint32_t i = 0; i < hub->child_count; i++)
                 migrations += hub->children[i].migration != NULL;
@@ -413,12 +452,14 @@ static void close_all(struct bt_hub *hub)
                 bt_child_deinit(&hub->children[i]);
         free(hub->children);
         bt_hub_close_control(hub);
+        bt_request_free_all(hub);
         bt_hub_found_free(hub);
         bt_node_destroy(&hub->node);
         close_registry(hub);
         bt_hub_close_sockets(hub);
         if (hub->loop) {
                 bt_loop_timer_disarm(&hub->shutdown_timer);
+                bt_loop_timer_disarm(&hub->stop_timer);
                 bt_loop_forget(&hub->signals_watch);
                 hub->store_sender = bt_loop_sender_free(hub->store_sender);
                 hub->loop = bt_loop_free(hub->loop);
@@ -443,6 +484,7 @@ int bt_hub_run(int plan_fd, int ready_fd)
                 return 2;
         }
         bt_list_init(&hub.clients);
+        bt_list_init(&hub.requests);
         for (size_t i = 0; i < BT_ARRAY_LEN(hub.sockets); i++)
                 hub.sockets[i] = -1;
 

@@ -295,9 +295,12 @@ struct bt_hub {
         struct bt_loop_watch listener_watch;
         struct bt_loop_watch signals_watch;
         struct bt_list clients;
+        struct bt_list requests; /* request.h */
         uint64_t nofile; /* what children get */
         struct bt_shutdown shutdown;
         struct bt_loop_timer shutdown_timer;
+        struct bt_loop_timer stop_timer; /* shutdown_timeout */
+        uint64_t stop_deadline_ns;       /* while stopping; BT_NS_NEVER: none */
         uint32_t load_next; /* first child that was not asked for in the store yet */
         uint32_t loads;     /* asked for, no answer yet */
         bool settled;       /* the first start of all children is over */

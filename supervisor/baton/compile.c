@@ -264,6 +264,8 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                 .runtime_dir = plan->runtime_dir,
                 .state_dir = plan->state_dir,
                 .config_path = plan->config_path,
+                .shutdown_timeout_ns = config->shutdown_timeout_ns,
+                .max_parallel = config->max_parallel,
                 .hook_count = hooks_count(config),
                 .hub_hook_count = config->hooks.count,
                 .hook_timeout_ns = config->hook_timeout_ns,

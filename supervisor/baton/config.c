@@ -218,7 +218,7 @@ static void read_hook_timeout(struct bt_reader *reader, const struct bt_yaml *no
 static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
 {
         static const char *const known[] = {"hub",      "defaults", "sockets",
-                                            "children", "nodes", "on", "hook_timeout", NULL};
+                                            "children", "nodes", "shutdown_timeout", "max_parallel", "on", "hook_timeout", NULL};
 
         bt_read_known(reader, root, known);
         for (uint32_t i = 0; i < root->entry_count; i++)
@@ -256,6 +256,7 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
                 bt_read_hooks(reader, &reader->config->hooks, on);
         if (hook_timeout)
                 read_hook_timeout(reader, hook_timeout);
+        bt_read_limits(reader, root);
         bt_read_child_init(&defaults);
         if (defaults_map &&
             bt_read_kind(reader, defaults_map, BT_YAML_MAP, "defaults", "{strategy: hot}"))

@@ -80,6 +80,8 @@ struct bt_config {
         uint32_t socket_count;
         struct bt_config_hooks hooks; /* of the hub */
         uint64_t hook_timeout_ns;
+        uint64_t shutdown_timeout_ns; /* 0: none */
+        uint32_t max_parallel;        /* 0: the default */
         struct bt_config_child *children; /* not expanded: one for each name */
         uint32_t child_count;
         uint32_t expanded_count;          /* with instances */

@@ -39,6 +39,9 @@ const char *bt_read_path(struct bt_reader *reader, const char *path);
 void bt_read_socket(struct bt_reader *reader, struct bt_config_socket *socket,
                     const struct bt_yaml *value);
 
+/* limits.c: those of the hub as a whole. */
+void bt_read_limits(struct bt_reader *reader, const struct bt_yaml *root);
+
 /* The defaults of all children, before the file's own. */
 void bt_read_child_init(struct bt_config_child *child);
 
