@@ -152,6 +152,8 @@ static void go_on(struct baton_child *child)
         bt_passing_end(child);
         child->heir = 0;
         child->stage = BT_CHILD_HOLDING;
+        if (!child->arena)
+                child->baton->meta.present = 0; /* what was captured is the past from here on (I5); as a checkpoint it may stay */
         if (child->ops->resume)
                 child->ops->resume(child, child->ctx);
 }
@@ -290,6 +292,12 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
                 break;
         case BT_MSG_ADOPTED:
                 bt_child_resend_kept(child);
+                break;
+        case BT_MSG_CHECKPOINT:
+                bt_child_on_checkpoint(child);
+                break;
+        case BT_MSG_DURABLE:
+                bt_child_on_durable(child, rec->token);
                 break;
         default:
                 break; /* a newer hub's word; what matters comes with a deadline */

@@ -72,6 +72,11 @@ struct baton_child {
         uint64_t heir; /* LEAVING, PASSED: who gets it */
         bool handover_due;
         bool retired;
+        bool capturing;           /* in capture(), for whatever purpose */
+        bool checkpointing;       /* and it is a checkpoint: nothing may be passed */
+        uint64_t checkpoint;      /* sequence of our last one */
+        uint64_t durable;         /* the last that the hub said is on the disk */
+        uint32_t checkpoint_said; /* place in the outbox behind what we said of one */
 
         struct bt_arena *arena; /* NULL: none */
         uint32_t bracket_depth;
@@ -125,6 +130,15 @@ void bt_child_prefault(const struct baton_child *child);
 int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose);
 int bt_child_restore(struct baton_child *child, uint64_t predecessor);
 uint64_t bt_child_state_bytes(const struct baton_child *child);
+
+char *bt_child_blob_slot(const struct baton_child *child, uint32_t idx);
+
+/* checkpoint.c */
+void bt_child_on_checkpoint(struct baton_child *child);
+void bt_child_on_durable(struct baton_child *child, uint64_t sequence);
+void bt_child_publish_capture(struct baton_child *child, const struct baton_capture *capture);
+bool bt_child_checkpoints(const struct baton_child *child);
+int bt_child_repair_arena(struct baton_child *child);
 
 /* talk.c: records to the hub */
 int bt_child_say(struct baton_child *child, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1, uint64_t arg2);

@@ -262,7 +262,7 @@ int baton_child_pass(struct baton_child *child, int fd, uint64_t tag)
 
         if (bt_child_forked())
                 return -BATON_E_FORKED;
-        if (!child->supervised || p->sock < 0)
+        if (!child->supervised || p->sock < 0 || child->checkpointing)
                 return -BATON_E_PROTOCOL;
         if (p->batched == BT_HANDOFF_FDS_MAX) {
                 int r = bt_passing_flush(child);

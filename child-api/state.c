@@ -2,8 +2,9 @@
 /*
  * Capture and restore: the state's way into the baton and out of it.
  *
- * A blob is written into the slot that is not current, so a capture that is called off, or whose process dies, leaves the last whole one
- * alone; its checksum and description are written before the holder word moves. An arena is in the baton all the time: capturing it is
+ * A blob is written into a slot that holds no checkpoint, so a capture that is called off, or whose process dies, leaves the last checkpoint
+ * alone; its checksum and description are written before the holder word moves. There is a state to be given on (meta.present) only from the end
+ * of a capture to the confirmation of whoever got it, or to the moment its writer goes on. An arena is in the baton all the time: capturing it is
  * writing down how large it is.
  *
  * What restore() reads was written by another process, perhaps of another version, perhaps a broken one: everything is checked first, and nothing is
@@ -18,13 +19,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "child-api/child.h"
+#include "shm/checkpoint.h"
 #include "shm/record.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
 
-static char *blob_slot(const struct baton_child *child, uint32_t idx)
+char *bt_child_blob_slot(const struct baton_child *child, uint32_t idx)
 {
         return (char *)child->baton + bt_baton_blob_off(child->baton, idx);
 }
@@ -56,8 +58,8 @@ int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **re
                 return -BATON_E_PROTOCOL;
         if (bytes > baton->state_bytes_max)
                 return -BATON_E_TOO_BIG;
-        capture->slot_idx = baton->meta.present ? (baton->meta.slot_idx + 1) % BT_BLOB_SLOTS : 0;
-        capture->room = blob_slot(capture->child, capture->slot_idx);
+        capture->slot_idx = bt_checkpoint_slot(baton);
+        capture->room = bt_child_blob_slot(capture->child, capture->slot_idx);
         capture->room_bytes = bytes;
         *ret_room = capture->room;
         return 0;
@@ -97,13 +99,15 @@ static void seal(struct baton_child *child, const struct baton_capture *capture)
                 meta->bytes = capture->bytes;
                 meta->xxh3 = bt_sum_of(capture->room, capture->bytes);
                 meta->slot_idx = capture->slot_idx;
+                atomic_signal_fence(memory_order_seq_cst); /* killed before the next store: not captured */
                 meta->present = 1;
         } else {
                 meta->present = 0; /* an older capture is not this holder's state */
         }
+        bt_child_publish_capture(child, capture);
 }
 
-/* Runs capture() and seals the result. On an error the child's state in the baton is what it was. */
+/* Runs capture() and seals the result. On an error there is no captured state; a checkpoint stays what it was. */
 int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose)
 {
         struct baton_capture capture = {.child = child, .purpose = purpose};
@@ -111,8 +115,12 @@ int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose)
 
         bt_assert(child->bracket_depth == 0); /* dispatch() inside baton_arena_begin/end: the state is half changed */
         child->baton->capture_ns = bt_now_ns();
+        if (!child->arena)
+                child->baton->meta.present = 0; /* until this one is whole there is none */
+        child->capturing = true;
         if (child->ops->capture)
                 r = child->ops->capture(child, &capture, child->ctx);
+        child->capturing = false;
         if (r < 0) {
                 bt_child_say_why(child, "capture() failed", r);
                 return r;
@@ -175,8 +183,8 @@ static int check_arena(struct baton_child *child)
         return bt_arena_valid(child->arena, child->baton->state_bytes_max) ? 0 : -BATON_E_CORRUPT;
 }
 
-/* Finds and checks the state. @ret_restore gets it; absent is not an error. */
-static int find_state(struct baton_child *child, struct baton_restore *ret_restore)
+/* Finds and checks the state. @ret_restore gets it; absent is not an error. @predecessor: may have to go on with what is there. */
+static int find_state(struct baton_child *child, uint64_t predecessor, struct baton_restore *ret_restore)
 {
         const struct bt_state_meta meta = child->baton->meta;
         const char *blob;
@@ -186,14 +194,16 @@ static int find_state(struct baton_child *child, struct baton_restore *ret_resto
                 return r;
         ret_restore->version = meta.version;
         if (child->arena) {
+                if (!predecessor)
+                        r = bt_child_repair_arena(child);
                 ret_restore->state_bytes = bt_child_state_bytes(child);
-                return arena_in_use(child) ? check_arena(child) : 0;
+                return r ? r : arena_in_use(child) ? check_arena(child) : 0;
         }
         if (!meta.present || child->baton->form != BATON_STATE_BLOB)
                 return 0;
-        if (meta.bytes > child->baton->state_bytes_max || meta.slot_idx >= BT_BLOB_SLOTS)
+        if (meta.bytes > child->baton->state_bytes_max || meta.slot_idx >= bt_baton_blob_slots(child->baton))
                 return -BATON_E_CORRUPT;
-        blob = blob_slot(child, meta.slot_idx);
+        blob = bt_child_blob_slot(child, meta.slot_idx);
         if (bt_sum_of(blob, meta.bytes) != meta.xxh3)
                 return -BATON_E_CORRUPT;
         ret_restore->state = blob;
@@ -212,7 +222,7 @@ int bt_child_restore(struct baton_child *child, uint64_t predecessor)
 
         r = bt_child_receive_passed(child, child->baton->fd_count);
         if (!r)
-                r = find_state(child, &restore);
+                r = find_state(child, predecessor, &restore);
         if (r) {
                 if (r != -BATON_E_SCHEMA)
                         bt_child_say_why(child, "state refused", r);

@@ -167,28 +167,32 @@ static uint64_t page_up(uint64_t bytes)
         return (bytes + BT_PAGE_BYTES - 1) & ~(uint64_t)(BT_PAGE_BYTES - 1);
 }
 
-uint64_t bt_baton_bytes(uint32_t form, uint64_t state_bytes_max)
+uint64_t bt_baton_bytes(uint32_t form, uint64_t state_bytes_max, uint32_t checkpoint_slots)
 {
-        uint64_t slots = form == BATON_STATE_NONE ? 0 : form == BATON_STATE_BLOB ? BT_BLOB_SLOTS : 1;
+        uint64_t slots = 0;
 
+        if (form == BATON_STATE_BLOB)
+                slots = checkpoint_slots ? checkpoint_slots : BT_BLOB_SLOTS;
+        else if (form == BATON_STATE_ARENA)
+                slots = 1 + checkpoint_slots;
         return sizeof(struct bt_baton) + slots * page_up(state_bytes_max);
 }
 
-int bt_baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form,
-                    uint64_t state_bytes_max)
+static int baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form, uint64_t state_bytes_max,
+                        uint32_t checkpoint_slots)
 {
         struct bt_baton *baton;
         int r;
 
         bt_assert(form < _BATON_STATE_N && strlen(id) <= BATON_ID_BYTES_MAX);
         if (form == BATON_STATE_NONE)
-                state_bytes_max = 0;
+                state_bytes_max = checkpoint_slots = 0;
         if (form == BATON_STATE_ARENA && state_bytes_max < BT_ARENA_BYTES_MIN)
                 state_bytes_max = BT_ARENA_BYTES_MIN;
         if (state_bytes_max > BT_ARENA_BYTES_MAX)
                 return -E2BIG;
 
-        r = bt_seg_create(ret_seg, ret_fd, "baton", BT_MAGIC_BATON, bt_baton_bytes(form, state_bytes_max),
+        r = bt_seg_create(ret_seg, ret_fd, "baton", BT_MAGIC_BATON, bt_baton_bytes(form, state_bytes_max, checkpoint_slots),
                           sizeof(struct bt_baton));
         if (r)
                 return bt_fold(r);
@@ -198,7 +202,18 @@ int bt_baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_
         baton->state_off = sizeof(struct bt_baton);
         baton->state_bytes_max = page_up(state_bytes_max);
         baton->arena_addr = form == BATON_STATE_ARENA ? BT_ARENA_ADDR : 0;
+        baton->checkpoint_slots = checkpoint_slots;
         return 0;
+}
+
+int bt_baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form, uint64_t state_bytes_max)
+{
+        return baton_create(ret_seg, ret_fd, id, form, state_bytes_max, 0);
+}
+
+int bt_baton_create_checkpointed(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form, uint64_t state_bytes_max)
+{
+        return baton_create(ret_seg, ret_fd, id, form, state_bytes_max, BT_CHECKPOINT_SLOTS);
 }
 
 bool bt_baton_valid(const struct bt_baton *baton)
@@ -207,13 +222,14 @@ bool bt_baton_valid(const struct bt_baton *baton)
         return memchr(baton->id, '\0', sizeof(baton->id)) && baton->form < _BATON_STATE_N &&
                (baton->form != BATON_STATE_NONE || baton->state_bytes_max == 0) && baton->state_off == sizeof(struct bt_baton) &&
                baton->state_bytes_max <= BT_ARENA_BYTES_MAX && baton->state_bytes_max % BT_PAGE_BYTES == 0 &&
-               baton->head.bytes == bt_baton_bytes(baton->form, baton->state_bytes_max) &&
+               (baton->checkpoint_slots == 0 || baton->checkpoint_slots == BT_CHECKPOINT_SLOTS) &&
+               baton->head.bytes == bt_baton_bytes(baton->form, baton->state_bytes_max, baton->checkpoint_slots) &&
                (baton->form != BATON_STATE_ARENA ||
                 (baton->arena_addr && baton->state_bytes_max >= BT_ARENA_BYTES_MIN));
 }
 
 uint64_t bt_baton_blob_off(const struct bt_baton *baton, uint32_t idx)
 {
-        bt_assert(idx < BT_BLOB_SLOTS);
+        bt_assert(idx < bt_baton_blob_slots(baton));
         return baton->state_off + idx * baton->state_bytes_max;
 }

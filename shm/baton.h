@@ -93,11 +93,19 @@ int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *
 /* @form, @state_bytes_max: see layout.h; rounded up to pages. The hub maps the head only. Returns 0 or -errno. */
 int bt_baton_create(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form, uint64_t state_bytes_max);
 
+/* The same, with room for checkpoints (BT_CHECKPOINT_SLOTS); it costs memory only when it is used. */
+int bt_baton_create_checkpointed(struct bt_seg *ret_seg, int *ret_fd, const char *id, uint32_t form, uint64_t state_bytes_max);
+
 /* Offsets, sizes and form of a mapped head are what bt_baton_create() can have made for a segment of that size. */
 bool bt_baton_valid(const struct bt_baton *baton);
+
+static inline uint32_t bt_baton_blob_slots(const struct bt_baton *baton)
+{
+        return baton->checkpoint_slots ? BT_CHECKPOINT_SLOTS : BT_BLOB_SLOTS;
+}
 
 /* Where blob slot @idx begins in the segment. */
 uint64_t bt_baton_blob_off(const struct bt_baton *baton, uint32_t idx);
 
-/* Bytes of the whole segment for a state of that form and size. */
-uint64_t bt_baton_bytes(uint32_t form, uint64_t state_bytes_max);
+/* Bytes of the whole segment for a state of that form and size; @checkpoint_slots: 0 or BT_CHECKPOINT_SLOTS. */
+uint64_t bt_baton_bytes(uint32_t form, uint64_t state_bytes_max, uint32_t checkpoint_slots);

@@ -137,6 +137,8 @@ enum bt_msg {
                                  socket came over the channel */
         BT_MSG_TERMINATE = 6, /* end yourself */
         BT_MSG_ADOPTED = 7,   /* another hub than the one that started you: it lacks your kept descriptors, send them again */
+        BT_MSG_CHECKPOINT = 8, /* keep a whole state now, and go on serving; answered by CHECKPOINTED */
+        BT_MSG_DURABLE = 9,   /* token: sequence of the last checkpoint that is on the disk */
         /* C->H */
         BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state */
         BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
@@ -145,6 +147,8 @@ enum bt_msg {
         BT_MSG_CAPTURED = 20, /* answer to CAPTURE: arg[0] 0 or error; arg[1]: state bytes; arg[2]: descriptors passed; word is VACANT */
         BT_MSG_NOT_PASSED = 21, /* answer to HANDOVER: capture failed. arg[0]: error; text in the link */
         BT_MSG_RETIRED = 22,  /* retention handled: nothing left to drain, exiting */
+        BT_MSG_CHECKPOINTED = 23, /* token: sequence; arg[0]: 0 or error, text in the link; arg[1]: bytes; arg[2]: 1 if it answers CHECKPOINT.
+                                     Not repeated while the hub has not taken the one before: the word in the baton says more */
         _BT_MSG_N,
 };
 
@@ -224,6 +228,12 @@ struct bt_state_meta {
 };
 static_assert(sizeof(struct bt_state_meta) == 128, "two cache lines");
 
+/*
+ * Where checkpoints are written: one is published, one may be read by the hub, one is free. Without that room a blob child uses its two slots (the hub
+ * reads none of them while it lives); with it, three. An arena's lie behind the arena, each as large as it.
+ */
+#define BT_CHECKPOINT_SLOTS 3
+
 struct bt_baton {
         struct bt_seg_head head;
         char id[64];                      /* child; W hub, once */
@@ -245,13 +255,21 @@ struct bt_baton {
         uint64_t arena_addr;              /* where every incarnation maps the arena; W hub, once */
         uint64_t mailbox_off;             /* 0: none in this version */
         uint64_t mailbox_bytes;
-        uint8_t reserved1[4096 - 448 - 48];
+        /* 496: checkpoints, see shm/checkpoint.h */
+        uint32_t checkpoint_slots;        /* 0: no room was made for them; else BT_CHECKPOINT_SLOTS; W hub, once */
+        _Atomic uint32_t checkpoint_lease; /* 1 + the slot that the hub reads, 0: none; W hub */
+        _Atomic uint64_t checkpoint;      /* sequence << 2 | 1 + slot; the low bits are 0: none. W holder, hub when nobody holds */
+        uint8_t reserved1[64];
+        struct bt_state_meta checkpoints[BT_CHECKPOINT_SLOTS]; /* descriptions; W holder, never of the slot that is named above */
+        uint8_t reserved2[4096 - 576 - BT_CHECKPOINT_SLOTS * 128];
 };
 static_assert(offsetof(struct bt_baton, word) == 128, "own line");
 static_assert(offsetof(struct bt_baton, parked) == 192, "own line");
 static_assert(offsetof(struct bt_baton, capture_ns) == 256, "own line");
 static_assert(offsetof(struct bt_baton, meta) == 320, "aligned");
 static_assert(offsetof(struct bt_baton, form) == 448, "aligned");
+static_assert(offsetof(struct bt_baton, checkpoint) == 504, "aligned");
+static_assert(offsetof(struct bt_baton, checkpoints) == 576, "aligned");
 static_assert(sizeof(struct bt_baton) == 4096, "one page");
 
 /* Where batons map their arenas: inside every sanitizer's application range but TSan's, far from where the kernel puts anything by itself. */

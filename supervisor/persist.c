@@ -96,7 +96,7 @@ static void fill_record(struct bt_store_item *item, struct bt_child *child)
         rec->payload_bytes = meta.bytes;
         rec->arena_addr = baton->arena_addr;
         item->fd = child->holding->fd;
-        item->off = rec->form == BATON_STATE_BLOB ? bt_baton_blob_off(baton, meta.slot_idx % BT_BLOB_SLOTS) : baton->state_off;
+        item->off = rec->form == BATON_STATE_BLOB ? bt_baton_blob_off(baton, meta.slot_idx % bt_baton_blob_slots(baton)) : baton->state_off;
 }
 
 int bt_hub_store_states(struct bt_hub *hub)

@@ -73,6 +73,8 @@ struct baton_child_ops {
         void (*resume)(struct baton_child *child, void *ctx);
         void (*retire)(struct baton_child *child, void *ctx);
         void (*terminate)(struct baton_child *child, void *ctx);
+        /* With `durability: sync`: the checkpoint @sequence, and all before it, are on the disk. */
+        void (*durable)(struct baton_child *child, uint64_t sequence, void *ctx);
 };
 
 /* Results of baton_child_dispatch() above 0. */
@@ -205,6 +207,31 @@ int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **re
 
 /* The first @bytes of the room are the state. Without a commit there is no state, which differs from a state of 0 bytes. Since: 0.1 */
 int baton_capture_commit(struct baton_capture *capture, size_t bytes);
+
+/* ---- checkpoints ---- */
+
+/**
+ * baton_child_checkpoint() - keep a whole state now, and go on serving
+ *
+ * After success the state outlives a SIGKILL or SIGSEGV of this process: the next incarnation is given it with reason CRASH, unless something newer is
+ * there. A blob child's capture() is run with BATON_CAPTURE_CHECKPOINT: it passes no descriptors and stops nothing. An arena's used part is
+ * copied, which takes about 0.3 ms for each MiB; the arena itself is preferred after a crash, and the copy is for one that was torn. With
+ * checkpoint_every in the configuration the hub has dispatch() do this.
+ *
+ * Errors:    what capture() returned; -BATON_E_PROTOCOL not serving, or inside a callback's capture or an arena bracket; -BATON_E_STALE;
+ *            -EOPNOTSUPP no state, or an arena without `checkpoint: true`; -ENOTCONN unsupervised; -errno no memory for the copy. The last
+ *            checkpoint stays valid after an error.
+ * Durable:   in memory at return; on disk as `durability` says: see baton_child_durable().
+ * Since:     0.1
+ */
+int baton_child_checkpoint(struct baton_child *child);
+
+/* Sequence of this process' last checkpoint; 0: none yet. Counts up over incarnations. Since: 0.1 */
+uint64_t baton_child_checkpointed(const struct baton_child *child);
+
+/* Sequence of the last checkpoint that is known to be on the disk; 0: none, or durability is not sync. Moves in dispatch(), which also
+ * runs the durable() callback. A client's write is safe from everything when the checkpoint that followed it is. Since: 0.1 */
+uint64_t baton_child_durable(const struct baton_child *child);
 
 /* ---- arena state ---- */
 

@@ -28,6 +28,7 @@ enum baton_capture_for {
         BATON_CAPTURE_HOT = 0,      /* a successor waits for it; every microsecond is part of the pause */
         BATON_CAPTURE_COLD = 1,     /* this process ends, a successor starts on this host */
         BATON_CAPTURE_SHUTDOWN = 2, /* the hub stops; the state goes to disk, descriptors do not survive */
+        BATON_CAPTURE_CHECKPOINT = 3, /* a copy in case this process dies: no descriptors, and go on serving after it */
         _BATON_CAPTURE_N,
 };
 
