@@ -471,31 +471,52 @@ static void close_all(struct bt_hub *hub)
         bt_plan_close(&hub->plan);
 }
 
+void bt_hub_init(struct bt_hub *hub)
+{
+        *hub = (struct bt_hub){.null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = -1, .node = BT_NODE_OWNER_NULL,
+                               .registry = BT_REGISTRY_NULL};
+        bt_list_init(&hub->clients);
+        bt_list_init(&hub->requests);
+        for (size_t i = 0; i < BT_ARRAY_LEN(hub->sockets); i++)
+                hub->sockets[i] = -1;
+}
+
+int bt_hub_open(struct bt_hub *hub, int plan_fd)
+{
+        const char *error = "";
+        int r = bt_plan_open(&hub->plan, plan_fd, &error);
+
+        if (r) {
+                bt_hub_say(hub, "the plan is not usable: %s", r == -EINVAL ? error : strerrordesc_np(-r));
+                return -EBADMSG;
+        }
+        r = open_all(hub);
+        if (r) {
+                bt_hub_close(hub);
+                return r;
+        }
+        bt_hub_adopt(hub);
+        bt_hub_load_all(hub);
+        bt_hub_child_settled(hub);
+        return 0;
+}
+
+void bt_hub_close(struct bt_hub *hub)
+{
+        if (hub->plan.plan)
+                close_all(hub);
+}
+
 int bt_hub_run(int plan_fd, int ready_fd)
 {
-        struct bt_hub hub = {
-                .null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = ready_fd, .node = BT_NODE_OWNER_NULL,
-                .registry = BT_REGISTRY_NULL};
-        const char *error = "";
-        int r = bt_plan_open(&hub.plan, plan_fd, &error);
+        struct bt_hub hub;
+        int r;
 
-        if (r) {
-                bt_hub_say(&hub, "the plan is not usable: %s", r == -EINVAL ? error : strerrordesc_np(-r));
-                return 2;
-        }
-        bt_list_init(&hub.clients);
-        bt_list_init(&hub.requests);
-        for (size_t i = 0; i < BT_ARRAY_LEN(hub.sockets); i++)
-                hub.sockets[i] = -1;
-
-        r = open_all(&hub);
-        if (r) {
-                close_all(&hub);
-                return 1;
-        }
-        bt_hub_adopt(&hub);
-        bt_hub_load_all(&hub);
-        bt_hub_child_settled(&hub);
+        bt_hub_init(&hub);
+        hub.ready_fd = ready_fd;
+        r = bt_hub_open(&hub, plan_fd);
+        if (r)
+                return r == -EBADMSG ? 2 : 1;
         while (!hub.over) {
                 r = bt_loop_turn(hub.loop);
                 if (r) {
@@ -505,6 +526,6 @@ int bt_hub_run(int plan_fd, int ready_fd)
                 }
         }
         bt_hub_say(&hub, "stopped");
-        close_all(&hub);
+        bt_hub_close(&hub);
         return hub.exit_status;
 }

@@ -33,6 +33,8 @@
 struct bt_hub;
 struct bt_child;
 struct bt_client;
+struct bt_events;
+struct bt_hooks;
 
 /* ---- things with more than one user: counted ---- */
 
@@ -303,6 +305,8 @@ struct bt_hub {
         uint64_t stop_deadline_ns;       /* while stopping; BT_NS_NEVER: none */
         uint32_t load_next; /* first child that was not asked for in the store yet */
         uint32_t loads;     /* asked for, no answer yet */
+        struct bt_events *events; /* events.h */
+        struct bt_hooks *hooks;   /* hooks.h; NULL: there are none */
         bool settled;       /* the first start of all children is over */
         bool stopping;
         bool over;
@@ -312,6 +316,10 @@ struct bt_hub {
 
 /* hub.c */
 int bt_hub_run(int plan_fd, int ready_fd);
+/* Its parts, for a program that has a hub inside (embed.c). Opens and starts all children; then turn the loop until hub->over, and close. */
+void bt_hub_init(struct bt_hub *hub);
+int bt_hub_open(struct bt_hub *hub, int plan_fd); /* 0, or -errno, said in words, and everything closed again; -EBADMSG: the plan */
+void bt_hub_close(struct bt_hub *hub);            /* only after all processes have ended, or when none was started */
 void bt_hub_stop(struct bt_hub *hub);
 void bt_hub_child_settled(struct bt_hub *hub); /* a child runs or gave up: maybe all have */
 /* During a stop: one child answered, or one process ended. */
