@@ -111,7 +111,7 @@ static const char *placeholder(const struct world *w, const char *at, char *numb
         return NULL;
 }
 
-static void write_config(const struct world *w, const char *yaml)
+void world_configure(const struct world *w, const char *yaml)
 {
         char path[128], number[16];
         FILE *file;
@@ -249,7 +249,7 @@ void world_start_again(struct world *w)
 
 void world_start(struct world *w, const char *yaml)
 {
-        write_config(w, yaml);
+        world_configure(w, yaml);
         world_start_again(w);
 }
 

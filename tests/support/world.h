@@ -106,6 +106,8 @@ int world_teardown(void **state);
 
 /* Writes the configuration, compiles it, starts the hub, waits until the first start of all children is over. */
 void world_start(struct world *w, const char *yaml);
+/* Only writes it, as app.yaml. */
+void world_configure(const struct world *w, const char *yaml);
 /* Starts the hub again with the configuration that is there. */
 void world_start_again(struct world *w);
 /* The same, for a hub that is expected to end by itself, with @status: before it is ready or soon after. */
