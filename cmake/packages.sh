@@ -2,7 +2,7 @@
 # shellcheck shell=sh disable=SC2034
 # Sourced by ./check and ./demo: the Debian 12 packages that are needed, and a function that installs those that are missing.
 
-packages_build="cmake ninja-build gcc libc6-dev binutils pkg-config liburing-dev liblmdb-dev libyaml-dev libjansson-dev libxxhash-dev libcmocka-dev"
+packages_build="cmake ninja-build gcc libc6-dev binutils pkg-config liburing-dev liblmdb-dev libyaml-dev libjansson-dev libxxhash-dev libcmocka-dev spin"
 packages_run="redis-tools"
 packages_tidy="clang-tidy git"
 packages_long="clang libclang-rt-14-dev"

@@ -23,6 +23,7 @@
 #define RESTORE_ATTEMPTS 3
 
 static void child_on_restart_timer(struct bt_loop_timer *timer);
+static void child_on_slow_start(struct bt_loop_timer *timer);
 
 /* ---- what others see ---- */
 
@@ -160,11 +161,15 @@ void bt_child_start(struct bt_child *child, enum baton_reason reason)
         bt_child_publish(child);
         if (child->spec->protocol == BT_PROTOCOL_PLAIN)
                 bt_child_running(child, child->current);
+        else
+                (void)bt_loop_timer_arm(child->hub->loop, &child->restart_timer,
+                                        bt_ns_add(bt_now_ns(), child->spec->child_migration_timeout_ns), child_on_slow_start);
 }
 
 void bt_child_running(struct bt_child *child, struct bt_inc *inc)
 {
         child->current = inc;
+        bt_loop_timer_disarm(&child->restart_timer);
         child->phase = BT_PHASE_RUNNING;
         child->running_since_ns = bt_now_ns();
         child->restore_failures = 0;
@@ -172,6 +177,18 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         bt_child_forget_stored(child);
         bt_child_publish(child);
         bt_hub_child_settled(child->hub);
+}
+
+/* Nothing is done to it: a first start may take long. But it is said, with the usual cause. */
+static void child_on_slow_start(struct bt_loop_timer *timer)
+{
+        struct bt_child *child = bt_container_of(timer, struct bt_child, restart_timer);
+
+        if (child->phase != BT_PHASE_STARTING || !child->current)
+                return;
+        child->limits_hit++;
+        bt_child_note(child, "has not said that it is ready (if it does not use libbaton, it needs protocol: plain)");
+        bt_child_publish(child);
 }
 
 /* ---- restarting ---- */
@@ -369,7 +386,12 @@ static void succ_exited(struct bt_child *child, struct bt_inc *inc)
         /* It confirmed, and died before it could say so: the migration is through, and what follows is a crash of the new holder. */
         if (word_holds(inc)) {
                 bt_migration_event(m, BT_SWAP_EV_RESTORED);
-                return;
+                if (child->migration != m)
+                        return;
+                /* Out of place: it wrote itself into the word without being passed it. Nobody can serve with that word: start over. */
+                (void)bt_baton_reclaim(inc->holding->baton, inc->number);
+                if (m->pred)
+                        bt_inc_kill(m->pred);
         }
         /*
          * While the predecessor lives the word goes back to it (TAKE_BACK), and the state is its own: a binary that cannot restore it is not a reason

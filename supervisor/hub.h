@@ -143,6 +143,7 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
+void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
 void bt_inc_retire(struct bt_inc *inc, uint64_t heir); /* RETIRE; its retention begins */
@@ -344,6 +345,7 @@ void bt_hub_found_free(struct bt_hub *hub);
 void bt_hub_drop_stored(struct bt_hub *hub);  /* records of children that were adopted: their state is alive, and newer */
 int bt_hub_open_store(struct bt_hub *hub);
 int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
+void bt_child_salvage(struct bt_child *child);          /* at a stop: what a child that is down left in its arena */
 void bt_hub_load_all(struct bt_hub *hub);               /* starts all children, a bounded number at once */
 void bt_child_forget_stored(struct bt_child *child);    /* delivered and confirmed */
 

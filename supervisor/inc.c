@@ -51,7 +51,7 @@ static void inc_read_text(struct bt_inc *inc)
 }
 
 /* Reads all that it said. Callbacks may start or end processes, but not free this one: that is left to the end of its exit. */
-static void inc_listen(struct bt_inc *inc)
+void bt_inc_listen(struct bt_inc *inc)
 {
         struct bt_rec rec;
         uint64_t rung;
@@ -72,7 +72,7 @@ static void inc_listen(struct bt_inc *inc)
 static void inc_on_bell(struct bt_loop_watch *watch, uint32_t events)
 {
         (void)events;
-        inc_listen(bt_container_of(watch, struct bt_inc, bell_watch));
+        bt_inc_listen(bt_container_of(watch, struct bt_inc, bell_watch));
 }
 
 static void inc_on_channel(struct bt_loop_watch *watch, uint32_t events)
@@ -90,7 +90,7 @@ static void inc_gone(struct bt_inc *inc)
 {
         if (inc->dead)
                 return;
-        inc_listen(inc);
+        bt_inc_listen(inc);
         if (inc->link)
                 bt_child_on_channel(inc->child, inc);
         bt_log_drain(&inc->out);

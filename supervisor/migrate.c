@@ -54,8 +54,16 @@ static void queue(struct bt_migration *m, enum bt_swap_event event)
 static void on_timer(struct bt_loop_timer *timer)
 {
         struct bt_migration *m = bt_container_of(timer, struct bt_migration, timer);
+        struct bt_child *child = m->child;
 
-        m->child->limits_hit++;
+        /* What was said in time counts, although it is read only now: a successor that has just confirmed must not be killed. */
+        if (m->succ)
+                bt_inc_listen(m->succ);
+        if (child->migration == m && m->pred)
+                bt_inc_listen(m->pred);
+        if (child->migration != m || m->timer.heap_idx)
+                return; /* over, or in a later state with a deadline of its own */
+        child->limits_hit++;
         bt_migration_event(m, BT_SWAP_EV_TIMEOUT);
 }
 
@@ -69,6 +77,19 @@ static void arm(struct bt_migration *m, uint64_t for_ns)
 
 /* ---- actions ---- */
 
+/* What the predecessor passed before it was told to end. */
+static void take_parcel(struct bt_migration *m)
+{
+        int r;
+
+        if (m->handoff_in < 0)
+                return;
+        r = bt_parcel_take(&m->parcel, m->handoff_in);
+        m->handoff_in = bt_close(m->handoff_in);
+        if (r)
+                bt_child_note(m->child, "connections could not be carried over: %s", strerrordesc_np(-r));
+}
+
 /* The read end for the successor's hand-off socket; borrowed by the spawn, closed here after it. */
 static int handoff_for_succ(struct bt_migration *m)
 {
@@ -76,8 +97,10 @@ static int handoff_for_succ(struct bt_migration *m)
 
         if (!m->swap.handover)
                 return 0;
-        if (m->swap.kind == BT_SWAP_COLD)
+        if (m->swap.kind == BT_SWAP_COLD) {
+                take_parcel(m); /* of a predecessor that died before it was told to end */
                 return bt_parcel_send(&m->parcel, &m->handoff_in);
+        }
         if (bt_scm_pair(ends))
                 return -errno;
         m->handoff_out = ends[0];
@@ -144,19 +167,6 @@ static void do_query(struct bt_migration *m)
         m->holding->baton->fd_count = 0;
         bt_inc_say(m->pred, BT_MSG_CAPTURE, 0, flags, BATON_CAPTURE_COLD, 0);
         tell(m, "querying", m->pred_number, "");
-}
-
-/* What the predecessor passed before it was told to end. */
-static void take_parcel(struct bt_migration *m)
-{
-        int r;
-
-        if (m->handoff_in < 0)
-                return;
-        r = bt_parcel_take(&m->parcel, m->handoff_in);
-        m->handoff_in = bt_close(m->handoff_in);
-        if (r)
-                bt_child_note(m->child, "connections could not be carried over: %s", strerrordesc_np(-r));
 }
 
 static void do_stop_pred(struct bt_migration *m)

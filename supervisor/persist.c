@@ -99,6 +99,26 @@ static void fill_record(struct bt_store_item *item, struct bt_child *child)
         item->off = rec->form == BATON_STATE_BLOB ? bt_baton_blob_off(baton, meta.slot_idx % bt_baton_blob_slots(baton)) : baton->state_off;
 }
 
+/*
+ * The arena of a child that is down, between two restarts: nobody captured it, but it is there, and whole unless its last holder died inside
+ * a bracket.
+ */
+void bt_child_salvage(struct bt_child *child)
+{
+        struct bt_baton *baton = child->holding->baton;
+        struct bt_arena head;
+
+        if (child->spec->state_form != BATON_STATE_ARENA || !baton->meta.incarnation || bt_baton_word(baton).phase != BT_WORD_VACANT ||
+            atomic_load(&baton->bracket))
+                return;
+        if (pread(child->holding->fd, &head, sizeof(head), (off_t)baton->state_off) != (ssize_t)sizeof(head) ||
+            !bt_arena_valid(&head, baton->state_bytes_max))
+                return;
+        baton->meta.bytes = head.top;
+        baton->meta.present = 1;
+        child->captured = true;
+}
+
 int bt_hub_store_states(struct bt_hub *hub)
 {
         struct bt_store_item *items = calloc(hub->child_count ? hub->child_count : 1, sizeof(*items));

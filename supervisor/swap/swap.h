@@ -76,7 +76,7 @@ enum bt_swap_action {
         X(REFUSED, "the new process refused the state")                                            \
         X(NOT_PASSED, "the old process could not capture its state")                               \
         X(MUTE, "the old process did not hand over in time (handover_data_wait)")                  \
-        X(NOT_RESTORED, "the new process did not restore in time (handover_data_wait)")            \
+        X(NOT_RESTORED, "the new process did not restore in time")            \
         X(DIED, "the new process died while it restored")                                          \
         X(PRED_DIED, "the old process died, and the new one could not take over")                  \
         X(CANCELLED, "cancelled")
