@@ -34,12 +34,13 @@ struct bt_store_item {
         struct bt_record record;  /* child, schema, .., payload_bytes filled by the caller; magic, sizes, checksums by the store */
         int fd;                   /* memfd that holds the payload; duplicated by the call */
         uint64_t off;             /* where in it */
+        bool verify;              /* the record's payload_xxh3 is what the payload must have: E_CORRUPT, and nothing is stored, when it has not */
 };
 
 enum bt_store_result {
         BT_STORE_OK = 0,
         BT_STORE_E_ABSENT = 1,  /* get, del: no such record */
-        BT_STORE_E_CORRUPT = 2, /* get: a checksum, magic or length is wrong; the record is kept under quarantine, not returned again */
+        BT_STORE_E_CORRUPT = 2, /* get: a checksum, magic or length is wrong; the record is kept under quarantine, not returned again. read, put: see there */
         BT_STORE_E_ROOM = 3,    /* get: larger than the room; put: the disk is full */
 };
 
@@ -74,6 +75,35 @@ int bt_store_del(struct bt_store *store, const char *child, uint64_t sequence, b
 
 /* The headers of all records, without their payloads. Reports what is there: quarantines nothing. */
 int bt_store_list(struct bt_store *store, bt_store_list_fn done, void *ctx);
+
+/* ---- states set aside: kept for people, never delivered. At most eight a child; the oldest goes. ---- */
+
+/* @wall_ns: its name, when it was set aside. @record: as bt_store_list() shows one. */
+struct bt_aside {
+        uint64_t wall_ns;
+        struct bt_record record;
+};
+
+/* @aside: valid during the call; by child, then oldest first. */
+typedef void (*bt_store_aside_fn)(void *ctx, int result, const struct bt_aside *aside, size_t count);
+
+int bt_store_list_aside(struct bt_store *store, bt_store_aside_fn done, void *ctx);
+
+/* Moves the record of @child there; @sequence as for bt_store_del(), 0: whatever is there, also what cannot be read. ABSENT; durable with OK. */
+int bt_store_quarantine(struct bt_store *store, const char *child, uint64_t sequence, bt_store_done_fn done, void *ctx);
+
+/* Writes a state there that is in no record: as bt_store_put() of one item. */
+int bt_store_put_aside(struct bt_store *store, const struct bt_store_item *item, bt_store_done_fn done, void *ctx);
+
+/*
+ * Header and payload as they are, one behind the other, into the empty memfd @fd (duplicated), at most @room bytes. @aside_ns: 0 for the record of
+ * @child. Nothing is judged but told: OK it is whole; E_CORRUPT it is not, and what there is was copied; -EPROTONOSUPPORT it is of another
+ * header version or machine, copied too; E_ABSENT; E_ROOM. @record: with OK.
+ */
+int bt_store_read(struct bt_store *store, const char *child, uint64_t aside_ns, int fd, uint64_t room, bt_store_done_fn done, void *ctx);
+
+/* Forgets one for good. ABSENT. */
+int bt_store_drop_aside(struct bt_store *store, const char *child, uint64_t aside_ns, bt_store_done_fn done, void *ctx);
 
 /* The store's file itself was found damaged, at open or since, and was set aside as store.mdb.bad: states may be missing. Any thread. */
 bool bt_store_was_damaged(const struct bt_store *store);

@@ -7,6 +7,9 @@
  * At most BT_STORE_QUARANTINED_MAX a child; the oldest goes. Their times only grow, also where the clock was moved back, so "oldest" is the first key
  * and the newcomer is never the one that goes.
  *
+ * The hub sets states aside, too, that are whole but of no use to it: too old, refused too often, of a schema that nobody here reads. Those that
+ * lie in shared memory only are written straight to a place of their own.
+ *
  * LMDB cannot rename a key, so the parts are copied. That costs what the state's put had cost, once, after a disk has lied.
  */
 #include "supervisor/store/store_records.h"
@@ -15,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "shm/record.h"
 #include "supervisor/store/store_key.h"
 #include "supervisor/store/store_tx.h"
 
@@ -126,6 +130,60 @@ static int quarantine_body(struct bt_engine *engine, void *ctx)
         }
         BT_POINT("store.quarantine.before_commit");
         return 0;
+}
+
+/* move aside, put aside: the hub's own judgement */
+
+struct move {
+        const char *child;
+        uint64_t sequence;
+};
+
+static int move_body(struct bt_engine *engine, void *ctx)
+{
+        const struct move *move = ctx;
+        const char *child = move->child;
+        struct bt_record record;
+        struct bt_value value;
+        struct bt_key key;
+        int r;
+
+        bt_key_record(&key, child, 0);
+        r = engine->ops->get(engine, &key, &value);
+        if (r)
+                return r;
+        /* A header that cannot be read here has no sequence; only "whatever is there" means it. */
+        if (move->sequence && (bt_record_read(&record, value.at, value.bytes) || record.sequence != move->sequence))
+                return BT_ENGINE_E_ABSENT;
+        return quarantine_body(engine, &child);
+}
+
+int bt_records_move_aside(struct bt_engine *engine, const char *child, uint64_t sequence)
+{
+        struct move move = {.child = child, .sequence = sequence};
+
+        return bt_tx_result(bt_tx_run(engine, true, 0, move_body, &move, NULL));
+}
+
+struct put_aside {
+        const struct bt_store_item *item;
+        uint64_t part_bytes;
+};
+
+static int put_aside_body(struct bt_engine *engine, void *ctx)
+{
+        const struct put_aside *put = ctx;
+        uint64_t wall_ns;
+        int r = quarantine_slot(engine, put->item->record.child, &wall_ns);
+
+        return r ? r : bt_records_write(engine, put->item, put->part_bytes, wall_ns);
+}
+
+int bt_records_put_aside(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes)
+{
+        struct put_aside put = {.item = item, .part_bytes = part_bytes};
+
+        return bt_tx_result(bt_tx_run(engine, true, item->record.payload_bytes + sizeof(item->record), put_aside_body, &put, NULL));
 }
 
 void bt_records_quarantine(struct bt_engine *engine, const char *child, uint64_t payload_bytes)

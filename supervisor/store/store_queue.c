@@ -34,6 +34,11 @@ enum job_kind {
         JOB_GET,
         JOB_DEL,
         JOB_LIST,
+        JOB_LIST_ASIDE,
+        JOB_MOVE_ASIDE,
+        JOB_PUT_ASIDE,
+        JOB_READ,
+        JOB_DROP_ASIDE,
 };
 
 struct bt_store_job {
@@ -42,16 +47,19 @@ struct bt_store_job {
         enum job_kind kind;
         bt_store_done_fn done;
         bt_store_list_fn list_done;
+        bt_store_aside_fn aside_done;
         void *ctx;
         int result;
 
-        char child[64];           /* get, del */
-        uint64_t sequence;        /* del */
-        int fd;                   /* get; owned */
+        char child[64];           /* all of one child, but put */
+        uint64_t sequence;        /* del, move aside */
+        uint64_t aside_ns;        /* read, drop aside */
+        int fd;                   /* get, read; owned */
         uint64_t off;
         uint64_t room;
         struct bt_record record;  /* get: the answer */
         struct bt_record *records; /* list: the answer; owned */
+        struct bt_aside *aside;    /* list aside: the answer; owned */
         size_t record_count;
         size_t item_count;        /* put */
         struct bt_store_item items[]; /* their descriptors are owned */
@@ -67,6 +75,7 @@ static struct bt_store_job *job_free(struct bt_store_job *job)
         for (size_t i = 0; i < job->item_count; i++)
                 job->items[i].fd = bt_close(job->items[i].fd);
         free(job->records);
+        free(job->aside);
         free(job);
         return NULL;
 }
@@ -235,6 +244,90 @@ int bt_store_list(struct bt_store *store, bt_store_list_fn done, void *ctx)
         return job_push(job);
 }
 
+/* states set aside */
+
+int bt_store_list_aside(struct bt_store *store, bt_store_aside_fn done, void *ctx)
+{
+        struct bt_store_job *job = job_new(store, JOB_LIST_ASIDE, 0, ctx);
+
+        bt_assert(done);
+        if (!job)
+                return -ENOMEM;
+        job->aside_done = done;
+        return job_push(job);
+}
+
+/* A job about the records of one child, in @ret_job. */
+static int job_of_child(struct bt_store_job **ret_job, struct bt_store *store, enum job_kind kind, const char *child, bt_store_done_fn done,
+                        void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = job_new(store, kind, 0, ctx);
+        int r;
+
+        bt_assert(done);
+        if (!job)
+                return -ENOMEM;
+        r = job_name(job, child);
+        if (r)
+                return r;
+        job->done = done;
+        *ret_job = BT_STEAL(job);
+        return 0;
+}
+
+int bt_store_quarantine(struct bt_store *store, const char *child, uint64_t sequence, bt_store_done_fn done, void *ctx)
+{
+        struct bt_store_job *job = NULL;
+        int r = job_of_child(&job, store, JOB_MOVE_ASIDE, child, done, ctx);
+
+        if (r)
+                return r;
+        job->sequence = sequence;
+        return job_push(job);
+}
+
+int bt_store_put_aside(struct bt_store *store, const struct bt_store_item *item, bt_store_done_fn done, void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = job_new(store, JOB_PUT_ASIDE, 1, ctx);
+        int r;
+
+        bt_assert(done);
+        if (!job)
+                return -ENOMEM;
+        job->done = done;
+        job->items[0].fd = -1;
+        r = item_copy(&job->items[0], item);
+        if (r)
+                return r;
+        job->item_count = 1;
+        return job_push(BT_STEAL(job));
+}
+
+int bt_store_read(struct bt_store *store, const char *child, uint64_t aside_ns, int fd, uint64_t room, bt_store_done_fn done, void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = NULL;
+        int r = room > INT64_MAX ? -EINVAL : job_of_child(&job, store, JOB_READ, child, done, ctx);
+
+        if (!r)
+                r = fd_duplicate(&job->fd, fd);
+        if (r)
+                return r;
+        job->aside_ns = aside_ns;
+        job->room = room;
+        return job_push(BT_STEAL(job));
+}
+
+int bt_store_drop_aside(struct bt_store *store, const char *child, uint64_t aside_ns, bt_store_done_fn done, void *ctx)
+{
+        struct bt_store_job *job = NULL;
+        int r = job_of_child(&job, store, JOB_DROP_ASIDE, child, done, ctx);
+
+        if (r)
+                return r;
+        job->aside_ns = aside_ns;
+        return job_push(job);
+}
+
 bool bt_store_was_damaged(const struct bt_store *store)
 {
         return atomic_load(&store->was_damaged);
@@ -243,7 +336,8 @@ bool bt_store_was_damaged(const struct bt_store *store)
 void bt_store_complete(struct bt_store_job *job)
 {
         struct bt_store *store = job->store;
-        bool shown = job->kind == JOB_GET && (job->result == BT_STORE_OK || job->result == BT_STORE_E_ROOM);
+        bool shown = (job->kind == JOB_GET && (job->result == BT_STORE_OK || job->result == BT_STORE_E_ROOM)) ||
+                     (job->kind == JOB_READ && job->result == BT_STORE_OK);
 
         bt_assert(pthread_mutex_lock(&store->lock) == 0);
         bt_list_unlink(&job->link);
@@ -252,6 +346,8 @@ void bt_store_complete(struct bt_store_job *job)
 
         if (job->kind == JOB_LIST)
                 job->list_done(job->ctx, job->result, job->records, job->record_count);
+        else if (job->kind == JOB_LIST_ASIDE)
+                job->aside_done(job->ctx, job->result, job->aside, job->record_count);
         else
                 job->done(job->ctx, job->result, shown ? &job->record : NULL);
         (void)job_free(job);
@@ -276,6 +372,21 @@ static void job_run(struct bt_store_job *job)
                 break;
         case JOB_LIST:
                 job->result = bt_records_list(engine, &job->records, &job->record_count);
+                break;
+        case JOB_LIST_ASIDE:
+                job->result = bt_records_list_aside(engine, &job->aside, &job->record_count);
+                break;
+        case JOB_MOVE_ASIDE:
+                job->result = bt_records_move_aside(engine, job->child, job->sequence);
+                break;
+        case JOB_PUT_ASIDE:
+                job->result = bt_records_put_aside(engine, &job->items[0], store->part_bytes);
+                break;
+        case JOB_READ:
+                job->result = bt_records_read(engine, job->child, job->aside_ns, job->fd, job->room, &job->record);
+                break;
+        case JOB_DROP_ASIDE:
+                job->result = bt_records_drop_aside(engine, job->child, job->aside_ns);
                 break;
         }
         if (engine->was_damaged)

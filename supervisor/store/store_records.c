@@ -44,14 +44,24 @@ static int del_record(struct bt_engine *engine, const char *child)
 
 /* put */
 
+#define PUT_E_DIFFERS 103 /* an outcome of the transaction, above the engine's: the payload is not what its header says */
+
 struct put {
         const struct bt_store_item *items;
         size_t count;
         uint64_t part_bytes;
 };
 
+static void part_key(struct bt_key *ret_key, const char *child, uint64_t aside_ns, uint32_t part)
+{
+        if (aside_ns)
+                bt_key_quarantine(ret_key, child, aside_ns, part);
+        else
+                bt_key_record(ret_key, child, part);
+}
+
 static int put_payload(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes,
-                       uint64_t *ret_xxh3)
+                       uint64_t aside_ns, uint64_t *ret_xxh3)
 {
         uint64_t done = 0;
         struct bt_sum sum;
@@ -64,7 +74,7 @@ static int put_payload(struct bt_engine *engine, const struct bt_store_item *ite
                 void *room;
                 int r;
 
-                bt_key_record(&key, item->record.child, part);
+                part_key(&key, item->record.child, aside_ns, part);
                 r = engine->ops->reserve(engine, &key, bytes, &room);
                 if (r)
                         return r;
@@ -78,7 +88,7 @@ static int put_payload(struct bt_engine *engine, const struct bt_store_item *ite
         return 0;
 }
 
-static int put_one(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes)
+int bt_records_write(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes, uint64_t aside_ns)
 {
         struct bt_record record = item->record;
         struct bt_key key;
@@ -86,20 +96,26 @@ static int put_one(struct bt_engine *engine, const struct bt_store_item *item, u
         void *room;
         int r;
 
-        r = del_record(engine, record.child);
+        r = put_payload(engine, item, part_bytes, aside_ns, &xxh3);
         if (r)
                 return r;
-        r = put_payload(engine, item, part_bytes, &xxh3);
-        if (r)
-                return r;
+        if (item->verify && xxh3 != record.payload_xxh3)
+                return PUT_E_DIFFERS;
         bt_record_seal(&record, xxh3);
-        bt_key_record(&key, record.child, 0);
+        part_key(&key, record.child, aside_ns, 0);
         r = engine->ops->reserve(engine, &key, sizeof(record), &room);
         if (r)
                 return r;
         memcpy(room, &record, sizeof(record));
         BT_POINT("store.put.header");
         return 0;
+}
+
+static int put_one(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes)
+{
+        int r = del_record(engine, item->record.child);
+
+        return r ? r : bt_records_write(engine, item, part_bytes, 0);
 }
 
 static int put_body(struct bt_engine *engine, void *ctx)
@@ -128,7 +144,7 @@ int bt_records_put(struct bt_engine *engine, const struct bt_store_item *items, 
         r = bt_tx_run(engine, true, need, put_body, &put, NULL);
         if (!r)
                 BT_POINT("store.put.after_commit");
-        return bt_tx_result(r);
+        return r == PUT_E_DIFFERS ? BT_STORE_E_CORRUPT : bt_tx_result(r);
 }
 
 /* get */

@@ -22,6 +22,16 @@ int bt_records_del(struct bt_engine *engine, const char *child, uint64_t sequenc
 /* @ret_records: on the heap, the caller's; NULL when there are none. */
 int bt_records_list(struct bt_engine *engine, struct bt_record **ret_records, size_t *ret_count);
 
+/* Payload, then header, inside a transaction: where a record is, or (@aside_ns not 0) among the quarantined ones. */
+int bt_records_write(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes, uint64_t aside_ns);
+
+/* store_quarantine.c, store_aside.c: see store.h */
+int bt_records_move_aside(struct bt_engine *engine, const char *child, uint64_t sequence);
+int bt_records_put_aside(struct bt_engine *engine, const struct bt_store_item *item, uint64_t part_bytes);
+int bt_records_read(struct bt_engine *engine, const char *child, uint64_t aside_ns, int fd, uint64_t room, struct bt_record *ret_record);
+int bt_records_drop_aside(struct bt_engine *engine, const char *child, uint64_t aside_ns);
+int bt_records_list_aside(struct bt_engine *engine, struct bt_aside **ret_aside, size_t *ret_count);
+
 /* Moves a record that failed its check to quarantine. Where this fails (the disk is full) it stays, and the next get finds it damaged again.
  * @bytes: about how large it is. */
 void bt_records_quarantine(struct bt_engine *engine, const char *child, uint64_t bytes);
