@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/events.h"
 #include "supervisor/request.h"
 
 #define CLIENTS_MAX 256
@@ -35,6 +36,7 @@ struct bt_client {
         bool done; /* the outcome is decided; @final is to be sent */
         uint32_t dropped;
         struct bt_request *request; /* NULL: none under way */
+        struct bt_follower follower; /* EVENTS */
         struct bt_ctl_reply final;
 };
 
@@ -42,6 +44,7 @@ static void client_free(struct bt_client *client)
 {
         bt_request_abandon(client->request);
         bt_loop_forget(&client->watch);
+        bt_follower_deinit(&client->follower);
         bt_list_unlink(&client->node);
         (void)bt_close(client->fd);
         free(client);
@@ -159,6 +162,47 @@ static void client_upgrade(struct bt_client *client, const struct bt_ctl_request
         (void)bt_binary_unref(binary);
 }
 
+/* ---- events ---- */
+
+static void client_on_followed(struct bt_follower *follower, int r)
+{
+        struct bt_client *client = bt_container_of(follower, struct bt_client, follower);
+
+        if (r) {
+                client_free(client);
+                return;
+        }
+        bt_follower_deinit(follower);
+        client_answer(client, BT_CTL_OK, "");
+}
+
+static void client_pump(struct bt_client *client)
+{
+        int r = bt_follower_pump(&client->follower);
+
+        if (r && r != -EAGAIN)
+                client_on_followed(&client->follower, r > 0 ? 0 : r);
+}
+
+/* From here on the watch also says when there is room for more. */
+static void client_events(struct bt_client *client, const struct bt_ctl_request *request)
+{
+        bt_follower_init(&client->follower, client->hub, client->fd, request->since, request->follow, client_on_followed);
+        bt_loop_forget(&client->watch);
+        if (bt_loop_watch_fd(client->hub->loop, &client->watch, client->fd, EPOLLIN | EPOLLOUT, client_on_ready))
+                client_free(client);
+        else
+                client_pump(client);
+}
+
+/* The hub ends: what there is, and the end. */
+static void client_end_follower(struct bt_client *client)
+{
+        (void)bt_follower_pump(&client->follower);
+        bt_follower_deinit(&client->follower);
+        client_answer(client, BT_CTL_OK, "the hub has stopped");
+}
+
 /* ---- requests ---- */
 
 static void client_status(struct bt_client *client)
@@ -196,6 +240,9 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
                 break;
         case BT_CTL_SWAP:
                 client_migrate(client, request, NULL);
+                break;
+        case BT_CTL_EVENTS:
+                client_events(client, request);
                 break;
         case BT_CTL_STOP:
                 client->waits_for_stop = true;
@@ -237,6 +284,8 @@ static void client_on_ready(struct bt_loop_watch *watch, uint32_t events)
                 (void)client_flush(client);
         else if (events & (EPOLLHUP | EPOLLERR) && client->asked)
                 client_free(client);
+        else if (client->follower.events)
+                client_pump(client);
         else
                 client_read(client);
 }
@@ -330,6 +379,8 @@ void bt_hub_close_control(struct bt_hub *hub)
 
                 if (client->waits_for_stop)
                         client_answer(client, hub->exit_status ? BT_CTL_FAILED : BT_CTL_OK, hub->stop_text);
+                else if (client->follower.events)
+                        client_end_follower(client);
                 else
                         client_free(client);
         }

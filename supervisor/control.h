@@ -5,6 +5,7 @@
  *
  *      client: bt_ctl_request            (UPGRADE: with the opened binary, O_PATH, as SCM_RIGHTS)
  *      hub:    bt_ctl_reply EVENT *      progress: phases of migrations, with their times
+ *              bt_ctl_reply RECORD *     (EVENTS: of the event stream, in order)
  *              bt_ctl_reply NODE         (STATUS: with the node segment's descriptor as SCM_RIGHTS)
  *              bt_ctl_reply DONE         the outcome; then the hub closes
  *
@@ -25,8 +26,13 @@ enum bt_ctl_op {
         BT_CTL_UPGRADE = 2, /* target, binary; replaces each matching child by one that runs the binary */
         BT_CTL_SWAP = 3,    /* target; the same with the binary it has */
         BT_CTL_STOP = 4,    /* the hub: capture, store, terminate, end */
+        BT_CTL_EVENTS = 5,  /* the event stream from @since on; with @follow until the hub ends or the client leaves */
         _BT_CTL_OP_N,
 };
+
+/* Of @since: besides these, the number of an event. One that the hub has not reached is of an earlier hub, and means OLDEST. */
+#define BT_CTL_SINCE_OLDEST 0
+#define BT_CTL_SINCE_NOW UINT64_MAX
 
 #define BT_CTL_STRATEGY_SPEC UINT32_MAX /* as the child's spec says */
 
@@ -37,13 +43,18 @@ struct bt_ctl_request {
         uint32_t strategy; /* enum bt_strategy, or BT_CTL_STRATEGY_SPEC */
         char target[64];   /* a child's id, or a pool's name for all of it */
         char path[BT_CTL_PATH_BYTES]; /* UPGRADE: absolute path of the binary, for messages, argv[0] stays the spec's */
-        uint64_t reserved[4];
+        uint64_t since;  /* EVENTS */
+        uint32_t follow; /* EVENTS: 0 or 1 */
+        uint32_t reserved0;
+        uint64_t reserved[2];
 };
 
 enum bt_ctl_kind {
         BT_CTL_EVENT = 1,
         BT_CTL_NODE = 2,
         BT_CTL_DONE = 3,
+        BT_CTL_RECORD = 4, /* EVENTS: @child, @incarnation, @text; @phase: name of the event; @since_ns: CLOCK_MONOTONIC; @value: number, CLOCK_REALTIME.
+                              @phase "gap": the hub has forgotten events before they were sent: @value: number of the first, how many */
         _BT_CTL_KIND_N,
 };
 

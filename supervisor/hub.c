@@ -26,6 +26,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/events.h"
+#include "supervisor/hooks.h"
 #include "supervisor/request.h"
 
 void bt_hub_say(struct bt_hub *hub, const char *format, ...)
@@ -120,6 +122,8 @@ static struct next shutdown_ask(struct bt_hub *hub)
                 struct bt_inc *inc = child->current;
 
                 bt_loop_timer_disarm(&child->restart_timer);
+                if (!inc && child->spec->handover)
+                        bt_child_salvage(child);
                 if (!inc || !inc->link || !child->spec->handover || child->spec->state_form == BATON_STATE_NONE)
                         continue;
                 if (!bt_baton_serves(inc->holding->baton, inc->number))
@@ -415,7 +419,11 @@ static int open_all(struct bt_hub *hub)
                 bt_hub_say(hub, "%s", reason);
                 return r;
         }
-        r = open_signals(hub);
+        r = bt_events_open(hub);
+        if (!r)
+                r = bt_hooks_open(hub);
+        if (!r)
+                r = open_signals(hub);
         if (!r)
                 r = bt_hub_open_store(hub);
         if (!r)
@@ -447,11 +455,15 @@ static void close_registry(struct bt_hub *hub)
 /* Only after all processes have ended, or when none was started. */
 static void close_all(struct bt_hub *hub)
 {
+        if (hub->over)
+                bt_hooks_finish(hub);
+        bt_hooks_close(hub);
         hub->store = bt_store_close(hub->store);
         for (uint32_t i = 0; i < hub->child_count; i++)
                 bt_child_deinit(&hub->children[i]);
         free(hub->children);
         bt_hub_close_control(hub);
+        bt_events_close(hub);
         bt_request_free_all(hub);
         bt_hub_found_free(hub);
         bt_node_destroy(&hub->node);

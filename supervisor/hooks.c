@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commands that run at events: see hooks.h.
+ *
+ * The event is copied when it happens; a process is started later, at the end of a turn, and one a turn at most: starting a process keeps the hub for
+ * some hundred microseconds, and what a child has to say in the meantime comes first.
+ *
+ * A command is ended by its process group, which it leads, because a script that hangs usually hangs in something it started. The group is
+ * killed while its leader is still a zombie: its number cannot have gone to somebody else by then.
+ *
+ * Dropped: threads, and callbacks inside the hub. A hook that raises, hangs or scribbles must not be able to take supervision with it; in another
+ * process it cannot.
+ */
+#include "supervisor/hooks.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "supervisor/events.h"
+#include "supervisor/hub.h"
+
+#define ENV_COUNT 9
+#define ENV_BYTES 320 /* of one of ours: the longest has an event's text */
+
+struct hook_job {
+        const struct bt_plan_hook *hook;
+        const struct bt_child *child; /* NULL: of none */
+        struct bt_event event;
+};
+
+struct hook_run {
+        struct bt_list node;
+        struct bt_hooks *hooks;
+        struct hook_job job;
+        char label[BATON_ID_BYTES_MAX + 1];
+        pid_t pid;
+        int pidfd;
+        struct bt_loop_watch exit_watch;
+        struct bt_loop_timer deadline;
+        struct bt_log log;
+        bool timed_out;
+};
+
+struct bt_hooks {
+        struct bt_hub *hub;
+        struct hook_job *queue; /* ring of BT_HOOKS_QUEUED */
+        uint32_t first;
+        uint32_t queued;
+        uint32_t running;
+        uint64_t dropped; /* not told yet */
+        struct bt_list runs;
+        struct bt_loop_timer start_timer;
+};
+
+/* ---- telling ---- */
+
+__attribute__((format(printf, 3, 4))) static void hook_failed(struct bt_hooks *hooks, const struct hook_job *job, const char *format, ...)
+{
+        char text[BT_EVENT_TEXT_BYTES];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        bt_hub_say(hooks->hub, "on %s%s%s: %s", bt_event_row(job->event.kind)->name, *job->event.child ? " " : "", job->event.child, text);
+        bt_event(hooks->hub, BT_EVENT_HOOK_FAILED, job->child, job->event.incarnation, "on %s: %s", bt_event_row(job->event.kind)->name, text);
+}
+
+/* ---- the end of one ---- */
+
+static void run_kill(const struct hook_run *run)
+{
+        (void)kill(-run->pid, SIGKILL);
+}
+
+static void run_free(struct hook_run *run)
+{
+        bt_loop_forget(&run->exit_watch);
+        bt_loop_timer_disarm(&run->deadline);
+        bt_log_close(&run->log);
+        (void)bt_close(run->pidfd);
+        bt_list_unlink(&run->node);
+        free(run);
+}
+
+static void hooks_start_soon(struct bt_hooks *hooks);
+
+static void run_report(const struct hook_run *run, const struct bt_proc_exit *how)
+{
+        const struct bt_plan_view *plan = &run->hooks->hub->plan;
+        const char *exec = bt_plan_string(plan, run->job.hook->exec);
+        char text[96];
+
+        if (run->timed_out)
+                hook_failed(run->hooks, &run->job, "%s took longer than hook_timeout (%" PRIu64 " ms) and was killed", exec,
+                            plan->plan->hook_timeout_ns / BT_NS_PER_MS);
+        else if (how->code != CLD_EXITED || how->status)
+                hook_failed(run->hooks, &run->job, "%s: %s", exec, bt_proc_exit_text(how, text, sizeof(text)));
+}
+
+static void run_on_exit(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct hook_run *run = bt_container_of(watch, struct hook_run, exit_watch);
+        struct bt_hooks *hooks = run->hooks;
+        struct bt_proc_exit how;
+        siginfo_t info = {0};
+
+        (void)events;
+        if (waitid(P_PIDFD, (id_t)run->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+                return; /* not ended after all */
+        run_kill(run);
+        if (bt_proc_reap(run->pidfd, &how))
+                return;
+        bt_log_drain(&run->log);
+        run_report(run, &how);
+        run_free(run);
+        hooks->running--;
+        hooks_start_soon(hooks);
+}
+
+static void run_on_deadline(struct bt_loop_timer *timer)
+{
+        struct hook_run *run = bt_container_of(timer, struct hook_run, deadline);
+
+        run->timed_out = true;
+        run_kill(run);
+}
+
+/* ---- the start of one ---- */
+
+/* Ours, and what is the hub's own and not about one process. NULL: no memory. */
+static char **run_environment(const struct hook_run *run, char (*room)[ENV_BYTES])
+{
+        const struct bt_event *event = &run->job.event;
+        const struct bt_plan_view *plan = &run->hooks->hub->plan;
+        size_t inherited = 0, n = 0;
+        char **envp;
+
+        while (environ[inherited])
+                inherited++;
+        envp = calloc(inherited + ENV_COUNT + 1, sizeof(*envp));
+        if (!envp)
+                return NULL;
+        (void)snprintf(room[0], ENV_BYTES, "BATON_HUB=%s", bt_plan_string(plan, plan->plan->hub));
+        (void)snprintf(room[1], ENV_BYTES, "BATON_EVENT=%s", bt_event_row(event->kind)->name);
+        (void)snprintf(room[2], ENV_BYTES, "BATON_SEQUENCE=%" PRIu64, event->sequence);
+        (void)snprintf(room[3], ENV_BYTES, "BATON_TIME_NS=%" PRIu64, event->wall_ns);
+        (void)snprintf(room[4], ENV_BYTES, "BATON_MONOTONIC_NS=%" PRIu64, event->mono_ns);
+        (void)snprintf(room[5], ENV_BYTES, "BATON_CHILD=%s", event->child);
+        (void)snprintf(room[6], ENV_BYTES, "BATON_POOL=%s", run->job.child ? run->job.child->pool : "");
+        (void)snprintf(room[7], ENV_BYTES, "BATON_INCARNATION=%" PRIu64, event->incarnation);
+        (void)snprintf(room[8], ENV_BYTES, "BATON_REASON=%s", event->text);
+        while (n < ENV_COUNT) {
+                envp[n] = room[n];
+                n++;
+        }
+        /* Of one name the first counts, and the first are ours. */
+        for (size_t i = 0; i < inherited; i++) {
+                if (strncmp(environ[i], "LISTEN_", 7) != 0 && strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0)
+                        envp[n++] = environ[i];
+        }
+        return envp;
+}
+
+static int run_spawn(struct hook_run *run, int out, enum bt_spawn_step *ret_step)
+{
+        struct bt_hub *hub = run->hooks->hub;
+        const struct bt_plan_hook *hook = run->job.hook;
+        struct bt_spawn spawn = BT_SPAWN_NULL;
+        char room[ENV_COUNT][ENV_BYTES];
+        char **envp = run_environment(run, room);
+        char **argv = calloc((size_t)hook->argv_count + 1, sizeof(*argv));
+        const char *at = bt_plan_string(&hub->plan, hook->argv);
+        int r = envp && argv ? 0 : -ENOMEM;
+
+        for (uint32_t i = 0; !r && i < hook->argv_count; i++, at = bt_plan_string_next(at))
+                argv[i] = (char *)at; /* exec's signature lacks a const */
+        spawn.exec_path = bt_plan_string(&hub->plan, hook->exec);
+        spawn.argv = argv;
+        spawn.envp = envp;
+        spawn.new_session = 1;
+        spawn.nofile = hub->nofile;
+        (void)bt_spawn_move(&spawn, hub->null_fd, 0);
+        (void)bt_spawn_move(&spawn, out, 1);
+        (void)bt_spawn_move(&spawn, out, 2);
+        if (!r)
+                r = bt_spawn(&spawn, &run->pid, &run->pidfd, ret_step);
+        free(argv);
+        free(envp);
+        return r;
+}
+
+static int run_watch(struct hook_run *run)
+{
+        struct bt_hub *hub = run->hooks->hub;
+        struct bt_proc_exit ignored;
+        int r = bt_loop_watch_fd(hub->loop, &run->exit_watch, run->pidfd, EPOLLIN, run_on_exit);
+
+        if (!r)
+                r = bt_loop_timer_arm(hub->loop, &run->deadline, bt_ns_add(bt_now_ns(), hub->plan.plan->hook_timeout_ns), run_on_deadline);
+        if (!r)
+                return 0;
+        /* A process we cannot watch must not stay. */
+        run_kill(run);
+        (void)bt_proc_wait(run->pidfd, &ignored);
+        return r;
+}
+
+static void hook_start(struct bt_hooks *hooks, const struct hook_job *job)
+{
+        struct hook_run *run = calloc(1, sizeof(*run));
+        enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
+        int out = -1, r;
+
+        if (!run) {
+                hook_failed(hooks, job, "was not run: out of memory");
+                return;
+        }
+        run->hooks = hooks;
+        run->job = *job;
+        run->pidfd = run->log.fd = -1;
+        bt_list_init(&run->node);
+        (void)snprintf(run->label, sizeof(run->label), "on %s%s%.24s", bt_event_row(job->event.kind)->name, *job->event.child ? " " : "",
+                       job->event.child);
+        r = bt_log_open(hooks->hub, &run->log, run->label, STDERR_FILENO, &out);
+        if (!r)
+                r = run_spawn(run, out, &step);
+        (void)bt_close(out);
+        if (!r)
+                r = run_watch(run);
+        if (r) {
+                hook_failed(hooks, job, "%s was not run: %s: %s", bt_plan_string(&hooks->hub->plan, job->hook->exec), bt_spawn_step_name(step),
+                            strerrordesc_np(-r));
+                run_free(run);
+                return;
+        }
+        bt_list_push(&hooks->runs, &run->node);
+        hooks->running++;
+}
+
+/* ---- the queue ---- */
+
+static void hooks_on_start(struct bt_loop_timer *timer)
+{
+        struct bt_hooks *hooks = bt_container_of(timer, struct bt_hooks, start_timer);
+        struct hook_job job;
+        uint64_t dropped = hooks->dropped;
+
+        if (!hooks->queued || hooks->running == BT_HOOKS_RUNNING)
+                return;
+        job = hooks->queue[hooks->first];
+        hooks->first = (hooks->first + 1) % BT_HOOKS_QUEUED;
+        hooks->queued--;
+        hooks->dropped = 0;
+        if (dropped)
+                hook_failed(hooks, &job, "%" PRIu64 " commands were not run: %d were waiting already", dropped, BT_HOOKS_QUEUED);
+        hook_start(hooks, &job);
+        hooks_start_soon(hooks);
+}
+
+/* In the next turn, after what that one has to do. */
+static void hooks_start_soon(struct bt_hooks *hooks)
+{
+        struct bt_loop *loop = hooks->hub->loop;
+
+        if (hooks->queued && hooks->running < BT_HOOKS_RUNNING)
+                (void)bt_loop_timer_arm(loop, &hooks->start_timer, bt_ns_add(bt_loop_now(loop), 1), hooks_on_start);
+}
+
+static void hooks_queue(struct bt_hooks *hooks, const struct bt_plan_hook *hook, const struct bt_event *event, const struct bt_child *child)
+{
+        if (hook->event != event->kind)
+                return;
+        if (hooks->queued == BT_HOOKS_QUEUED) {
+                hooks->dropped++;
+                return;
+        }
+        hooks->queue[(hooks->first + hooks->queued++) % BT_HOOKS_QUEUED] = (struct hook_job){.hook = hook, .child = child, .event = *event};
+        hooks_start_soon(hooks);
+}
+
+void bt_hooks_event(struct bt_hub *hub, const struct bt_event *event, const struct bt_child *child)
+{
+        const struct bt_plan_view *plan = &hub->plan;
+
+        if (!hub->hooks)
+                return;
+        for (uint32_t i = 0; i < plan->plan->hub_hook_count; i++)
+                hooks_queue(hub->hooks, &plan->hooks[i], event, child);
+        for (uint32_t i = 0; child && i < child->spec->hook_count; i++)
+                hooks_queue(hub->hooks, &plan->hooks[child->spec->hook_first + i], event, child);
+}
+
+/* ---- life ---- */
+
+int bt_hooks_open(struct bt_hub *hub)
+{
+        struct bt_hooks *hooks;
+
+        if (!hub->plan.plan->hook_count)
+                return 0;
+        hooks = calloc(1, sizeof(*hooks));
+        if (!hooks)
+                return -ENOMEM;
+        hooks->queue = calloc(BT_HOOKS_QUEUED, sizeof(*hooks->queue));
+        if (!hooks->queue) {
+                free(hooks);
+                return -ENOMEM;
+        }
+        hooks->hub = hub;
+        bt_list_init(&hooks->runs);
+        hub->hooks = hooks;
+        return 0;
+}
+
+static void on_finish_timer(struct bt_loop_timer *timer)
+{
+        (void)timer; /* it ends the turn */
+}
+
+void bt_hooks_finish(struct bt_hub *hub)
+{
+        struct bt_hooks *hooks = hub->hooks;
+        uint64_t deadline = bt_ns_add(bt_now_ns(), hub->plan.plan->hook_timeout_ns);
+        struct bt_loop_timer timer = {0};
+
+        if (!hooks || (!hooks->queued && !hooks->running))
+                return;
+        if (hub->stop_deadline_ns && hub->stop_deadline_ns < deadline)
+                deadline = hub->stop_deadline_ns;
+        bt_hub_close_control(hub); /* who waits for the stop does not wait for hooks */
+        if (bt_loop_timer_arm(hub->loop, &timer, deadline, on_finish_timer))
+                return;
+        while ((hooks->queued || hooks->running) && bt_now_ns() < deadline) {
+                if (bt_loop_turn(hub->loop))
+                        break;
+        }
+        bt_loop_timer_disarm(&timer);
+        if (hooks->queued)
+                bt_hub_say(hub, "%u commands for events were not run: the hub ends", hooks->queued);
+}
+
+void bt_hooks_close(struct bt_hub *hub)
+{
+        struct bt_hooks *hooks = hub->hooks;
+
+        if (!hooks)
+                return;
+        bt_list_foreach_safe (it, &hooks->runs) {
+                struct hook_run *run = bt_list_entry(it, struct hook_run, node);
+                struct bt_proc_exit how;
+
+                run_kill(run);
+                if (!bt_proc_wait(run->pidfd, &how)) {
+                        run->timed_out = true;
+                        bt_log_drain(&run->log);
+                        run_report(run, &how);
+                }
+                run_free(run);
+        }
+        bt_loop_timer_disarm(&hooks->start_timer);
+        free(hooks->queue);
+        free(hooks);
+        hub->hooks = NULL;
+}
