@@ -4,7 +4,7 @@
  *
  * BATON_LINK_FD names one descriptor: the link page, in which the hub has written the numbers of all others. Everything in it is checked
  * before it is used, and made close-on-exec, so that nothing of it leaks into programs the child starts. The variable is removed for the
- * same reason: a grandchild is not supervised.
+ * same reason: a grandchild is not supervised. A process that is a fork of its hub has the same page and is told its number (baton_child_open_at).
  *
  * Without the variable the handle gets a baton of its own in private memory, and the rest of the library runs the same code on it.
  */
@@ -159,15 +159,32 @@ static int attach_baton(struct baton_child *child)
         return 0;
 }
 
-int bt_child_attach(struct baton_child *child)
+/* The number of the link page, made CLOEXEC; -ENOTCONN: there is none. */
+static int find_link(const struct baton_child_place *place)
+{
+        int fd;
+
+        if (place) {
+                /* This process may itself be a fork of one that has handles. They are not ours; what is opened here is. */
+                atomic_store_explicit(&forked, false, memory_order_relaxed);
+                return place->link_fd < 0 ? -ENOTCONN : fcntl(place->link_fd, F_SETFD, FD_CLOEXEC) < 0 ? -EBADF : place->link_fd;
+        }
+        fd = fd_from_env("BATON_LINK_FD");
+        if (fd < 0)
+                return -ENOTCONN;
+        (void)unsetenv("BATON_LINK_FD"); /* NOLINT(concurrency-mt-unsafe): as above */
+        return fd;
+}
+
+int bt_child_attach(struct baton_child *child, const struct baton_child_place *place)
 {
         int r;
 
         watch_forks();
-        child->link_fd = fd_from_env("BATON_LINK_FD");
-        if (child->link_fd < 0)
-                return -ENOTCONN;
-        (void)unsetenv("BATON_LINK_FD"); /* NOLINT(concurrency-mt-unsafe): as above */
+        r = find_link(place);
+        if (r < 0)
+                return r;
+        child->link_fd = r;
 
         r = bt_seg_attach(&child->link_seg, child->link_fd, BT_MAGIC_LINK, BT_PAGE_BYTES, 1);
         if (r)

@@ -84,10 +84,15 @@ static void child_closep(struct baton_child **child)
 
 int baton_child_open(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx)
 {
+        return baton_child_open_at(ret_child, ops, ctx, NULL);
+}
+
+int baton_child_open_at(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx, const struct baton_child_place *place)
+{
         BT_CLEANUP(child_closep) struct baton_child *child = NULL;
         int r;
 
-        if (!ops_valid(ops))
+        if (!ops_valid(ops) || (place && (place->size < sizeof(*place) || place->listen_count > BT_LISTEN_MAX)))
                 return -EINVAL;
         child = calloc(1, sizeof(*child));
         if (!child)
@@ -103,12 +108,12 @@ int baton_child_open(struct baton_child **ret_child, const struct baton_child_op
                 return -ENOMEM;
         child->passing->sock = -1;
 
-        r = bt_child_attach(child);
+        r = bt_child_attach(child, place);
         if (r == -ENOTCONN)
                 r = bt_child_attach_alone(child);
         if (r)
                 return r;
-        bt_child_adopt_listeners(child);
+        bt_child_adopt_listeners(child, place);
         *ret_child = BT_STEAL(child);
         return 0;
 }

@@ -109,12 +109,13 @@ struct baton_capture {
 };
 
 /* attach.c */
-int bt_child_attach(struct baton_child *child);
+/* @place: NULL: what the environment says. */
+int bt_child_attach(struct baton_child *child, const struct baton_child_place *place);
 int bt_child_attach_alone(struct baton_child *child);
 bool bt_child_forked(void);
 
 /* fds.c: kept descriptors, listening sockets, passing */
-void bt_child_adopt_listeners(struct baton_child *child);
+void bt_child_adopt_listeners(struct baton_child *child, const struct baton_child_place *place);
 void bt_child_read_channel(struct baton_child *child);
 void bt_child_resend_kept(struct baton_child *child);
 int bt_passing_flush(struct baton_child *child);

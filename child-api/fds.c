@@ -35,10 +35,11 @@ static long listen_count(void)
         return strtol(count, NULL, 10);
 }
 
-void bt_child_adopt_listeners(struct baton_child *child)
+void bt_child_adopt_listeners(struct baton_child *child, const struct baton_child_place *place)
 {
-        const char *names = getenv("LISTEN_FDNAMES"); /* NOLINT(concurrency-mt-unsafe) */
-        long count = listen_count();
+        const char *names = place ? place->listen_names : getenv("LISTEN_FDNAMES"); /* NOLINT(concurrency-mt-unsafe) */
+        long count = place ? (long)place->listen_count : listen_count();
+        int first = place ? place->listen_first : LISTEN_FIRST;
         char *at;
 
         if (count <= 0)
@@ -50,10 +51,10 @@ void bt_child_adopt_listeners(struct baton_child *child)
                 struct bt_listener *l = &child->listeners[child->listener_count];
                 const char *name = strsep(&at, ":");
 
-                if (fcntl(LISTEN_FIRST + (int)i, F_SETFD, FD_CLOEXEC) < 0)
+                if (fcntl(first + (int)i, F_SETFD, FD_CLOEXEC) < 0)
                         continue;
                 l->name = name ? name : "";
-                l->fd = LISTEN_FIRST + (int)i;
+                l->fd = first + (int)i;
                 child->listener_count++;
         }
 }

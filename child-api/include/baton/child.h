@@ -96,6 +96,27 @@ struct baton_child_ops {
  */
 int baton_child_open(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx);
 
+/* Where a process finds what its hub gave it, when that is not said by the environment. */
+struct baton_child_place {
+        size_t size;              /* sizeof(struct baton_child_place) */
+        int link_fd;              /* the link page; -1: unsupervised */
+        int listen_first;         /* the first of @listen_count descriptors that follow each other */
+        uint32_t listen_count;    /* at most 64 */
+        uint32_t reserved;
+        const char *listen_names; /* of the listening sockets, "http:admin"; NULL: none */
+};
+
+/**
+ * baton_child_open_at() - the same, in a process that was told where its descriptors are
+ * @place: copied; NULL: as baton_child_open()
+ *
+ * For a process that was forked by its hub and has executed nothing (<baton/hub.h> calls this before a child's function), and for launchers.
+ *
+ * Errors:    as baton_child_open(); -EBADF @place names a descriptor that is not open.
+ * Since:     0.1
+ */
+int baton_child_open_at(struct baton_child **ret_child, const struct baton_child_ops *ops, void *ctx, const struct baton_child_place *place);
+
 /* Detaches and frees. Takes NULL. Always returns NULL. Pointers into the arena must not be used after it. Since: 0.1 */
 struct baton_child *baton_child_close(struct baton_child *child);
 
