@@ -47,7 +47,7 @@ static void COLD_1_keys_and_connections_move_between_versions(void **state)
         kv_info(fd, "reason", reason, sizeof(reason));
         assert_string_equal(reason, "cold");
         world_slot(w, "kv", &after);
-        assert_false(world_runs(before.pid));
+        world_until_gone(before.pid);
         assert_int_equal(after.incarnation, before.incarnation + 1);
         assert_int_equal(after.swaps, 1);
         assert_int_equal(after.restarts, 0);
@@ -120,7 +120,7 @@ static void COLD_11_connections_made_while_nobody_runs_are_served(void **state)
         world_script(w, path, "slow", env, V2);
         ask = world_ask(w, BT_CTL_UPGRADE, "kv", path, BT_STRATEGY_COLD);
         world_follow_to(&ask, "starting");
-        assert_false(world_runs(old.pid));
+        world_until_gone(old.pid);
         for (int i = 0; i < 20; i++) {
                 fds[i] = kv_dial(w);
                 kv_say(fds[i], "INCR n\r\n");
@@ -163,7 +163,7 @@ static void COLD_4_a_mute_predecessor_does_not_stop_its_migration(void **state)
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_non_null(strstr(outcome.phases, "too_late"));
         assert_non_null(strstr(outcome.phases, "no_state"));
-        assert_false(world_runs(slot.pid));
+        world_until_gone(slot.pid);
         (void)close(fd);
         fd = kv_dial(w);
         assert_int_equal(kv_number(fd, "INCR n"), 2);
@@ -180,6 +180,7 @@ static void I8_fifty_swaps_leave_the_hub_as_it_was(void **state)
         fd = kv_dial(w);
         for (int i = 0; i < 4; i++)
                 swap_to(w, i % 2 ? V1 : V2);
+        world_until_drained(w, "kv");
         before = world_fd_count(w->pid);
         for (int i = 0; i < 50; i++) {
                 world_swap(w, "kv", i % 2 ? V1 : V2, i % 5 ? BT_STRATEGY_COLD : BT_STRATEGY_HOT);

@@ -100,6 +100,7 @@ static void two_thousand_descriptors_pass_hot_and_cold(void **state)
         world_start(w, WORLD_PROBE);
         fd = probe_dial(w);
         world_swap(w, "probe", NULL, BT_STRATEGY_COLD);
+        world_until_drained(w, "probe");
         before = world_fd_count(w->pid);
         probe_expect(fd, "ok", "open %d", MANY);
         world_swap(w, "probe", NULL, BT_STRATEGY_HOT);

@@ -184,7 +184,9 @@ int world_fd_count(pid_t pid);
 pid_t world_spawn(const struct world *w, char *const argv[], const char *out);
 /* Waits; the exit status, or 128 + signal. */
 int world_wait(pid_t pid);
-bool world_runs(pid_t pid);
+bool world_runs(pid_t pid); /* also when it is dying, or a zombie */
+/* Waits until nothing is left of it: a cold swap goes on when the predecessor can run no more code, which is earlier. */
+void world_until_gone(pid_t pid);
 
 /* ---- kv's protocol ---- */
 

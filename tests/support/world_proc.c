@@ -275,6 +275,16 @@ bool world_runs(pid_t pid)
         return kill(pid, 0) == 0;
 }
 
+void world_until_gone(pid_t pid)
+{
+        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+
+        while (world_runs(pid)) {
+                if (!world_again(deadline))
+                        fail_msg("process %d is still there", (int)pid);
+        }
+}
+
 /* "pid (name) S ..": the letter; the name may hold anything, so from the last parenthesis. */
 static char process_state(pid_t pid)
 {
