@@ -12,7 +12,7 @@ if(DEFINED BATON_ROOT) # the test of this script points it at a planted tree
 endif()
 set(id_pattern "(COLD|HOT|SHUT|STATE|NODE|DIST|REDUN|API|HOOK|OTP|BUG)")
 
-file(STRINGS ${root}/docs/conformance.md rows REGEX "^\\| ${id_pattern}-[0-9]+ \\|")
+file(STRINGS ${root}/docs/conformance.md rows ENCODING UTF-8 REGEX "^\\| ${id_pattern}-[0-9]+ \\|")
 file(GLOB_RECURSE sources ${root}/tests/*.c)
 foreach(source IN LISTS sources)
     file(STRINGS ${source} functions REGEX "^static void ${id_pattern}_[0-9]+_")
