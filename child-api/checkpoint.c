@@ -90,10 +90,8 @@ static int checkpoint_blob(struct baton_child *child, uint64_t *ret_bytes)
         if (r < 0)
                 return r;
         BT_POINT("checkpoint.written");
-        if (!capture.committed) {
-                child->checkpoint = bt_checkpoint_retract(child->baton);
-                return 0;
-        }
+        if (!capture.committed)
+                return -ENODATA; /* the program has nothing to keep now: the last one stays */
         meta = describe_now(child);
         meta.bytes = *ret_bytes = capture.bytes;
         meta.xxh3 = bt_sum_of(capture.room, capture.bytes);
@@ -249,7 +247,7 @@ uint64_t baton_child_checkpointed(const struct baton_child *child)
 
 uint64_t baton_child_durable(const struct baton_child *child)
 {
-        return child->durable;
+        return atomic_load(&child->baton->durable);
 }
 
 /* ---- what the hub says ---- */
@@ -259,8 +257,13 @@ void bt_child_on_checkpoint(struct baton_child *child)
         (void)checkpoint(child, true);
 }
 
-void bt_child_on_durable(struct baton_child *child, uint64_t sequence)
+/* The message says "look"; the hub has stored the number before it. The fence is the other half of the one in the hub: see tell(). */
+void bt_child_on_durable(struct baton_child *child)
 {
+        uint64_t sequence;
+
+        atomic_thread_fence(memory_order_seq_cst);
+        sequence = atomic_load(&child->baton->durable);
         if (sequence <= child->durable)
                 return;
         child->durable = sequence;

@@ -302,7 +302,7 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
                 bt_child_on_checkpoint(child);
                 break;
         case BT_MSG_DURABLE:
-                bt_child_on_durable(child, rec->token);
+                bt_child_on_durable(child);
                 break;
         default:
                 break; /* a newer hub's word; what matters comes with a deadline */

@@ -75,7 +75,7 @@ struct baton_child {
         bool capturing;           /* in capture(), for whatever purpose */
         bool checkpointing;       /* and it is a checkpoint: nothing may be passed */
         uint64_t checkpoint;      /* sequence of our last one */
-        uint64_t durable;         /* the last that the hub said is on the disk */
+        uint64_t durable;         /* the last that the program was told of */
         uint32_t checkpoint_said; /* place in the outbox behind what we said of one */
 
         struct bt_arena *arena; /* NULL: none */
@@ -136,7 +136,7 @@ char *bt_child_blob_slot(const struct baton_child *child, uint32_t idx);
 
 /* checkpoint.c */
 void bt_child_on_checkpoint(struct baton_child *child);
-void bt_child_on_durable(struct baton_child *child, uint64_t sequence);
+void bt_child_on_durable(struct baton_child *child);
 void bt_child_publish_capture(struct baton_child *child, const struct baton_capture *capture);
 bool bt_child_checkpoints(const struct baton_child *child);
 int bt_child_repair_arena(struct baton_child *child);

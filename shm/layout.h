@@ -138,7 +138,7 @@ enum bt_msg {
         BT_MSG_TERMINATE = 6, /* end yourself */
         BT_MSG_ADOPTED = 7,   /* another hub than the one that started you: it lacks your kept descriptors, send them again */
         BT_MSG_CHECKPOINT = 8, /* keep a whole state now, and go on serving; answered by CHECKPOINTED */
-        BT_MSG_DURABLE = 9,   /* token: sequence of the last checkpoint that is on the disk */
+        BT_MSG_DURABLE = 9,   /* bt_baton.durable has moved. Not repeated while the child has not taken the one before */
         /* C->H */
         BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state */
         BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
@@ -259,7 +259,8 @@ struct bt_baton {
         uint32_t checkpoint_slots;        /* 0: no room was made for them; else BT_CHECKPOINT_SLOTS; W hub, once */
         _Atomic uint32_t checkpoint_lease; /* 1 + the slot that the hub reads, 0: none; W hub */
         _Atomic uint64_t checkpoint;      /* sequence << 2 | 1 + slot; the low bits are 0: none. W holder, hub when nobody holds */
-        uint8_t reserved1[64];
+        _Atomic uint64_t durable;         /* sequence of the last checkpoint that is on the disk; W hub */
+        uint8_t reserved1[56];
         struct bt_state_meta checkpoints[BT_CHECKPOINT_SLOTS]; /* descriptions; W holder, never of the slot that is named above */
         uint8_t reserved2[4096 - 576 - BT_CHECKPOINT_SLOTS * 128];
 };

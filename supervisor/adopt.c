@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/events.h"
 
 #define KILL_WAIT_NS (10 * BT_NS_PER_S)
 
@@ -226,6 +227,7 @@ static void adopt_process(struct bt_child *child, struct bt_found *found)
         if (inc->number >= child->number_next)
                 child->number_next = inc->number + 1;
         child->adopted = true;
+        bt_event(child->hub, BT_EVENT_CHILD_ADOPTED, child, inc->number, "pid %d", (int)inc->pid);
 }
 
 /* Which of them the word names; NULL: that one is not alive. */
@@ -303,6 +305,8 @@ static void adopt_vacant(struct bt_child *child, struct bt_word w)
                         bt_inc_kill(inc);
         }
         child->current = newest; /* its exit, or RESTORED, is dealt with as for any other */
+        if (newest && newest->number > w.holder)
+                bt_child_recover_and_say(child, newest->reason);
         if (newest && newest->number > w.holder)
                 (void)bt_baton_grant(child->holding->baton, newest->number);
 }

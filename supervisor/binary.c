@@ -99,7 +99,8 @@ int bt_holding_new(struct bt_holding **ret_holding, const struct bt_plan_child *
 
         if (!holding)
                 return -ENOMEM;
-        r = bt_baton_create(&holding->seg, &holding->fd, id, spec->state_form, spec->state_bytes_max);
+        r = (spec->checkpoint ? bt_baton_create_checkpointed : bt_baton_create)(&holding->seg, &holding->fd, id, spec->state_form,
+                                                                               spec->state_bytes_max);
         if (r) {
                 free(holding);
                 return r;

@@ -126,6 +126,10 @@ static struct next shutdown_ask(struct bt_hub *hub)
                         bt_child_salvage(child);
                 if (!inc || !inc->link || !child->spec->handover || child->spec->state_form == BATON_STATE_NONE)
                         continue;
+                if (child->spec->durability == BT_DURABILITY_NONE) {
+                        note_kept(hub, "%s: state not kept (durability: none)\n", child->id);
+                        continue;
+                }
                 if (!bt_baton_serves(inc->holding->baton, inc->number))
                         continue; /* not serving yet: a state from the store is still in the store */
                 child->asked = true;
@@ -144,6 +148,10 @@ void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole)
 {
         child->asked = false;
         child->captured = whole;
+        if (whole)
+                bt_event(hub, BT_EVENT_STATE_CAPTURED, child, 0, "%llu bytes", (unsigned long long)child->state_bytes);
+        else
+                bt_event(hub, BT_EVENT_STATE_MISSING, child, 0, "it gave none");
         if (!whole)
                 note_kept(hub, "%s: gave no state\n", child->id);
         shutdown_event(hub, BT_SHUTDOWN_EV_ANSWERED, 0);
@@ -177,17 +185,21 @@ static bool shutdown_store(struct bt_hub *hub)
                         child->asked = false;
                         child->limits_hit++;
                         note_kept(hub, "%s: did not give its state in time (handover_data_wait)\n", child->id);
+                        bt_event(hub, BT_EVENT_STATE_MISSING, child, 0, "not in time (handover_data_wait)");
                 }
         }
         r = bt_hub_store_states(hub);
-        if (r < 0)
+        if (r < 0) {
                 note_stored(hub, r);
+                bt_event(hub, BT_EVENT_STATES_STORED, NULL, 0, "they could not be written");
+        }
         return r != 0;
 }
 
 void bt_hub_stored(struct bt_hub *hub, int result)
 {
         note_stored(hub, result);
+        bt_event(hub, BT_EVENT_STATES_STORED, NULL, 0, "%s", result ? "they could not be written" : "all that were captured");
         shutdown_event(hub, BT_SHUTDOWN_EV_STORED, 0);
 }
 
@@ -225,6 +237,13 @@ static struct next shutdown_end(struct bt_hub *hub)
         return (struct next){.event = BT_SHUTDOWN_EV_TOLD, .count = told};
 }
 
+static void tell_over(struct bt_hub *hub)
+{
+        for (uint32_t i = 0; i < hub->child_count; i++)
+                bt_event(hub, BT_EVENT_CHILD_UNREGISTERED, &hub->children[i], 0, "the hub ends");
+        bt_event(hub, BT_EVENT_SHUTDOWN_OVER, NULL, 0, "%s", hub->stop_text);
+}
+
 static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uint32_t count)
 {
         struct next next = {.event = event, .count = count};
@@ -246,6 +265,7 @@ static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uin
                         next = shutdown_end(hub);
                         break;
                 case BT_SHUTDOWN_ACT_FINISH:
+                        tell_over(hub);
                         hub->over = true;
                         return;
                 case BT_SHUTDOWN_ACT_NONE:
@@ -267,6 +287,7 @@ void bt_hub_stop(struct bt_hub *hub)
                 (void)bt_loop_timer_arm(hub->loop, &hub->stop_timer, hub->stop_deadline_ns, on_stop_timer);
         }
         bt_hub_say(hub, "stopping");
+        bt_event(hub, BT_EVENT_SHUTDOWN_BEGUN, NULL, 0, "%u children", hub->child_count);
         for (uint32_t i = 0; i < hub->child_count; i++)
                 migrations += hub->children[i].migration != NULL;
         shutdown_event(hub, BT_SHUTDOWN_EV_BEGIN, migrations);
@@ -312,6 +333,7 @@ void bt_hub_child_settled(struct bt_hub *hub)
         if (running + failed < hub->child_count || hub->load_next < hub->child_count)
                 return;
         hub->settled = true;
+        bt_event(hub, BT_EVENT_CHILDREN_STARTED, NULL, 0, "%u running, %u not", running, failed);
         bt_hub_say(hub, "%s: %u running, %u not", bt_plan_string(&hub->plan, hub->plan.plan->hub), running, failed);
         if (hub->ready_fd >= 0) {
                 (void)!write(hub->ready_fd, "\n", 1);
@@ -507,6 +529,7 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
                 bt_hub_close(hub);
                 return r;
         }
+        bt_event(hub, BT_EVENT_CHILDREN_STARTING, NULL, 0, "%u", hub->child_count);
         bt_hub_adopt(hub);
         bt_hub_load_all(hub);
         bt_hub_child_settled(hub);

@@ -162,6 +162,27 @@ struct bt_kept_fd {
         int fd;
 };
 
+/* ---- its checkpoints: checkpoint.c ---- */
+
+struct bt_checkpoints {
+        struct bt_loop_timer every;   /* checkpoint_every */
+        struct bt_loop_timer retry;   /* the store could not take one */
+        struct bt_holding *putting;   /* whose leased slot the store reads; NULL: none */
+        uint64_t putting_sequence;
+        uint64_t told_number;         /* of the incarnation that was told DURABLE last */
+        uint32_t told_at;             /* and the place behind it in its ring */
+        bool asked;                   /* no answer yet */
+        bool late;                    /* and that was said */
+        bool failing;                 /* the last one failed, and that was said */
+};
+
+/* What there is to be given to the next holder. */
+enum bt_recovered {
+        BT_RECOVERED_NOTHING = 0,
+        BT_RECOVERED_LIVING = 1,     /* a captured blob, or an arena that is whole */
+        BT_RECOVERED_CHECKPOINT = 2, /* the last checkpoint was put in its place */
+};
+
 /* ---- a child ---- */
 
 #define BT_RESTART_HISTORY 64
@@ -179,6 +200,7 @@ struct bt_child {
         struct bt_holding *holding;
         struct bt_migration *migration;
         uint64_t number_next;
+        pid_t served_pid; /* of the last one that served under this hub; 0: none yet */
         struct bt_kept_fd kept[BT_KEPT_MAX];
         uint32_t kept_count;
 
@@ -194,6 +216,13 @@ struct bt_child {
         bool asked;    /* shutdown: its state was asked for, no answer yet */
         bool captured; /* shutdown: state is in the baton, whole */
         bool adopted;  /* has processes of a hub that was killed: it is not started */
+        bool in_transit;  /* its state was captured for a cold swap and is not restored yet: state_ttl runs */
+        bool reload;      /* its state is in the store and could not be used: read it again before the next start */
+        bool kept_record; /* a record in the store was passed over: set aside when the child runs without it */
+        bool importing;   /* a record was imported while it was down, and is being read; then it is in @phase_after again */
+        enum bt_phase phase_after;
+
+        struct bt_checkpoints checkpoints;
 
         uint64_t restarts, swaps, rollbacks, pause_ns, total_ns, state_bytes;
         uint32_t limits_hit;
@@ -209,12 +238,23 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
 __attribute__((format(printf, 2, 3))) void bt_child_note(struct bt_child *child, const char *format, ...);
+const char *bt_child_reason_name(enum baton_reason reason); /* "fresh", "hot", .. */
+void bt_child_give_up(struct bt_child *child); /* failed, until somebody starts it */
 /* A new, empty baton in place of the one there is. 0 or -errno. */
 int bt_child_fresh_baton(struct bt_child *child);
 
 /* What processes do: called by inc.c. */
 void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec);
 void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc);
+
+/* checkpoint.c */
+/* While nobody holds: the last checkpoint takes the place of a state that is lost or torn. @ret_text: about it, for people. */
+enum bt_recovered bt_child_recover(const struct bt_child *child, struct bt_holding *holding, char *ret_text, size_t text_bytes);
+void bt_child_recover_and_say(struct bt_child *child, enum baton_reason reason); /* before a start */
+bool bt_child_is_durable(const struct bt_child *child);                          /* its checkpoints go to the disk */
+void bt_child_checkpoints_begin(struct bt_child *child);                         /* it runs */
+void bt_child_checkpoints_end(struct bt_child *child);
+void bt_child_on_checkpointed(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec);
 
 /* kept.c */
 void bt_child_on_channel(struct bt_child *child, struct bt_inc *inc);
@@ -344,6 +384,8 @@ void bt_hub_found_free(struct bt_hub *hub);
 /* persist.c */
 void bt_hub_drop_stored(struct bt_hub *hub);  /* records of children that were adopted: their state is alive, and newer */
 int bt_hub_open_store(struct bt_hub *hub);
+void bt_child_load(struct bt_child *child);             /* its record, if there is one, into its baton; then starts it */
+void bt_child_fill_record(struct bt_store_item *item, struct bt_child *child); /* of what is in its baton */
 int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
 void bt_child_salvage(struct bt_child *child);          /* at a stop: what a child that is down left in its arena */
 void bt_hub_load_all(struct bt_hub *hub);               /* starts all children, a bounded number at once */

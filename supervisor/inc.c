@@ -61,7 +61,7 @@ void bt_inc_listen(struct bt_inc *inc)
                 return;
         (void)!read(inc->hub_bell, &rung, sizeof(rung));
         while (!inc->poisoned && !(r = bt_ring_pop(&inc->inbox, &rec))) {
-                if (rec.type == BT_MSG_REFUSED || rec.type == BT_MSG_NOT_PASSED)
+                if (rec.type == BT_MSG_REFUSED || rec.type == BT_MSG_NOT_PASSED || (rec.type == BT_MSG_CHECKPOINTED && rec.arg[0]))
                         inc_read_text(inc);
                 bt_child_on_message(inc->child, inc, &rec);
         }

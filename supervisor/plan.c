@@ -303,6 +303,11 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
             (child->strategy != BT_STRATEGY_COLD || child->handover ||
              child->state_form != BATON_STATE_NONE))
                 return plan_bad(check, "a plain child has a state, a handover or a hot swap");
+        if (child->checkpoint > 1 || child->durability >= _BT_DURABILITY_N || child->checkpoint_every_ns > BT_PLAN_NS_MAX)
+                return plan_bad(check, "a child's checkpoint, checkpoint_every or durability is out of range");
+        if ((child->checkpoint && child->state_form == BATON_STATE_NONE) || (child->checkpoint_every_ns && !child->checkpoint) ||
+            (child->durability >= BT_DURABILITY_ASYNC && !(child->checkpoint && child->handover)))
+                return plan_bad(check, "a child's checkpoints have no state, no room or no handover");
         if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;

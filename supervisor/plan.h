@@ -57,6 +57,15 @@ enum bt_protocol {
         _BT_PROTOCOL_N,
 };
 
+/* What of a child's state is on the disk, and when. */
+enum bt_durability {
+        BT_DURABILITY_SHUTDOWN = 0, /* written at an orderly stop, removed when it was delivered */
+        BT_DURABILITY_NONE = 1,     /* never */
+        BT_DURABILITY_ASYNC = 2,    /* checkpoints too, one at a time; the child is not told */
+        BT_DURABILITY_SYNC = 3,     /* and the child is told of each that is durable */
+        _BT_DURABILITY_N,
+};
+
 struct bt_plan {
         uint64_t magic;
         uint32_t version;
@@ -133,7 +142,10 @@ struct bt_plan_child {
         uint32_t restore_attempts; /* 1 .. BT_PLAN_ATTEMPTS_MAX; default 3 */
         uint32_t hook_first;      /* index of its own hooks; shared by instances */
         uint32_t hook_count;
-        uint64_t reserved[7];
+        uint32_t checkpoint;             /* 1: the baton has room for checkpoints */
+        uint32_t durability;             /* enum bt_durability */
+        uint64_t checkpoint_every_ns;    /* 0: the hub does not ask for any */
+        uint64_t reserved[5];
 };
 
 /* A checked, mapped plan. */

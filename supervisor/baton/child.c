@@ -62,6 +62,12 @@ static const struct word form_words[] = {{"none", BATON_STATE_NONE},
 
 /* For durations: value 0 is "0", value 1 is for ever. */
 static const struct word shutdown_words[] = {{"brutal_kill", 0}, {"infinity", 1}, {NULL, 0}};
+static const struct word every_words[] = {{"never", 0}, {NULL, 0}};
+static const struct word durability_words[] = {{"none", BT_DURABILITY_NONE},
+                                               {"shutdown", BT_DURABILITY_SHUTDOWN},
+                                               {"async", BT_DURABILITY_ASYNC},
+                                               {"sync", BT_DURABILITY_SYNC},
+                                               {NULL, 0}};
 static const struct word ttl_words[] = {{"infinity", 1}, {NULL, 0}};
 
 /* ---- words ---- */
@@ -162,6 +168,15 @@ static void apply_handover(struct bt_reader *reader, struct bt_config_child *chi
 
         if (read_switch(reader, value, key->name, &on))
                 child->spec.handover = on;
+}
+
+static void apply_checkpoint(struct bt_reader *reader, struct bt_config_child *child,
+                             const struct child_key *key, const struct bt_yaml *value)
+{
+        bool on = false;
+
+        if (read_switch(reader, value, key->name, &on))
+                child->spec.checkpoint = on;
 }
 
 static void apply_env_clear(struct bt_reader *reader, struct bt_config_child *child,
@@ -464,6 +479,9 @@ static const struct child_key child_keys[] = {
         {"stored_ttl", apply_duration, AT(stored_ttl_ns), MS, MS, ttl_words},
         {"on_bad_state", apply_word, AT(on_bad_state), 0, 0, bad_state_words},
         {"restore_attempts", apply_restore_attempts, 0, 0, 0, NULL},
+        {"checkpoint", apply_checkpoint, 0, 0, 0, NULL},
+        {"checkpoint_every", apply_duration, AT(checkpoint_every_ns), MS, MS, every_words},
+        {"durability", apply_word, AT(durability), 0, 0, durability_words},
         {"env", apply_env, 0, 0, 0, NULL},
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", apply_cwd, 0, 0, 0, NULL},
@@ -501,6 +519,9 @@ static const struct {
         {"ports", "sockets"},
         {"drain_timeout", "retention"},
         {"ttl", "state_ttl"},
+        {"snapshot_every", "checkpoint_every"},
+        {"checkpoint_interval", "checkpoint_every"},
+        {"persistence", "durability"},
         {"hooks", "on"},
 };
 

@@ -48,6 +48,49 @@ static void finish_state(struct bt_reader *reader, struct bt_config_child *child
                 bt_diag_error(reader->diag, child->state_mark, "an arena has at least 64KiB");
 }
 
+/* Says it about a key of the child itself. From `defaults` it is just not meant for this child. */
+static void refuse_own(struct bt_reader *reader, const struct bt_config_child *child,
+                       const char *key, const char *why)
+{
+        const struct bt_yaml *own = bt_yaml_get(child->node, key);
+
+        if (own)
+                bt_diag_error(reader->diag, own->mark, "'%s' %s", key, why);
+}
+
+/* To be asked for checkpoints, or to have them on the disk, takes room for them; either says so by itself. */
+static void finish_checkpoint(struct bt_reader *reader, struct bt_config_child *child)
+{
+        static const char stateless[] = "needs a state: write state: blob or state: arena";
+        struct bt_plan_child *spec = &child->spec;
+
+        if (spec->durability >= BT_DURABILITY_ASYNC && !spec->handover) {
+                refuse_own(reader, child, "durability",
+                           "is async or sync, which needs handover: true: without it nothing is "
+                           "read back");
+                spec->durability = BT_DURABILITY_SHUTDOWN;
+        }
+        if (spec->state_form == BATON_STATE_NONE) {
+                if (spec->checkpoint)
+                        refuse_own(reader, child, "checkpoint", stateless);
+                if (spec->checkpoint_every_ns)
+                        refuse_own(reader, child, "checkpoint_every", stateless);
+                if (spec->durability >= BT_DURABILITY_ASYNC)
+                        refuse_own(reader, child, "durability", stateless);
+                spec->checkpoint = 0;
+                spec->checkpoint_every_ns = 0;
+                if (spec->durability >= BT_DURABILITY_ASYNC)
+                        spec->durability = BT_DURABILITY_SHUTDOWN;
+                return;
+        }
+        if (!spec->checkpoint_every_ns && spec->durability < BT_DURABILITY_ASYNC)
+                return;
+        if (!spec->checkpoint)
+                refuse_own(reader, child, "checkpoint",
+                           "is false, but checkpoint_every or durability asks for checkpoints");
+        spec->checkpoint = 1;
+}
+
 static void finish_exec(struct bt_reader *reader, struct bt_config_child *child)
 {
         const char *name = child->argv.count ? child->argv.items[0] : NULL;
@@ -94,6 +137,7 @@ void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *chil
         if (child->spec.protocol == BT_PROTOCOL_PLAIN)
                 finish_plain(reader, child);
         finish_state(reader, child);
+        finish_checkpoint(reader, child);
         finish_exec(reader, child);
         if (child->own_env.items == defaults->own_env.items &&
             child->env_clear == defaults->env_clear)

@@ -417,7 +417,7 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(retention_ns, BT_PLAN_NS_MAX + 1, "366 days"),
                 CHILD(state_bytes_max, 65535, "arena"),
                 CHILD(state_bytes_max, UINT64_MAX, "1 TiB"),
-                CHILD(reserved[6], 1, "reserved"),
+                CHILD(reserved[0], 1, "reserved"),
                 CHILD(hook_first, 1, "hooks that are not there"),
                 CHILD(hook_count, 1, "hooks that are not there"),
         };

@@ -239,7 +239,7 @@ int baton_capture_commit(struct baton_capture *capture, size_t bytes);
  * copied, which takes about 0.3 ms for each MiB; the arena itself is preferred after a crash, and the copy is for one that was torn. With
  * checkpoint_every in the configuration the hub has dispatch() do this.
  *
- * Errors:    what capture() returned; -BATON_E_PROTOCOL not serving, or inside a callback's capture or an arena bracket; -BATON_E_STALE;
+ * Errors:    what capture() returned; -ENODATA it committed nothing; -BATON_E_PROTOCOL not serving, or inside a callback's capture or an arena bracket; -BATON_E_STALE;
  *            -EOPNOTSUPP no state, or an arena without `checkpoint: true`; -ENOTCONN unsupervised; -errno no memory for the copy. The last
  *            checkpoint stays valid after an error.
  * Durable:   in memory at return; on disk as `durability` says: see baton_child_durable().
@@ -250,8 +250,8 @@ int baton_child_checkpoint(struct baton_child *child);
 /* Sequence of this process' last checkpoint; 0: none yet. Counts up over incarnations. Since: 0.1 */
 uint64_t baton_child_checkpointed(const struct baton_child *child);
 
-/* Sequence of the last checkpoint that is known to be on the disk; 0: none, or durability is not sync. Moves in dispatch(), which also
- * runs the durable() callback. A client's write is safe from everything when the checkpoint that followed it is. Since: 0.1 */
+/* Sequence of the last checkpoint that is on the disk; 0: none. With `durability: sync` dispatch() runs durable() when it has moved. A client's
+ * write is safe from everything once the checkpoint that followed it is durable. Since: 0.1 */
 uint64_t baton_child_durable(const struct baton_child *child);
 
 /* ---- arena state ---- */
