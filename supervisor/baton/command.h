@@ -36,6 +36,8 @@ struct bt_command {
         const char *exec;
         uint32_t strategy;    /* enum bt_strategy, or BT_CTL_STRATEGY_SPEC */
         uint64_t timeout_ns;
+        uint64_t since; /* events: BT_CTL_SINCE_OLDEST unless given */
+        bool follow;    /* events */
 };
 
 /* The whole program but main(). Returns the exit status; usage errors and --help exit by themselves (argp). */
@@ -48,6 +50,7 @@ int bt_verb_run(struct bt_command *command);
 int bt_verb_status(struct bt_command *command);
 int bt_verb_upgrade(struct bt_command *command);
 int bt_verb_swap(struct bt_command *command);
+int bt_verb_events(struct bt_command *command);
 int bt_verb_stop(struct bt_command *command);
 
 /* ---- output ---- */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -27,6 +28,8 @@ enum {
         OPT_EXEC = 'e',
         OPT_STRATEGY = 's',
         OPT_TIMEOUT = 't',
+        OPT_FOLLOW = 'f',
+        OPT_SINCE = 'n',
 };
 
 #define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
@@ -51,6 +54,14 @@ static const struct argp_option upgrade_options[] = {
         {"exec", OPT_EXEC, "PATH", 0, "The new program (a path, not searched in PATH)", 0},
         ROW_STRATEGY,
         ROW_TIMEOUT,
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
+};
+
+static const struct argp_option events_options[] = {
+        {"follow", OPT_FOLLOW, NULL, 0, "Go on with what happens, until the hub ends", 0},
+        {"since", OPT_SINCE, "NUMBER|now", 0, "Begin with this event; default: the oldest the hub remembers", 0},
         ROW_JSON,
         ROW_HUB,
         ROW_END,
@@ -82,6 +93,8 @@ static const struct bt_verb verbs[] = {
         {"swap", "CHILD", "the child to swap",
          "Replace a child, or all of a pool, by a new process of the same program", swap_options,
          bt_verb_swap, TIMEOUT_SWAP_NS},
+        {"events", NULL, NULL, "Show what happened in a running hub, or follow it", events_options,
+         bt_verb_events, TIMEOUT_STATUS_NS},
         {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options,
          bt_verb_stop, TIMEOUT_STOP_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
@@ -188,6 +201,16 @@ static void parse_timeout(struct bt_command *command, const char *arg, struct ar
                 argp_error(state, "--timeout is 0: give the hub some time");
 }
 
+static void parse_since(struct bt_command *command, const char *arg, struct argp_state *state)
+{
+        char *end = NULL;
+
+        errno = 0;
+        command->since = !strcmp(arg, "now") ? BT_CTL_SINCE_NOW : strtoull(arg, &end, 10);
+        if (end && (errno || *end || *arg < '0' || *arg > '9' || command->since == BT_CTL_SINCE_NOW))
+                argp_error(state, "--since is '%s', expected the number of an event, or now", arg);
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
         struct bt_command *command = state->input;
@@ -207,6 +230,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 return 0;
         case OPT_TIMEOUT:
                 parse_timeout(command, arg, state);
+                return 0;
+        case OPT_FOLLOW:
+                command->follow = true;
+                return 0;
+        case OPT_SINCE:
+                parse_since(command, arg, state);
                 return 0;
         case ARGP_KEY_ARG:
                 if (command->arg || !command->verb->args)
