@@ -348,13 +348,38 @@ static void check_runtime(struct world *w)
                 (void)closedir(dir);
 }
 
+/*
+ * LeakSanitizer looks for leaks from a process of its own, which becomes ours when the hub kills the program it belongs to in that moment. In a sanitizer's
+ * build a zombie with the name of one of our programs is therefore no proof of anything.
+ */
+static bool excused(const struct world *w, pid_t pid)
+{
+        char path[640], name[32] = "";
+        FILE *file;
+
+        if (WORLD_SLOWNESS == 1)
+                return false;
+        (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        file = fopen(path, "re");
+        if (file && fgets(name, sizeof(name), file))
+                name[strcspn(name, "\n")] = '\0';
+        if (file)
+                (void)fclose(file);
+        world_program(w, path, name);
+        return *name && access(path, X_OK) == 0;
+}
+
 static void check_processes(struct world *w)
 {
-        pid_t pid = waitpid(-1, NULL, WNOHANG);
+        siginfo_t zombie = {0};
         int left;
 
-        if (pid > 0)
-                problem(w, "process %d was left behind as a zombie", (int)pid);
+        while (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == 0 && zombie.si_pid > 0) {
+                if (!excused(w, zombie.si_pid))
+                        problem(w, "process %d was left behind as a zombie", (int)zombie.si_pid);
+                (void)waitpid(zombie.si_pid, NULL, 0);
+                zombie.si_pid = 0;
+        }
         left = world_reap_orphans();
         if (left)
                 problem(w, "%d processes outlived the hub", left);
