@@ -20,6 +20,9 @@
 
 #include "shm/layout.h"
 
+/* bt_record.flags */
+#define BT_RECORD_F_TORN 1u /* an arena whose holder died in the middle of an update: kept for people, never delivered */
+
 /* Outcomes of bt_record_read(). */
 enum bt_record_result {
         BT_RECORD_OK = 0,

@@ -10,6 +10,7 @@
  */
 #include "supervisor/hub.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,9 +19,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-
-/* The same state may fail to be restored that often before it is set aside (I9). */
-#define RESTORE_ATTEMPTS 3
+#include "supervisor/events.h"
+#include "supervisor/state.h"
 
 static void child_on_restart_timer(struct bt_loop_timer *timer);
 static void child_on_slow_start(struct bt_loop_timer *timer);
@@ -35,6 +35,26 @@ void bt_child_note(struct bt_child *child, const char *format, ...)
         (void)vsnprintf(child->note, sizeof(child->note), format, args);
         va_end(args);
         bt_hub_say(child->hub, "%s: %s", child->id, child->note);
+}
+
+const char *bt_child_reason_name(enum baton_reason reason)
+{
+        switch (reason) {
+        case BATON_REASON_FRESH:
+                return "fresh";
+        case BATON_REASON_HOT:
+                return "hot";
+        case BATON_REASON_COLD:
+                return "cold";
+        case BATON_REASON_CRASH:
+                return "crash";
+        case BATON_REASON_REBOOT:
+                return "reboot";
+        case BATON_REASON_ROLLBACK:
+                return "rollback";
+        default:
+                return "other";
+        }
 }
 
 static uint32_t child_draining(const struct bt_child *child)
@@ -95,6 +115,7 @@ int bt_child_fresh_baton(struct bt_child *child)
         child->holding = fresh;
         child->restore_failures = 0;
         child->stored_sequence = 0;
+        child->in_transit = false;
         return 0;
 }
 
@@ -122,6 +143,7 @@ int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx)
                 return r;
         }
         bt_child_publish(child);
+        bt_event(hub, BT_EVENT_CHILD_REGISTERED, child, 0, "%s", child->binary->path);
         return 0;
 }
 
@@ -129,18 +151,9 @@ void bt_child_deinit(struct bt_child *child)
 {
         bt_loop_timer_disarm(&child->restart_timer);
         bt_child_free_kept(child);
+        bt_child_checkpoints_end(child);
         child->binary = bt_binary_unref(child->binary);
         child->holding = bt_holding_unref(child->holding);
-}
-
-/* An arena whose holder died in the middle of an update is nobody's state any more. */
-static void child_drop_torn(struct bt_child *child)
-{
-        if (child->spec->state_form != BATON_STATE_ARENA ||
-            !atomic_load_explicit(&child->holding->baton->bracket, memory_order_relaxed))
-                return;
-        if (!bt_child_fresh_baton(child))
-                bt_child_note(child, "died in the middle of an update: its arena is torn, starting with an empty one");
 }
 
 void bt_child_start(struct bt_child *child, enum baton_reason reason)
@@ -149,7 +162,9 @@ void bt_child_start(struct bt_child *child, enum baton_reason reason)
         char why[256] = "";
 
         bt_assert(!child->current && !child->migration);
-        child_drop_torn(child);
+        bt_child_recover_and_say(child, reason);
+        if (!bt_state_usable(child))
+                return;
         how.holding = child->holding;
         how.holding->baton->fd_count = 0;
         child->phase = BT_PHASE_STARTING;
@@ -159,6 +174,7 @@ void bt_child_start(struct bt_child *child, enum baton_reason reason)
                 return;
         }
         bt_child_publish(child);
+        bt_event(child->hub, BT_EVENT_CHILD_STARTING, child, child->current->number, "%s", bt_child_reason_name(reason));
         if (child->spec->protocol == BT_PROTOCOL_PLAIN)
                 bt_child_running(child, child->current);
         else
@@ -173,9 +189,20 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         child->phase = BT_PHASE_RUNNING;
         child->running_since_ns = bt_now_ns();
         child->restore_failures = 0;
+        child->in_transit = child->reload = false;
         child->note[0] = '\0';
+        if (child->stored_sequence)
+                bt_event(child->hub, BT_EVENT_HANDOVER_DELIVERED, child, inc->number, "%" PRIu64 " bytes", child->state_bytes);
         bt_child_forget_stored(child);
+        if (child->kept_record)
+                bt_state_move_aside(child, 0);
+        child->kept_record = false;
+        bt_child_checkpoints_begin(child);
         bt_child_publish(child);
+        bt_event(child->hub, BT_EVENT_CHILD_RUNNING, child, inc->number, "%s", bt_child_reason_name(inc->reason));
+        if (child->served_pid && child->served_pid != inc->pid)
+                bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
+        child->served_pid = inc->pid;
         bt_hub_child_settled(child->hub);
 }
 
@@ -217,7 +244,13 @@ static void child_give_up(struct bt_child *child, enum bt_phase phase)
 {
         child->phase = phase;
         bt_child_publish(child);
+        bt_event(child->hub, phase == BT_PHASE_FAILED ? BT_EVENT_CHILD_GIVEN_UP : BT_EVENT_CHILD_STOPPED, child, 0, "%s", child->note);
         bt_hub_child_settled(child->hub);
+}
+
+void bt_child_give_up(struct bt_child *child)
+{
+        child_give_up(child, BT_PHASE_FAILED);
 }
 
 static void child_restart_later(struct bt_child *child)
@@ -235,6 +268,7 @@ static void child_restart_later(struct bt_child *child)
         child->running_since_ns = 0;
         child->phase = BT_PHASE_BACKOFF;
         bt_child_publish(child);
+        bt_event(child->hub, BT_EVENT_CHILD_RESTARTING, child, 0, "in %" PRIu64 " ms", wait / BT_NS_PER_MS);
         if (bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_ns_add(now, wait), child_on_restart_timer))
                 child_give_up(child, BT_PHASE_FAILED);
 }
@@ -243,7 +277,11 @@ static void child_on_restart_timer(struct bt_loop_timer *timer)
 {
         struct bt_child *child = bt_container_of(timer, struct bt_child, restart_timer);
 
-        if (!child->current && !child->migration && !child->hub->stopping)
+        if (child->current || child->migration || child->hub->stopping)
+                return;
+        if (child->reload)
+                bt_child_load(child);
+        else
                 bt_child_start(child, BATON_REASON_CRASH);
 }
 
@@ -253,6 +291,8 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         char text[96];
 
         child->current = NULL;
+        if (!how)
+                bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, 0, "%s", child->note);
         if (child->hub->stopping) {
                 child->phase = BT_PHASE_STOPPED;
                 bt_child_publish(child);
@@ -274,17 +314,6 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         child_restart_later(child);
 }
 
-/* The state in the baton could not be restored. After some tries it is set aside: what came from the store stays there. */
-static void child_restore_failed(struct bt_child *child)
-{
-        if (++child->restore_failures < RESTORE_ATTEMPTS)
-                return;
-        child->limits_hit++;
-        bt_child_note(child, "its state could not be restored %d times and was set aside: starting fresh", RESTORE_ATTEMPTS);
-        if (bt_child_fresh_baton(child))
-                bt_child_note(child, "no memory for a fresh baton");
-}
-
 /* ---- what its processes say ---- */
 
 /* What a child claims about the holder word is compared with the word. */
@@ -299,7 +328,10 @@ static void current_on_message(struct bt_child *child, struct bt_inc *inc, const
 {
         switch (rec->type) {
         case BT_MSG_READY:
-                if (bt_baton_grant(inc->holding->baton, inc->number)) {
+                if (bt_state_stale(child)) {
+                        bt_child_note(child, "its state became older than state_ttl while it was being started");
+                        bt_inc_kill(inc); /* the next start finds it too old, and the policy decides */
+                } else if (bt_baton_grant(inc->holding->baton, inc->number)) {
                         bt_child_note(child, "the holder word is not vacant: starting over with a fresh baton");
                         (void)bt_child_fresh_baton(child);
                         bt_inc_kill(inc);
@@ -312,6 +344,7 @@ static void current_on_message(struct bt_child *child, struct bt_inc *inc, const
                 }
                 break;
         case BT_MSG_REFUSED:
+                inc->refused_error = rec->arg[0];
                 bt_child_note(child, "%s", inc->why);
                 bt_inc_kill(inc); /* it ends by itself; this is for one that does not */
                 break;
@@ -355,6 +388,8 @@ static void migrating_on_message(struct bt_migration *m, struct bt_inc *inc, con
                         bt_migration_event(m, BT_SWAP_EV_NOT_PASSED);
                 break;
         case BT_MSG_CAPTURED:
+                if (pred && !rec->arg[0] && inc->holding->baton->meta.present)
+                        m->child->in_transit = true;
                 if (pred)
                         bt_migration_event(m, rec->arg[0] ? BT_SWAP_EV_NOT_CAPTURED : BT_SWAP_EV_CAPTURED);
                 break;
@@ -369,7 +404,9 @@ void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struc
 
         if (rec->type == BT_MSG_READY)
                 inc->ready = true;
-        if (m && (m->succ == inc || m->pred == inc))
+        if (rec->type == BT_MSG_CHECKPOINTED)
+                bt_child_on_checkpointed(child, inc, rec);
+        else if (m && (m->succ == inc || m->pred == inc))
                 migrating_on_message(m, inc, rec);
         else if (child->current == inc)
                 current_on_message(child, inc, rec);
@@ -398,7 +435,8 @@ static void succ_exited(struct bt_child *child, struct bt_inc *inc)
          * to set it aside, however often it is tried. Without it nobody is left who could move the word, and that is ours to do.
          */
         if (w.phase == BT_WORD_PASSED && w.holder == inc->number && !(w.heir && m->pred)) {
-                child_restore_failed(child);
+                if (bt_binary_same(inc->binary, child->binary)) /* another binary's failure says nothing about the state */
+                        bt_state_restore_failed(child, inc);
                 (void)bt_baton_reclaim(inc->holding->baton, inc->number);
         } else if (!m->pred && m->pred_number) {
                 (void)bt_baton_reclaim(inc->holding->baton, m->pred_number); /* given back to one that is dead */
@@ -410,9 +448,11 @@ static void current_exited(struct bt_child *child, struct bt_inc *inc)
 {
         struct bt_word w = bt_baton_word(inc->holding->baton);
         struct bt_proc_exit how = inc->how;
+        char text[96];
 
+        bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, inc->number, "%s", bt_inc_exit_text(inc, text, sizeof(text)));
         if (w.phase == BT_WORD_PASSED && w.holder == inc->number)
-                child_restore_failed(child);
+                bt_state_restore_failed(child, inc);
         (void)bt_baton_reclaim(inc->holding->baton, inc->number);
         child->current = NULL;
         if (child->asked)
@@ -425,6 +465,7 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
         struct bt_hub *hub = child->hub;
         struct bt_migration *m = child->migration;
         bool reaped = inc->reaped;
+        char text[96];
 
         if (reaped)
                 child->last_exit = inc->how;
@@ -439,6 +480,8 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
                 if (child->current == inc)
                         child->current = NULL;
                 bt_migration_event(m, held ? BT_SWAP_EV_PRED_DIED : BT_SWAP_EV_PRED_GONE);
+        } else if (child->current != inc && reaped) {
+                bt_event(hub, BT_EVENT_PREDECESSOR_ENDED, child, inc->number, "%s", bt_inc_exit_text(inc, text, sizeof(text)));
         }
         if (child->current == inc)
                 current_exited(child, inc);

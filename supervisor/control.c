@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/control_state.h"
 #include "supervisor/events.h"
 #include "supervisor/request.h"
 
@@ -37,12 +38,14 @@ struct bt_client {
         uint32_t dropped;
         struct bt_request *request; /* NULL: none under way */
         struct bt_follower follower; /* EVENTS */
+        struct bt_state_ask *state_ask; /* NULL: none under way */
         struct bt_ctl_reply final;
 };
 
 static void client_free(struct bt_client *client)
 {
         bt_request_abandon(client->request);
+        bt_state_abandon(client->state_ask);
         bt_loop_forget(&client->watch);
         bt_follower_deinit(&client->follower);
         bt_list_unlink(&client->node);
@@ -93,6 +96,27 @@ static void client_answer(struct bt_client *client, enum bt_ctl_outcome outcome,
         client->final.outcome = outcome;
         (void)snprintf(client->final.text, sizeof(client->final.text), "%s", text);
         client_finish(client);
+}
+
+/* For control_state.c */
+void bt_client_answer(struct bt_client *client, enum bt_ctl_outcome outcome, const char *text)
+{
+        client_answer(client, outcome, text);
+}
+
+int bt_client_send_state(struct bt_client *client, int fd, uint64_t value0, uint64_t value1)
+{
+        struct bt_ctl_reply reply;
+
+        reply_init(&reply, client, BT_CTL_STATE);
+        reply.value[0] = value0;
+        reply.value[1] = value1;
+        return bt_scm_send(client->fd, &reply, sizeof(reply), &fd, 1);
+}
+
+void bt_client_asks(struct bt_client *client, struct bt_state_ask *ask)
+{
+        client->state_ask = ask;
 }
 
 static void client_event(struct bt_client *client, const struct bt_child *child, const char *phase, enum bt_ctl_outcome outcome,
@@ -233,6 +257,10 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
                 client_upgrade(client, request, fd);
                 return;
         }
+        if (request->op >= BT_CTL_STATE_LIST && request->op <= BT_CTL_STATE_DROP) {
+                bt_state_request(client, client->hub, request, fd);
+                return;
+        }
         (void)bt_close(fd);
         switch (request->op) {
         case BT_CTL_STATUS:
@@ -356,6 +384,7 @@ int bt_hub_open_control(struct bt_hub *hub)
         struct sockaddr_un addr;
         int r = control_path(hub, &addr);
 
+        bt_list_init(&hub->state_asks);
         if (!r) {
                 (void)unlink(addr.sun_path);
                 hub->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -387,6 +416,7 @@ void bt_hub_close_control(struct bt_hub *hub)
         /* Those whose socket was full: nobody turns the loop any more. */
         bt_list_foreach_safe (it, &hub->clients)
                 client_free(bt_list_entry(it, struct bt_client, node));
+        bt_state_asks_free(hub);
         if (hub->listener < 0)
                 return;
         bt_loop_forget(&hub->listener_watch);

@@ -17,6 +17,8 @@
 
 #include <baton/types.h>
 
+#include "shm/layout.h"
+
 #define BT_CTL_MAGIC UINT32_C(0x4c544342) /* "BCTL" */
 #define BT_CTL_VERSION 1
 #define BT_CTL_PATH_BYTES 1024
@@ -27,6 +29,11 @@ enum bt_ctl_op {
         BT_CTL_SWAP = 3,    /* target; the same with the binary it has */
         BT_CTL_STOP = 4,    /* the hub: capture, store, terminate, end */
         BT_CTL_EVENTS = 5,  /* the event stream from @since on; with @follow until the hub ends or the client leaves */
+        /* States that no process holds: control_state.c */
+        BT_CTL_STATE_LIST = 16,   /* all, also those set aside */
+        BT_CTL_STATE_READ = 17,   /* target, @aside_ns */
+        BT_CTL_STATE_IMPORT = 18, /* target; a record (header and payload) in a sealed memfd comes along; for a child that is down */
+        BT_CTL_STATE_DROP = 19,   /* target, @aside_ns or @sequence */
         _BT_CTL_OP_N,
 };
 
@@ -46,7 +53,8 @@ struct bt_ctl_request {
         uint64_t since;  /* EVENTS */
         uint32_t follow; /* EVENTS: 0 or 1 */
         uint32_t reserved0;
-        uint64_t reserved[2];
+        uint64_t aside_ns; /* STATE: name of one that was set aside; 0: the record that waits to be delivered */
+        uint64_t sequence; /* STATE_DROP of such a record: of the one that was looked at */
 };
 
 enum bt_ctl_kind {
@@ -55,7 +63,20 @@ enum bt_ctl_kind {
         BT_CTL_DONE = 3,
         BT_CTL_RECORD = 4, /* EVENTS: @child, @incarnation, @text; @phase: name of the event; @since_ns: CLOCK_MONOTONIC; @value: number, CLOCK_REALTIME.
                               @phase "gap": the hub has forgotten events before they were sent: @value: number of the first, how many */
+        BT_CTL_STATE = 5,  /* with a memfd. LIST: struct bt_ctl_state, @value[0] of them. READ: @value[0] bytes of header and payload; @value[1]: enum bt_ctl_state_is */
         _BT_CTL_KIND_N,
+};
+
+struct bt_ctl_state {
+        struct bt_record record; /* magic 0: its header cannot be read; only @child is known */
+        uint64_t aside_ns;       /* 0: waits to be delivered; else when it was set aside */
+        uint64_t reserved[7];
+};
+
+enum bt_ctl_state_is {
+        BT_CTL_STATE_WHOLE = 0,
+        BT_CTL_STATE_DAMAGED = 1,
+        BT_CTL_STATE_FOREIGN = 2, /* of another header version or machine */
 };
 
 /* Outcome of DONE, equal to the command's exit status. */

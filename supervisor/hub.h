@@ -338,6 +338,7 @@ struct bt_hub {
         struct bt_loop_watch listener_watch;
         struct bt_loop_watch signals_watch;
         struct bt_list clients;
+        struct bt_list state_asks; /* control_state.c */
         struct bt_list requests; /* request.h */
         uint64_t nofile; /* what children get */
         struct bt_shutdown shutdown;

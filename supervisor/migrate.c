@@ -10,6 +10,7 @@
 #include "supervisor/hub.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,11 +21,14 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/state.h"
+#include "supervisor/events.h"
 
 /* ---- telling those who wait ---- */
 
 static void tell(struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text)
 {
+        bt_event(m->child->hub, BT_EVENT_MIGRATION_STEP, m->child, incarnation, "%s%s%s", phase, *text ? ": " : "", text);
         bt_list_foreach_safe (it, &m->waiters) {
                 struct bt_waiter *waiter = bt_list_entry(it, struct bt_waiter, node);
 
@@ -108,15 +112,40 @@ static int handoff_for_succ(struct bt_migration *m)
         return 0;
 }
 
+/*
+ * A state that grew too old on the way is given to nobody (COLD-5). Set aside, a process can be started without it; otherwise none is,
+ * and the end of the migration is up to the restart policy.
+ */
+static int drop_stale(struct bt_migration *m)
+{
+        if (m->swap.kind != BT_SWAP_COLD || m->holding != m->child->holding || !bt_state_stale(m->child))
+                return 0;
+        if (m->child->spec->on_bad_state != BT_BAD_STATE_FRESH) {
+                m->child->limits_hit++;
+                return -ESTALE;
+        }
+        (void)bt_state_refuse(m->child, "is older than state_ttl");
+        if (bt_state_set_aside(m->child))
+                return -ENOMEM;
+        (void)bt_holding_unref(m->holding);
+        m->holding = bt_holding_ref(m->child->holding);
+        tell(m, "state_stale", m->pred_number, "older than state_ttl: set aside");
+        return 0;
+}
+
 static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum baton_reason reason)
 {
-        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .holding = m->holding, .reason = reason};
-        int r = handoff_for_succ(m);
+        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .reason = reason};
+        int stale = drop_stale(m);
+        int r = stale ? stale : handoff_for_succ(m);
 
         m->succ = NULL;
         m->succ_number = m->child->number_next;
         how.handoff = m->handoff_in;
-        if (r)
+        how.holding = m->holding;
+        if (stale)
+                (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "the state is older than state_ttl (on_bad_state)");
+        else if (r)
                 (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "no hand-off socket: %s", strerrordesc_np(-r));
         else
                 r = bt_inc_spawn(&m->succ, &how, m->spawn_why, sizeof(m->spawn_why));
@@ -186,12 +215,32 @@ static void do_stop_pred(struct bt_migration *m)
         tell(m, "stopping", m->pred_number, "");
 }
 
+/* What the successor gets when the predecessor could not pass it: in a hot swap this is so whenever the hub grants, because it died (HOT-10). */
+static void tell_recovered(struct bt_migration *m, enum bt_recovered recovered, const char *text)
+{
+        const char *living = m->child->spec->state_form == BATON_STATE_ARENA ? "in_place" : "captured";
+        const char *const phases[] = {"no_state", living, "checkpoint"};
+
+        if (m->swap.kind == BT_SWAP_HOT || recovered == BT_RECOVERED_CHECKPOINT) {
+                tell(m, phases[recovered], m->succ_number, text);
+                bt_hub_say(m->child->hub, "%s: the old process could not pass its state: %s", m->child->id, text);
+        }
+}
+
 static void do_grant(struct bt_migration *m)
 {
+        char text[160];
         struct bt_baton *baton = m->holding->baton;
 
         if (!m->succ || !m->succ->link)
                 return;
+        if (m->swap.kind == BT_SWAP_COLD && m->holding == m->child->holding && bt_state_stale(m->child)) {
+                /* Found when it is spawned the next time: drop_stale(). */
+                (void)snprintf(m->succ->why, sizeof(m->succ->why), "its state became older than state_ttl while it started");
+                bt_inc_kill(m->succ);
+                return;
+        }
+        tell_recovered(m, bt_child_recover(m->child, m->holding, text, sizeof(text)), text);
         baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
         if (bt_baton_grant(baton, m->succ_number))
                 bt_child_note(m->child, "the holder word is not vacant");
@@ -239,6 +288,8 @@ static void do_commit(struct bt_migration *m)
                                   : 0;
         if (m->swap.kind == BT_SWAP_HOT && !m->swap.handover)
                 child->pause_ns = 0;
+        if (m->swap.handover && !m->swap.state_lost)
+                bt_event(child->hub, BT_EVENT_HANDOVER_DELIVERED, child, m->succ_number, "%" PRIu64 " bytes", child->state_bytes);
         bt_child_running(child, m->succ);
 }
 
@@ -335,7 +386,7 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
         struct bt_child *child = m->child;
         struct bt_hub *hub = child->hub;
         uint64_t number = child->current ? child->current->number : 0;
-        char text[2048] = "";
+        char text[2048] = "", exit[96];
 
         child->migration = NULL;
         if (how == BT_SWAP_ACT_SUCCEED) {
@@ -343,6 +394,8 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
                 bt_child_publish(child);
                 bt_hub_say(hub, "%s: swapped to incarnation %llu, pause %llu us, total %llu us", child->id, (unsigned long long)number,
                            (unsigned long long)(child->pause_ns / BT_NS_PER_US), (unsigned long long)(child->total_ns / BT_NS_PER_US));
+                bt_event(hub, BT_EVENT_MIGRATION_COMPLETED, child, number, "pause %" PRIu64 " us, total %" PRIu64 " us",
+                         child->pause_ns / BT_NS_PER_US, child->total_ns / BT_NS_PER_US);
                 tell_over(m, BT_CTL_OK, "committed", number, "");
         } else {
                 failure_text(m, text, sizeof(text));
@@ -352,8 +405,11 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
                 if (how == BT_SWAP_ACT_FAIL)
                         child->phase = BT_PHASE_RUNNING;
                 bt_child_publish(child);
+                bt_event(hub, BT_EVENT_MIGRATION_FAILED, child, number, "%s: %s", how == BT_SWAP_ACT_FAIL ? "rolled back" : "down", text);
                 tell_over(m, m->swap.timed_out ? BT_CTL_TIMED_OUT : BT_CTL_FAILED, how == BT_SWAP_ACT_FAIL ? "rolled_back" : "down", number,
                           text);
+                if (how == BT_SWAP_ACT_FAIL_DOWN && m->succ_exited)
+                        bt_event(hub, BT_EVENT_CHILD_ENDED, child, m->succ_number, "%s", bt_proc_exit_text(&m->succ_how, exit, sizeof(exit)));
                 if (how == BT_SWAP_ACT_FAIL_DOWN)
                         bt_child_down(child, m->succ_exited ? &m->succ_how : NULL);
         }
@@ -519,6 +575,7 @@ int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pr
         m->succ_number = succ->number;
         child->migration = m;
         child->phase = BT_PHASE_MIGRATING;
+        bt_event(child->hub, BT_EVENT_MIGRATION_BEGUN, child, succ->number, "hot, taken over from the hub before: %s", succ->binary->path);
         bt_hot_resume(&m->swap, !pred, &actions);
         (void)run_queue(m, perform_all(m, &actions));
         return 0;
@@ -577,6 +634,8 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
         child->migration = m;
         child->phase = BT_PHASE_MIGRATING;
         bt_child_publish(child);
+        bt_event(child->hub, BT_EVENT_MIGRATION_BEGUN, child, child->number_next, "%s: %s",
+                 strategy == BT_STRATEGY_HOT && child->current ? "hot" : "cold", binary->path);
         if (!child->current)
                 bt_cold_begin_down(&m->swap, &actions);
         else if (strategy == BT_STRATEGY_HOT)

@@ -20,13 +20,16 @@
 #include "base/clock.h"
 #include "shm/arena.h"
 #include "shm/record.h"
+#include "supervisor/events.h"
+#include "supervisor/state.h"
 
 /* How many reads are asked for at once; the rest follows as answers come. */
 #define LOADS_MAX 256
 
 static bool child_keeps_state(const struct bt_child *child)
 {
-        return child->spec->handover && child->spec->protocol == BT_PROTOCOL_BATON && child->spec->state_form != BATON_STATE_NONE;
+        return child->spec->handover && child->spec->protocol == BT_PROTOCOL_BATON && child->spec->state_form != BATON_STATE_NONE &&
+               child->spec->durability != BT_DURABILITY_NONE;
 }
 
 static void on_posted(void *ctx, void *item)
@@ -75,7 +78,7 @@ static void on_stored(void *ctx, int result, const struct bt_record *record)
         bt_hub_stored(hub, result);
 }
 
-static void fill_record(struct bt_store_item *item, struct bt_child *child)
+void bt_child_fill_record(struct bt_store_item *item, struct bt_child *child)
 {
         const struct bt_baton *baton = child->holding->baton;
         const struct bt_state_meta meta = baton->meta;
@@ -92,7 +95,7 @@ static void fill_record(struct bt_store_item *item, struct bt_child *child)
         (void)bt_boot_id(rec->boot_id);
         rec->boot_ns = bt_boot_ns();
         rec->wall_ns = bt_wall_ns();
-        rec->ttl_ns = BT_NS_NEVER; /* a stop may last: state_ttl is for states on their way between processes */
+        rec->ttl_ns = child->spec->stored_ttl_ns; /* a stop may last: state_ttl is for states on their way between processes */
         rec->payload_bytes = meta.bytes;
         rec->arena_addr = baton->arena_addr;
         item->fd = child->holding->fd;
@@ -108,6 +111,8 @@ void bt_child_salvage(struct bt_child *child)
         struct bt_baton *baton = child->holding->baton;
         struct bt_arena head;
 
+        if (child->in_transit && child->spec->state_form == BATON_STATE_BLOB) /* captured by a swap, and nobody could be started with it */
+                child->captured = baton->meta.present == 1;
         if (child->spec->state_form != BATON_STATE_ARENA || !baton->meta.incarnation || bt_baton_word(baton).phase != BT_WORD_VACANT ||
             atomic_load(&baton->bracket))
                 return;
@@ -133,7 +138,7 @@ int bt_hub_store_states(struct bt_hub *hub)
 
                 if (!child->captured || meta->present != 1 || meta->bytes > child->holding->baton->state_bytes_max)
                         continue;
-                fill_record(&items[count++], child);
+                bt_child_fill_record(&items[count++], child);
         }
         if (count)
                 r = bt_store_put(hub->store, items, count, on_stored, hub);
@@ -164,15 +169,27 @@ static int adopt_arena(struct bt_child *child, const struct bt_record *rec)
                              sizeof(baton->state_bytes_max));
 }
 
+/* The shorter of what it was stored with and what the configuration says now. A record from the future has an unknown age: too old (BUG-16). */
+static bool too_old(const struct bt_child *child, const struct bt_record *record)
+{
+        struct bt_record judged = *record;
+        uint8_t boot_id[16] = {0};
+
+        if (child->spec->stored_ttl_ns < judged.ttl_ns)
+                judged.ttl_ns = child->spec->stored_ttl_ns;
+        (void)bt_boot_id(boot_id);
+        return bt_record_age(&judged, boot_id, bt_boot_ns(), bt_wall_ns()) != BT_RECORD_AGE_OK;
+}
+
 static int adopt_record(struct bt_child *child, const struct bt_record *rec)
 {
         struct bt_state_meta *meta = &child->holding->baton->meta;
-        uint8_t boot_id[16];
         int r = 0;
 
-        (void)bt_boot_id(boot_id);
-        if (bt_record_age(rec, boot_id, bt_boot_ns(), bt_wall_ns()) == BT_RECORD_AGE_EXPIRED)
+        if (too_old(child, rec))
                 return -ESTALE;
+        if (rec->flags & BT_RECORD_F_TORN)
+                return -BATON_E_TORN;
         if (rec->form != child->spec->state_form)
                 return -BATON_E_SCHEMA;
         if (rec->form == BATON_STATE_ARENA)
@@ -189,13 +206,65 @@ static int adopt_record(struct bt_child *child, const struct bt_record *rec)
         meta->xxh3 = rec->payload_xxh3;
         meta->slot_idx = 0;
         meta->present = 1;
-        child->number_next = rec->incarnation + 1;
+        if (rec->incarnation >= child->number_next)
+                child->number_next = rec->incarnation + 1;
         child->stored_sequence = rec->sequence;
         child->state_bytes = rec->payload_bytes;
         return 0;
 }
 
-/* The answer, or why there is none: the child is started either way. */
+/* What is wrong with the stored state, as the end of a sentence. */
+static const char *load_trouble(int result)
+{
+        switch (result) {
+        case BT_STORE_E_CORRUPT:
+                return "is corrupt";
+        case BT_STORE_E_ROOM:
+                return "is larger than state.max";
+        case -ESTALE:
+                return "is older than stored_ttl, or of a time that has not come yet";
+        case -BATON_E_SCHEMA:
+                return "is of another form (blob or arena) than the configuration's";
+        case -BATON_E_ADDRESS:
+                return "is an arena of another address";
+        case -BATON_E_TORN:
+                return "is torn";
+        case -EPROTONOSUPPORT:
+                return "was written by another version of baton, or on another machine";
+        default:
+                return "cannot be read from the store";
+        }
+}
+
+/* It was read, and is of no use here; else (an error of the disk) it may be read another day. */
+static bool load_is_judged(int result)
+{
+        return result == BT_STORE_E_ROOM || result == -ESTALE || result == -EPROTONOSUPPORT || result <= -BATON_E_BASE;
+}
+
+/*
+ * What lies in the baton by now is no state. The record: a corrupt one is in quarantine already; one that cannot be read today is passed over
+ * and goes there when the child runs without it; any other goes there now, or stays where it is, as the policy says.
+ */
+static bool load_refused(struct bt_child *child, int result)
+{
+        bool go;
+
+        if (bt_child_fresh_baton(child))
+                bt_child_note(child, "no memory for a fresh baton");
+        child->kept_record = result != BT_STORE_E_CORRUPT;
+        child->reload = child->kept_record; /* should it be tried again */
+        go = bt_state_refuse(child, load_trouble(result));
+        if (go && child->kept_record && load_is_judged(result)) {
+                bt_state_move_aside(child, 0);
+                child->kept_record = false;
+        }
+        if (go)
+                child->reload = false;
+        return go;
+}
+
+/* The answer, or why there is none: the child is started either way, unless the policy says otherwise. */
 static void loaded(struct bt_child *child, int result, const struct bt_record *record)
 {
         struct bt_hub *hub = child->hub;
@@ -204,20 +273,20 @@ static void loaded(struct bt_child *child, int result, const struct bt_record *r
         hub->loads--;
         if (result == BT_STORE_OK)
                 result = adopt_record(child, record);
+        if (hub->stopping)
+                return;
+        if (child->importing) {
+                bt_state_imported(child, result);
+                return;
+        }
         if (result == 0) {
                 reason = BATON_REASON_REBOOT;
-        } else if (result != BT_STORE_E_ABSENT) {
-                const char *what = result == BT_STORE_E_CORRUPT ? "is corrupt and was set aside"
-                                   : result == BT_STORE_E_ROOM  ? "is larger than state.max and was left in the store"
-                                   : result < 0                 ? baton_strerror(result)
-                                                                : "cannot be used";
-
-                child->limits_hit++;
-                bt_child_note(child, "its stored state %s: starting fresh", what);
-                if (bt_child_fresh_baton(child))
-                        bt_child_note(child, "no memory for a fresh baton");
+                child->reload = child->kept_record = false;
+                bt_event(hub, BT_EVENT_STATE_LOADED, child, 0, "%llu bytes", (unsigned long long)child->state_bytes);
+        } else if (result != BT_STORE_E_ABSENT && !load_refused(child, result)) {
+                return;
         }
-        if (!hub->stopping && !child->current && !child->migration)
+        if (!child->current && !child->migration)
                 bt_child_start(child, reason);
 }
 
@@ -231,12 +300,13 @@ static void on_loaded(void *ctx, int result, const struct bt_record *record)
         load_more(child->hub);
 }
 
-static void child_load(struct bt_child *child)
+void bt_child_load(struct bt_child *child)
 {
         struct bt_hub *hub = child->hub;
         const struct bt_baton *baton = child->holding->baton;
         int r;
 
+        child->phase = BT_PHASE_STARTING; /* nobody else may start it while its baton is being written */
         if (!child_keeps_state(child)) {
                 bt_child_start(child, BATON_REASON_FRESH);
                 return;
@@ -253,7 +323,7 @@ static void load_more(struct bt_hub *hub)
                 struct bt_child *child = &hub->children[hub->load_next++];
 
                 if (!child->adopted)
-                        child_load(child);
+                        bt_child_load(child);
         }
 }
 
@@ -277,7 +347,7 @@ static void on_listed(void *ctx, int result, const struct bt_record *records, si
                 return;
         for (size_t i = 0; i < count; i++) {
                 for (uint32_t k = 0; k < hub->child_count; k++) {
-                        if (hub->children[k].adopted && !strcmp(hub->children[k].id, records[i].child))
+                        if (hub->children[k].adopted && !bt_child_is_durable(&hub->children[k]) && !strcmp(hub->children[k].id, records[i].child))
                                 (void)bt_store_del(hub->store, records[i].child, records[i].sequence, on_deleted_old, hub);
                 }
         }
@@ -305,6 +375,8 @@ void bt_child_forget_stored(struct bt_child *child)
         if (!sequence)
                 return;
         child->stored_sequence = 0;
+        if (bt_child_is_durable(child))
+                return; /* it is the last checkpoint on the disk, until there is a newer one */
         r = bt_store_del(child->hub->store, child->id, sequence, on_deleted, child);
         if (r)
                 on_deleted(child, r, NULL);
