@@ -49,6 +49,7 @@ struct probe {
         _Atomic uint64_t *last; /* where stamps go */
         struct root *root;      /* arena */
         char *blob;             /* blob: the state; @bytes */
+        bool looked;            /* this process has read all of its state */
         const char *wrong;      /* what was wrong with the state */
 };
 
@@ -179,6 +180,21 @@ static void pause_for(struct probe *probe, struct pollfd *fds, nfds_t count)
         (void)!read(probe->wake, bytes, sizeof(bytes));
 }
 
+/*
+ * Once, after the measurement: reads all of the state, as work would in time. A process that never touched its state has no pages to give back when
+ * it ends, and a cold swap of a gigabyte would look like one of nothing.
+ */
+static void look(struct probe *probe)
+{
+        if (probe->looked)
+                return;
+        probe->looked = true;
+        if (!state_whole(probe)) {
+                (void)fputs("bench-probe: the state is not what was filled in\n", stderr);
+                _exit(1);
+        }
+}
+
 /* One turn of a process that serves. */
 static void turn(struct baton_child *child, struct probe *probe)
 {
@@ -193,6 +209,7 @@ static void turn(struct baton_child *child, struct probe *probe)
                 return;
         }
         atomic_store(&board->busy, 0);
+        look(probe);
         if (mode == BENCH_MODE_CHECK && !atomic_load(&board->checked))
                 bench_post(&board->checked, state_whole(probe) ? BENCH_CHECK_WHOLE : BENCH_CHECK_BROKEN);
         pause_for(probe, fds, 2);
