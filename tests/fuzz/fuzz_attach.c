@@ -374,7 +374,7 @@ static void run_file(const char *path, struct seed *seed)
         ssize_t bytes = fd < 0 ? -1 : read(fd, original, sizeof(original));
 
         if (bytes <= 0) {
-                fprintf(stderr, "cannot read %s, or it is empty\n", path);
+                (void)fprintf(stderr, "cannot read %s, or it is empty\n", path);
                 exit(1);
         }
         (void)bt_close(fd);
@@ -412,7 +412,7 @@ int main(int argc, char **argv)
         if (argc == 3 && !strcmp(argv[1], "--make"))
                 return make(argv[2]);
         if (argc < 2) {
-                fprintf(stderr, "usage: %s FILE|DIR...\n", argv[0]);
+                (void)fprintf(stderr, "usage: %s FILE|DIR...\n", argv[0]);
                 return 2;
         }
         for (int i = 1; i < argc; i++)

@@ -30,8 +30,8 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -337,6 +337,11 @@ static const struct {
 #define STEPS (sizeof(steps) / sizeof(steps[0]))
 #define HUB_STEPS 9 /* from here on it does not matter who */
 
+static uint8_t last_who(size_t step)
+{
+        return step < HUB_STEPS ? INCS : 1;
+}
+
 static struct model *found;     /* in order of discovery */
 static uint32_t *parent;        /* how each was found, to tell the story of a failure */
 static uint8_t *parent_step, *parent_who;
@@ -465,7 +470,7 @@ static void explore(void)
         for (uint32_t i = 0; i < found_count; i++) {
                 check_state(i);
                 for (size_t step = 0; step < STEPS; step++)
-                        for (uint8_t who = 1; who <= (step < HUB_STEPS ? INCS : 1); who++) {
+                        for (uint8_t who = 1; who <= last_who(step); who++) {
                                 struct model from = found[i], to;
 
                                 if (try_step(&from, step, who, &to))
@@ -487,7 +492,7 @@ static void check_recovery(void)
                 more = false;
                 for (uint32_t i = found_count; i-- > 0;)
                         for (size_t step = 0; step < STEPS && !good[i]; step++)
-                                for (uint8_t who = 1; who <= (step < HUB_STEPS ? INCS : 1) && !good[i]; who++) {
+                                for (uint8_t who = 1; who <= last_who(step) && !good[i]; who++) {
                                         struct model to;
 
                                         if (steps[step].failure || !try_step(&found[i], step, who, &to))

@@ -23,8 +23,6 @@
 
 #define TWIN_FD 3
 
-extern char **environ;
-
 /* Shared memory of @bytes zeroes, mapped here. Returns its descriptor. */
 static inline int twin_memory(size_t bytes, void *ret_at)
 {
@@ -57,7 +55,7 @@ static inline pid_t twin_start(const char *program, const char *verb, const char
         (void)posix_spawn_file_actions_destroy(&actions);
         (void)close(high);
         if (r) {
-                fprintf(stderr, "cannot execute %s: error %d\n", path, r);
+                (void)fprintf(stderr, "cannot execute %s: error %d\n", path, r);
                 abort();
         }
         return pid;

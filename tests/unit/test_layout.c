@@ -111,12 +111,16 @@ static void each_row_of_the_specification_is_a_member(void **state)
 
         (void)state;
         for (const char *at = text; (at = strstr(at, "\n| ")); at++) {
-                unsigned off, bytes;
-                char member[64];
+                char *end;
 
-                if (sscanf(at + 1, "| %u | %u | `%63[^`]`", &off, &bytes, member) != 3 || !strncmp(member, "reserved", 8))
+                (void)strtoul(at + 3, &end, 10);
+                if (end == at + 3 || strncmp(end, " | ", 3) != 0)
                         continue;
-                count++;
+                at = end + 3;
+                (void)strtoul(at, &end, 10);
+                if (end == at || strncmp(end, " | `", 4) != 0)
+                        continue; /* messages have no size */
+                count += strncmp(end + 4, "reserved", 8) != 0;
         }
         assert_int_equal(count, sizeof(rows) / sizeof(rows[0]));
 }
