@@ -84,6 +84,9 @@ bool bt_word_valid(uint64_t word);
  * @called: bumped by whoever has something else to say; returns BT_BATON_E_CALLED when it is not @called_seen any more
  * @spin_ns: how long to watch the word before sleeping on it; 0: sleep at once
  *
+ * One process of a child at a time: @parked is one word, and one that leaves would clear the mark of one that has just lain down. So a hub starts
+ * a successor only when the one before it has confirmed, or its exit was seen.
+ *
  * Returns 0 (the word is PASSED to @inc), BT_BATON_E_CALLED, or -errno.
  */
 int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint64_t spin_ns);

@@ -304,6 +304,8 @@ static void one_word_raced_by_predecessor_successor_and_hub_has_one_holder(void 
         assert_int_equal(pthread_create(&threads[0], NULL, incarnation, (void *)(uintptr_t)pred), 0);
         assert_int_equal(bt_baton_grant(&baton, pred), 0);
         for (uint64_t succ = 2; succ < swaps; succ++) {
+                /* One parks at a time: a hub starts a successor when the one before it has confirmed. */
+                await(BT_WORD_HELD, pred);
                 assert_int_equal(pthread_create(&threads[1], NULL, incarnation, (void *)(uintptr_t)succ), 0);
                 hub_swaps(&seed, pred, succ);
                 if (refuses(succ)) {
