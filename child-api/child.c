@@ -125,6 +125,7 @@ static int take_over(struct baton_child *child)
 {
         struct bt_baton *baton = child->baton;
         uint64_t predecessor = bt_baton_word(baton).heir;
+        uint64_t bytes; /* of a blob that was delivered */
         int r = bt_child_restore(child, predecessor);
 
         if (r) {
@@ -141,11 +142,12 @@ static int take_over(struct baton_child *child)
         /* No way back from here. */
         child->stage = BT_CHILD_HOLDING;
         bt_child_describe(child);
+        bytes = bt_child_state_bytes(child);
         if (!child->arena)
                 baton->meta.present = 0; /* delivered: a crash from here on must not bring it back as if it were ours (I5) */
         if (child->ops->serve)
                 child->ops->serve(child, child->ctx);
-        (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, bt_child_state_bytes(child), 0, 0);
+        (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, child->arena ? bt_child_state_bytes(child) : bytes, 0, 0);
         BT_POINT("serve.done");
         return 0;
 }
