@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows of docs/conformance.md about the cold swap that need a child which tells in which order its callbacks were run (child_rows.c). Each test carries
+ * the id of its row; the rest of COLD is in test_cold_swap.c, test_rollback.c and test_fds.c.
+ *
+ * Order is taken from two places: the hub's event stream, and the file into which all processes of the children write, a line a callback.
+ */
+#include "tests/support/rows.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define TRACED "handover: true, env: {ROW_TRACE: \"@dir@/trace\"}, state: {form: blob, max: 64KiB}"
+#define COLD "strategy: cold, " TRACED
+
+static void read_trace(const struct world *w, char *text, size_t bytes)
+{
+        world_read(w, "trace", text, bytes);
+}
+
+static void COLD_3_query_capture_terminate_start_deliver_in_this_order(void **state)
+{
+        static const char *const events[] = {
+                "r0 migration_begun cold",       "r0 migration_step querying", "r0 migration_step captured",  "r0 migration_step stopping",
+                "r0 migration_step stopped",     "r0 migration_step starting", "r0 migration_step ready",     "r0 migration_step restored",
+                "r0 handover_delivered 8 bytes", "r0 child_running cold",      "r0 migration_completed ",    NULL};
+        static const char *const callbacks[] = {"r0#1 first request", "r0#1 capture",  "r0#1 terminate", "r0#2 restore", "8 bytes",
+                                                "r0#2 restored",      "r0#2 serve", "r0#2 first request", NULL};
+        struct world *w = *state;
+        char text[8192];
+        char *told;
+        int fd;
+
+        rows_start(w, 1, "", COLD);
+        fd = rows_connect(w, 0);
+        assert_int_equal(probe_number(fd, "count"), 1);
+        world_swap(w, "r0", NULL, WORLD_SPEC);
+        assert_int_equal(probe_number(fd, "count"), 2);
+        (void)close(fd);
+        told = rows_events(w);
+        rows_in_order(told, events);
+        free(told);
+        read_trace(w, text, sizeof(text));
+        rows_in_order(text, callbacks);
+        world_end(w);
+        /* It went from one process to the other: the store has seen nothing but the stop's state. */
+        assert_int_equal(rows_stored(w), 1);
+}
+
+/* restore() has its own fresh count and the one that was handed over, and takes the larger. */
+static void COLD_6_restore_decides_between_its_own_fresh_state_and_the_given_one(void **state)
+{
+        static const struct {
+                const char *env;
+                long long expected;
+        } rows[] = {{"ROW_FRESH=1000", 1000}, {"ROW_FRESH=5", 1000}, {"ROW_FRESH=2000", 2000}};
+        static const uint32_t strategies[] = {BT_STRATEGY_COLD, BT_STRATEGY_HOT};
+        struct world *w = *state;
+
+        for (size_t s = 0; s < BT_ARRAY_LEN(strategies); s++) {
+                rows_start(w, 1, "", COLD);
+                rows_set_values(w, 1);
+                for (size_t i = 0; i < BT_ARRAY_LEN(rows); i++) {
+                        char path[256];
+
+                        world_script(w, path, "fresh", rows[i].env, "child_rows");
+                        world_swap(w, "r0", path, strategies[s]);
+                        rows_expect_values(w, 1, rows[i].expected);
+                }
+                world_kill_hub(w); /* the next round begins with nothing */
+                assert_int_equal(world_reap_orphans(), 1);
+        }
+        world_start_again(w);
+        world_end(w);
+}
+
+static void COLD_6_a_child_without_callbacks_is_handed_over_all_the_same(void **state)
+{
+        static const uint32_t strategies[] = {BT_STRATEGY_COLD, BT_STRATEGY_HOT};
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        rows_start(w, 2, "", "handover: true, env: {ROW_BARE: '1'}, state: {form: blob, max: 64KiB}");
+        for (size_t i = 0; i < BT_ARRAY_LEN(strategies); i++)
+                world_swap(w, "r0", NULL, strategies[i]);
+        world_slot(w, "r0", &slot);
+        assert_int_equal(slot.incarnation, 3);
+        assert_int_equal(slot.swaps, 2);
+        world_stop(w);
+        world_start_again(w);
+        world_slot(w, "r0", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_RUNNING);
+        world_end(w);
+}
+
+/*
+ * Four states wait. A start with two of those children and a new one delivers the two, and removes the two. The hub dies when it has removed the
+ * second: a later stop would write states again.
+ */
+static void COLD_7_what_is_delivered_leaves_the_store_and_nothing_else_does(void **state)
+{
+        struct world *w = *state;
+        char text[8192];
+
+        rows_start(w, 4, "", COLD);
+        rows_set_values(w, 4);
+        world_stop(w);
+        assert_int_equal(rows_stored(w), 4);
+        rows_configure(w, 2, 3, "", COLD); /* r2, r3 and the unknown r4; r0 and r1 are not there */
+        w->hub_env = "BATON_KILL_AT=store.del.after_commit:2";
+        world_start_dying(w, 128 + SIGKILL);
+        (void)world_reap_orphans();
+        w->hub_env = NULL;
+        world_read(w, "trace", text, sizeof(text));
+        assert_int_equal(rows_times(text, "restore reboot: 8 bytes"), 2);
+        assert_int_equal(rows_times(text, "r4#1 restore reboot"), 0);
+        assert_int_equal(rows_stored(w), 2);
+        rows_configure(w, 0, 4, "", COLD);
+        world_start_again(w);
+        for (int i = 0; i < 4; i++) {
+                int fd = rows_connect(w, i);
+
+                assert_int_equal(probe_number(fd, "value"), i < 2 ? i + 1 : 0);
+                (void)close(fd);
+        }
+        world_end(w);
+}
+
+/* The client has sent its request while restore() is held: it is answered after serve(), with the state. */
+static void COLD_8_a_successor_serves_nobody_before_its_state_is_restored(void **state)
+{
+        static const char *const callbacks[] = {"r0#2 restore", "r0#2 restored", "r0#2 serve", "r0#2 first request", NULL};
+        static const uint32_t strategies[] = {BT_STRATEGY_COLD, BT_STRATEGY_HOT};
+        struct world *w = *state;
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(strategies); i++) {
+                struct world_outcome outcome;
+                char path[256], gate[320], trace[160], text[8192];
+                struct pollfd answer = {.events = POLLIN};
+                struct bt_ask ask;
+                int old, fresh;
+
+                rows_start(w, 1, "", COLD);
+                rows_set_values(w, 1);
+                old = rows_connect(w, 0);
+                assert_int_equal(probe_number(old, "count"), 2);
+                (void)snprintf(gate, sizeof(gate), "ROW_RESTORE=%s/gate%zu", w->dir, i);
+                world_script(w, path, "gated", gate, "child_rows");
+                ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, strategies[i]);
+                rows_file_wait(w, "trace", "r0#2 restore");
+                fresh = rows_connect(w, 0);
+                probe_say(old, "count");
+                answer.fd = old;
+                assert_int_equal(poll(&answer, 1, 0), 0);
+                (void)snprintf(gate, sizeof(gate), "gate%zu", i);
+                rows_open_gate(w, gate);
+                world_follow(&ask, &outcome);
+                assert_int_equal(outcome.outcome, BT_CTL_OK);
+                kv_line(old, text, sizeof(text));
+                assert_string_equal(text, "3");
+                assert_int_equal(probe_number(fresh, "count"), 4);
+                (void)close(old);
+                (void)close(fresh);
+                read_trace(w, text, sizeof(text));
+                rows_in_order(text, callbacks);
+                world_kill_hub(w);
+                (void)world_reap_orphans();
+                (void)snprintf(trace, sizeof(trace), "%s/trace", w->dir);
+                assert_int_equal(unlink(trace), 0);
+        }
+        world_start_again(w);
+        world_end(w);
+}
+
+/* Known to be missing: the predecessor is mute, which is said before the successor is started. */
+static void COLD_8_a_successor_without_a_state_serves_when_it_is_known_to_be_missing(void **state)
+{
+        static const char *const events[] = {"r0 migration_step querying", "r0 migration_step too_late", "r0 migration_step no_state",
+                                             "r0 migration_step starting", "r0 child_running", NULL};
+        struct world *w = *state;
+        struct world_outcome outcome;
+        char *told;
+
+        rows_start(w, 1, "",
+                   "strategy: cold, handover: true, state_query_timeout: " WORLD_SHORT ", shutdown: brutal_kill, state: {form: blob, max: 64KiB}, "
+                   "env: {ROW_TRACE: \"@dir@/trace\", ROW_CAPTURE: \"@dir@/never\"}");
+        rows_set_values(w, 1);
+        world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        told = rows_events(w);
+        rows_in_order(told, events);
+        assert_null(strstr(told, "handover_delivered"));
+        free(told);
+        rows_file_wait(w, "trace", "r0#2 restore cold: absent");
+        rows_expect_values(w, 1, 0);
+        rows_open_gate(w, "never"); /* for the stop */
+        world_end(w);
+}
+
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                SCENARIO(COLD_3_query_capture_terminate_start_deliver_in_this_order),
+                SCENARIO(COLD_6_restore_decides_between_its_own_fresh_state_and_the_given_one),
+                SCENARIO(COLD_6_a_child_without_callbacks_is_handed_over_all_the_same),
+                SCENARIO(COLD_7_what_is_delivered_leaves_the_store_and_nothing_else_does),
+                SCENARIO(COLD_8_a_successor_serves_nobody_before_its_state_is_restored),
+                SCENARIO(COLD_8_a_successor_without_a_state_serves_when_it_is_known_to_be_missing),
+        };
+
+        return cmocka_run_group_tests_name("rows: cold", tests, NULL, NULL);
+}

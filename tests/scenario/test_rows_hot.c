@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows of docs/conformance.md about the hot swap that need children which can be held in a callback (child_rows.c). Each test carries the id of its row;
+ * the rest of HOT is in test_hot_swap.c, test_rollback.c, test_parallel.c, test_load.c and test_fds.c.
+ */
+#include "tests/support/rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+#define HOT "strategy: hot, handover: true, state: {form: blob, max: 64KiB}, "
+#define MANY 10
+
+/* A successor that does not come up is no concern of the predecessor's: it is not told. One that does: told, asked, retired, and then it has as long as it needs. */
+static void HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_retention_itself(void **state)
+{
+        static const char *const callbacks[] = {"r0#1 prepare", "r0#1 capture hot", "r0#3 restore hot: 8 bytes", "r0#3 serve", "r0#1 retire",
+                                                NULL};
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot before, after;
+        char path[256], text[8192];
+
+        rows_start(w, 1, "", HOT "retention: 1h, env: {ROW_TRACE: \"@dir@/trace\", ROW_RETIRE: \"@dir@/drain\"}");
+        rows_set_values(w, 1);
+        world_slot(w, "r0", &before);
+        world_script(w, path, "dies", "BATON_KILL_AT=ready.before", "child_rows");
+        world_migrate(w, "r0", path, WORLD_SPEC, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        world_read(w, "trace", text, sizeof(text));
+        assert_null(strstr(text, "prepare"));
+        assert_null(strstr(text, "capture"));
+
+        world_swap(w, "r0", NULL, WORLD_SPEC);
+        rows_file_wait(w, "trace", "r0#1 retire");
+        world_read(w, "trace", text, sizeof(text));
+        rows_in_order(text, callbacks);
+        assert_null(strstr(text, "drained"));
+        rows_expect_values(w, 1, 1); /* the successor serves meanwhile */
+        world_slot(w, "r0", &after);
+        assert_int_equal(after.incarnation, 3);
+        assert_int_equal(after.draining, 1);
+        assert_true(world_runs(before.pid));
+        rows_open_gate(w, "drain"); /* an hour is not over */
+        world_until_drained(w, "r0");
+        world_until_gone(before.pid);
+        rows_file_wait(w, "trace", "r0#1 drained");
+        world_end(w);
+}
+
+/* Two callers, one migration: the predecessor is told once. */
+static void HOT_3_a_second_request_does_not_tell_the_predecessor_again(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome[2];
+        struct bt_ask ask[2];
+        struct bt_slot slot;
+        char text[8192];
+
+        rows_start(w, 1, "", HOT "env: {ROW_TRACE: \"@dir@/trace\", ROW_CAPTURE: \"@dir@/capture\"}");
+        rows_set_values(w, 1);
+        ask[0] = world_ask(w, BT_CTL_SWAP, "r0", NULL, WORLD_SPEC);
+        rows_file_wait(w, "trace", "r0#1 capture");
+        ask[1] = world_ask(w, BT_CTL_SWAP, "r0", NULL, WORLD_SPEC);
+        world_slot(w, "r0", &slot); /* a request that is answered after the second one was taken */
+        rows_open_gate(w, "capture");
+        for (int i = 0; i < 2; i++) {
+                world_follow(&ask[i], &outcome[i]);
+                assert_int_equal(outcome[i].outcome, BT_CTL_OK);
+        }
+        world_read(w, "trace", text, sizeof(text));
+        assert_int_equal(rows_times(text, "prepare"), 1);
+        assert_int_equal(rows_times(text, " serve"), 2);
+        rows_expect_values(w, 1, 1);
+        world_end(w);
+}
+
+/* Before the first deadline is over all ten have been offered to: the waits run side by side. Late answers belong to nobody. */
+static void HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_side(void **state)
+{
+        static const int mute[] = {3, 7};
+        struct world *w = *state;
+        struct rows *rows = calloc(1, sizeof(*rows));
+        char gate[320], path[256], *late;
+
+        assert_non_null(rows);
+        rows_start(w, MANY, "", HOT "handover_data_wait: " WORLD_SHORT);
+        (void)snprintf(gate, sizeof(gate), "ROW_CAPTURE=%s/speak", w->dir);
+        world_script(w, path, "mute", gate, "child_rows");
+        rows_set_values(w, MANY);
+        for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++) {
+                char id[8];
+
+                (void)snprintf(id, sizeof(id), "r%d", mute[i]);
+                world_swap(w, id, path, WORLD_SPEC);
+        }
+        rows_dial(rows, w, MANY);
+        for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++)
+                rows->quiet[mute[i]] = true;
+        rows_ask_all(rows, BT_CTL_SWAP, NULL, WORLD_SPEC);
+        rows_run(rows);
+        assert_int_equal(rows_outcomes(rows, BT_CTL_OK), MANY - 2);
+        assert_int_equal(rows_outcomes(rows, BT_CTL_TIMED_OUT), 2);
+        late = strstr(rows->trace, "too_late");
+        assert_non_null(late);
+        assert_int_equal(rows_times(late, "offered"), 0);
+        assert_int_equal(rows_times(late, "committed"), 0);
+        assert_int_equal(rows_times(rows->trace, "offered"), MANY);
+        for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++)
+                assert_int_equal(rows->done[mute[i]].outcome, BT_CTL_TIMED_OUT);
+
+        /* They speak now, of a migration that is over; they go on with what they have, and the next one is theirs. */
+        rows_open_gate(w, "speak");
+        for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++) {
+                rows->quiet[mute[i]] = false;
+                assert_int_equal(probe_number(rows->fd[mute[i]], "value"), mute[i] + 1);
+        }
+        rows_ask_all(rows, BT_CTL_SWAP, NULL, WORLD_SPEC);
+        rows_run(rows);
+        assert_int_equal(rows_outcomes(rows, BT_CTL_OK), MANY);
+        assert_true(rows->answers > 0);
+        rows_hang_up(rows);
+        free(rows);
+        world_end(w);
+}
+
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                SCENARIO(HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_retention_itself),
+                SCENARIO(HOT_3_a_second_request_does_not_tell_the_predecessor_again),
+                SCENARIO(HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_side),
+        };
+
+        return cmocka_run_group_tests_name("rows: hot", tests, NULL, NULL);
+}
