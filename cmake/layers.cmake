@@ -43,8 +43,8 @@ layer("supervisor/store/"   "\"(base|shm|supervisor/store)/|${types}"           
 layer("supervisor/proc/"    "\"(base|shm|supervisor/proc)/|${types}"             "${none}"   "process calls know base and shm, no hub")
 layer("supervisor/swap/"    "\"(base/(check|cleanup|clock|list)\\.h|shm/|supervisor/swap/|supervisor/(store/store|proc/proc|loop/loop)\\.h)|${types}"
                                                                                  "${kernel}" "a machine is pure: time, events and results arrive as arguments")
-layer("supervisor/baton/"   "\"(base/|shm/(node|layout)\\.h|supervisor/(plan|control)\\.h|supervisor/baton/)|${public}"
-                                                                                 "${none}"   "the command knows the plan, the control protocol and the node segment, no hub")
+layer("supervisor/baton/"   "\"(base/|shm/(node|layout|record)\\.h|supervisor/(plan|control)\\.h|supervisor/baton/)|${public}"
+                                                                                 "${none}"   "the command knows the plan, the control protocol, the node segment and the format of a record, no hub")
 layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|batond))/|\"supervisor/[^/]*\\.h|${public}"
                                                                                  "${none}"   "the hub knows everything but the command")
 layer("(examples|bindings)/" "\"(examples|bindings)/|${public}"                  "${none}"   "an example uses what a user can use: public headers")

@@ -169,14 +169,13 @@ static int adopt_arena(struct bt_child *child, const struct bt_record *rec)
                              sizeof(baton->state_bytes_max));
 }
 
-/* The shorter of what it was stored with and what the configuration says now. A record from the future has an unknown age: too old (BUG-16). */
+/* By what the configuration says now, so that raising the limit is a way to get a state back. A record from the future has an unknown age: too old (BUG-16). */
 static bool too_old(const struct bt_child *child, const struct bt_record *record)
 {
         struct bt_record judged = *record;
         uint8_t boot_id[16] = {0};
 
-        if (child->spec->stored_ttl_ns < judged.ttl_ns)
-                judged.ttl_ns = child->spec->stored_ttl_ns;
+        judged.ttl_ns = child->spec->stored_ttl_ns;
         (void)bt_boot_id(boot_id);
         return bt_record_age(&judged, boot_id, bt_boot_ns(), bt_wall_ns()) != BT_RECORD_AGE_OK;
 }

@@ -31,6 +31,9 @@ struct bt_command {
         char *const *environ;
         struct bt_mem mem;
         const char *arg;      /* FILE, CHILD or VERB; NULL: not given */
+        const char *args[3];  /* state: its word, a child, a file; [0] is @arg */
+        bool quarantined;     /* state */
+        uint64_t aside_ns;    /* state: of --quarantined=ID; 0: not given */
         bool json;
         const char *hub;      /* NULL: not given */
         const char *exec;
@@ -52,6 +55,7 @@ int bt_verb_upgrade(struct bt_command *command);
 int bt_verb_swap(struct bt_command *command);
 int bt_verb_events(struct bt_command *command);
 int bt_verb_stop(struct bt_command *command);
+int bt_verb_state(struct bt_command *command);
 
 /* ---- output ---- */
 

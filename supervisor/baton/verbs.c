@@ -30,6 +30,7 @@ enum {
         OPT_TIMEOUT = 't',
         OPT_FOLLOW = 'f',
         OPT_SINCE = 'n',
+        OPT_QUARANTINED = 'q',
 };
 
 #define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
@@ -67,6 +68,14 @@ static const struct argp_option events_options[] = {
         ROW_END,
 };
 
+static const struct argp_option state_options[] = {
+        {"quarantined", OPT_QUARANTINED, "ID", OPTION_ARG_OPTIONAL, "Of the states that were set aside; ID as ls shows it, default the newest", 0},
+        ROW_TIMEOUT,
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
+};
+
 static int verb_version(struct bt_command *command);
 static int verb_help(struct bt_command *command);
 
@@ -95,6 +104,8 @@ static const struct bt_verb verbs[] = {
          bt_verb_swap, TIMEOUT_SWAP_NS},
         {"events", NULL, NULL, "Show what happened in a running hub, or follow it", events_options,
          bt_verb_events, TIMEOUT_STATUS_NS},
+        {"state", "WORD", "ls, show, export, import or drop", "Show and rescue states that no process holds: ls [CHILD], show CHILD, export CHILD FILE, import CHILD FILE, drop CHILD",
+         state_options, bt_verb_state, TIMEOUT_SWAP_NS},
         {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options,
          bt_verb_stop, TIMEOUT_STOP_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
@@ -211,6 +222,34 @@ static void parse_since(struct bt_command *command, const char *arg, struct argp
                 argp_error(state, "--since is '%s', expected the number of an event, or now", arg);
 }
 
+static void parse_quarantined(struct bt_command *command, const char *arg, struct argp_state *state)
+{
+        char *end = NULL;
+
+        command->quarantined = true;
+        if (!arg)
+                return;
+        errno = 0;
+        command->aside_ns = strtoull(arg, &end, 10);
+        if (errno || *end || *arg < '0' || *arg > '9' || !command->aside_ns)
+                argp_error(state, "--quarantined is '%s', expected a number that 'baton state ls' shows", arg);
+}
+
+/* All verbs take one argument but `state`, which takes up to three. */
+static bool parse_argument(struct bt_command *command, const char *arg)
+{
+        size_t room = command->verb->run == bt_verb_state ? BT_ARRAY_LEN(command->args) : command->verb->args ? 1 : 0;
+
+        for (size_t i = 0; i < room; i++) {
+                if (!command->args[i]) {
+                        command->args[i] = arg;
+                        command->arg = command->args[0];
+                        return true;
+                }
+        }
+        return false;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
         struct bt_command *command = state->input;
@@ -231,6 +270,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case OPT_TIMEOUT:
                 parse_timeout(command, arg, state);
                 return 0;
+        case OPT_QUARANTINED:
+                parse_quarantined(command, arg, state);
+                return 0;
         case OPT_FOLLOW:
                 command->follow = true;
                 return 0;
@@ -238,9 +280,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 parse_since(command, arg, state);
                 return 0;
         case ARGP_KEY_ARG:
-                if (command->arg || !command->verb->args)
+                if (!parse_argument(command, arg))
                         argp_error(state, "too many arguments: '%s'", arg);
-                command->arg = arg;
                 return 0;
         case ARGP_KEY_END:
                 if (!command->arg && command->verb->missing)

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * States that cannot be used, and `baton state` to see and rescue them: stale, corrupt, refused, of another version. The child is
+ * tests/support/child_state.c, which says on stderr what it was given, so a line of the hub's log is the event to wait for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "shm/record.h"
+#include "supervisor/store/store_key.h"
+#include "supervisor/store/store_queue.h"
+#include "tests/support/store_desk.h"
+#include "tests/support/world.h"
+
+#define WORLD_STATE                                                                                \
+        "hub: w\n"                                                                                 \
+        "children:\n"                                                                              \
+        "  s:\n"                                                                                   \
+        "    exec: [@dir@/state-1-1]\n"                                                            \
+        "    cwd: @dir@\n"                                                                         \
+        "    handover: true\n"                                                                     \
+        "    state: blob\n"                                                                        \
+        "    backoff: {min: 1ms, max: 2ms}\n"
+
+/* ---- the world ---- */
+
+/* A copy of the child under the name that makes it the program of that version. */
+static void program(const struct world *w, const char *name)
+{
+        char from[640], to[256];
+        char *argv[] = {(char *)"/bin/cp", from, to, NULL};
+
+        world_program(w, from, "child_state");
+        (void)snprintf(to, sizeof(to), "%s/%s", w->dir, name);
+        assert_int_equal(world_wait(world_spawn(w, argv, "cp.out")), 0);
+}
+
+static int setup(void **state)
+{
+        struct world *w;
+        char path[640];
+        int r = world_setup(state);
+
+        if (r)
+                return r;
+        w = *state;
+        program(w, "state-1-1");
+        program(w, "state-2-1");
+        program(w, "state-2-2");
+        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
+        (void)setenv("BATON_RUNTIME_DIR", path, 1);
+        (void)snprintf(path, sizeof(path), "%s/state", w->dir);
+        (void)setenv("BATON_STATE_DIR", path, 1);
+        return 0;
+}
+
+static void file_make(const struct world *w, const char *name)
+{
+        char path[256];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        (void)close(fd);
+}
+
+static void file_remove(const struct world *w, const char *name)
+{
+        char path[256];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        assert_int_equal(unlink(path), 0);
+}
+
+/* Runs `baton @words..`; asserts its exit status; what it printed on both outputs. */
+static const char *baton(const struct world *w, int status, const char *words)
+{
+        static char text[WORLD_TEXT_BYTES];
+        char path[640], copy[1024], *argv[16] = {path}, *rest = copy;
+        size_t n = 1;
+        int got;
+
+        world_program(w, path, "baton");
+        (void)snprintf(copy, sizeof(copy), "%s", words);
+        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
+                n++;
+        got = world_wait(world_spawn(w, argv, "baton.out"));
+        world_read(w, "baton.out", text, sizeof(text));
+        if (got != status)
+                fail_msg("'baton %s' ended with %d and not %d: %s", words, got, status, text);
+        return text;
+}
+
+static void expect(const char *text, const char *wanted)
+{
+        if (!strstr(text, wanted))
+                fail_msg("expected '%s' in: %s", wanted, text);
+}
+
+static void expect_not(const char *text, const char *unwanted)
+{
+        if (strstr(text, unwanted))
+                fail_msg("did not expect '%s' in: %s", unwanted, text);
+}
+
+static void upgrade(const struct world *w, const char *name, struct world_outcome *ret_outcome)
+{
+        char path[256];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        world_migrate(w, "s", path, BT_STRATEGY_COLD, ret_outcome);
+}
+
+/* ---- the store, while no hub has it open ---- */
+
+static void store_dir(const struct world *w, char path[128])
+{
+        (void)snprintf(path, 128, "%s/state/w", w->dir);
+}
+
+/* Another bit in the payload of the record of s. */
+static void spoil_payload(const struct world *w)
+{
+        struct bt_engine *e;
+        struct bt_value value;
+        struct bt_key key;
+        char dir[128], copy[4096];
+        void *room;
+
+        store_dir(w, dir);
+        assert_int_equal(bt_engine_lmdb_open(&e, dir), 0);
+        bt_key_record(&key, "s", 1);
+        assert_int_equal(e->ops->begin(e, true, 4096), 0);
+        assert_int_equal(e->ops->get(e, &key, &value), 0);
+        assert_true(value.bytes > 0 && value.bytes <= sizeof(copy));
+        memcpy(copy, value.at, value.bytes);
+        copy[0] ^= 1;
+        assert_int_equal(e->ops->reserve(e, &key, value.bytes, &room), 0);
+        memcpy(room, copy, value.bytes);
+        assert_int_equal(e->ops->commit(e), 0);
+        e->ops->close(e);
+}
+
+/* The record of s, as if it had been captured in another boot, @later_ns after now. */
+static void move_in_time(const struct world *w, int64_t later_ns)
+{
+        struct desk desk;
+        struct bt_store *store;
+        struct bt_store_item item = {.fd = state_memfd(4096)};
+        char dir[128];
+
+        store_dir(w, dir);
+        desk_init(&desk);
+        assert_int_equal(bt_store_lmdb_open(&store, dir, desk_post, &desk), 0);
+        assert_int_equal(desk_get(&desk, store, "s", item.fd, 0, 4096), BT_STORE_OK);
+        item.record = desk.record;
+        memset(item.record.boot_id, 0x5a, sizeof(item.record.boot_id));
+        item.record.boot_ns = 1;
+        item.record.wall_ns = (uint64_t)((int64_t)bt_wall_ns() + later_ns);
+        assert_int_equal(desk_put(&desk, store, &item, 1), BT_STORE_OK);
+        (void)bt_store_close(store);
+        (void)close(item.fd);
+        desk_deinit(&desk);
+}
+
+#define HOUR INT64_C(3600000000000)
+
+/* ---- none, empty, whole ---- */
+
+static void STATE_5_without_a_state_a_child_starts_fresh_and_nothing_is_said(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        expect(baton(w, 4, "state ls"), "no hub runs");
+        world_start(w, WORLD_STATE);
+        world_log_wait(w, "restored fresh none", 1);
+        world_slot(w, "s", &slot);
+        assert_int_equal(slot.limits_hit, 0);
+        assert_string_equal(slot.note, "");
+        expect_not(baton(w, 0, "state ls"), "text");
+        expect(baton(w, 3, "state show s"), "no state of 's'");
+        expect(baton(w, 2, "state show"), "takes a child");
+        expect(baton(w, 2, "state shwo s"), "expected ls, show, export, import or drop");
+        world_end(w);
+}
+
+static void BUG_12_an_empty_state_is_not_an_absent_one(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WORLD_STATE);
+        file_make(w, "empty");
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "restored cold '' v1", 1);
+        world_stop(w);
+        world_start_again(w);
+        world_log_wait(w, "restored reboot '' v1", 1);
+        file_remove(w, "empty");
+        file_make(w, "nothing");
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "restored cold none", 1);
+        world_stop(w);
+        world_start_again(w);
+        world_log_wait(w, "restored fresh none", 1);
+        world_end(w);
+}
+
+static void SHUT_3_a_stored_state_is_delivered_once_and_then_gone_from_the_store(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WORLD_STATE);
+        world_stop(w);
+        world_start_again(w);
+        world_log_wait(w, "restored reboot 'a1' v1", 1);
+        expect_not(baton(w, 0, "state ls"), "text");
+        world_end(w);
+}
+
+static void BUG_8_what_is_stored_for_one_child_outlives_the_start_of_another(void **state)
+{
+        struct world *w = *state;
+        const char *text;
+
+        world_start(w, WORLD_STATE);
+        world_stop(w);
+        world_start(w, "hub: w\nchildren:\n  other:\n    exec: [@dir@/state-1-1]\n    cwd: @dir@\n    handover: true\n    state: blob\n");
+        world_log_wait(w, "restored fresh none", 2);
+        text = baton(w, 0, "state ls --json");
+        expect(text, "\"child\":\"s\"");
+        expect(text, "\"quarantined\":false");
+        world_stop(w);
+        world_start(w, WORLD_STATE);
+        world_log_wait(w, "restored reboot 'a1' v1", 1);
+        world_end(w);
+}
+
+/* ---- corrupt ---- */
+
+static void STATE_4_a_corrupt_state_is_refused_and_kept_aside(void **state)
+{
+        struct world *w = *state;
+        char path[256];
+        struct stat st;
+
+        world_start(w, WORLD_STATE);
+        world_stop(w);
+        spoil_payload(w);
+        world_start_again(w);
+        world_log_wait(w, "s: its state is corrupt and was set aside: starting fresh", 1);
+        world_log_wait(w, "restored fresh none", 2);
+        assert_int_equal(world_log_count(w, "restored reboot"), 0);
+        expect_not(baton(w, 0, "state show s --quarantined"), "checksums    ok");
+        expect(baton(w, 0, "state show s --quarantined"), "checksums    damaged");
+        (void)snprintf(path, sizeof(path), "state export s %s/damaged --quarantined", w->dir);
+        expect(baton(w, 0, path), "cannot be imported");
+        (void)snprintf(path, sizeof(path), "%s/damaged", w->dir);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_size, sizeof(struct bt_record) + 2);
+        (void)snprintf(path, sizeof(path), "state import s %s/damaged", w->dir);
+        expect(baton(w, 1, path), "its payload is damaged");
+        expect(baton(w, 0, "state drop s --quarantined"), "dropped");
+        expect(baton(w, 3, "state drop s --quarantined"), "no such quarantined state");
+        world_end(w);
+}
+
+static void STATE_4_on_bad_state_fail_does_not_start_the_child(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE "    on_bad_state: fail\n");
+        world_stop(w);
+        spoil_payload(w);
+        world_start_again(w);
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        assert_non_null(strstr(slot.note, "corrupt"));
+        assert_int_equal(slot.restarts, 0);
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_until(w, "s", BT_PHASE_RUNNING, 0, &slot);
+        expect(baton(w, 0, "state ls --quarantined --json"), "\"quarantined\":true");
+        world_end(w);
+}
+
+/* ---- stale ---- */
+
+static void stale_is_not_loaded(struct world *w, int64_t later_ns)
+{
+        world_start(w, WORLD_STATE "    stored_ttl: 30m\n");
+        world_stop(w);
+        move_in_time(w, later_ns);
+        world_start_again(w);
+        world_log_wait(w, "s: its state is older than stored_ttl, or of a time that has not come yet and was set aside", 1);
+        assert_int_equal(world_log_count(w, "restored reboot"), 0);
+        expect(baton(w, 0, "state show s --quarantined"), "checksums    ok");
+        world_end(w);
+}
+
+static void STATE_3_a_state_older_than_its_ttl_is_not_loaded_after_a_reboot(void **state)
+{
+        stale_is_not_loaded(*state, -HOUR);
+}
+
+static void BUG_16_a_clock_that_was_set_back_does_not_revive_a_state(void **state)
+{
+        stale_is_not_loaded(*state, HOUR);
+}
+
+static void BUG_16_a_reboot_alone_makes_no_state_stale(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WORLD_STATE "    stored_ttl: 30m\n");
+        world_stop(w);
+        move_in_time(w, -HOUR / 4);
+        world_start_again(w);
+        world_log_wait(w, "restored reboot 'a1' v1", 1);
+        world_stop(w);
+        world_start(w, WORLD_STATE); /* and without a limit no clock does */
+        world_log_wait(w, "restored reboot 'a11' v1", 1);
+        world_stop(w);
+        move_in_time(w, HOUR);
+        world_start_again(w);
+        world_log_wait(w, "restored reboot 'a111' v1", 1);
+        world_end(w);
+}
+
+static void STATE_3_keep_old_tries_again_until_the_state_is_good(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE "    stored_ttl: 30m\n    on_bad_state: keep_old\n    max_seconds: 60s\n    max_restarts: 2\n");
+        world_stop(w);
+        move_in_time(w, -HOUR);
+        world_start_again(w);
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        assert_int_equal(world_log_count(w, "not started now (on_bad_state: keep_old)"), 3);
+        assert_int_equal(world_log_count(w, "restored reboot"), 0);
+        expect(baton(w, 0, "state show s"), "checksums    ok"); /* it is where it was */
+        world_stop(w);
+        world_start(w, WORLD_STATE);
+        world_log_wait(w, "restored reboot 'a1' v1", 1);
+        world_end(w);
+}
+
+static void COLD_5_a_state_that_grew_too_old_in_a_cold_swap_is_not_delivered(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+
+        world_start(w, WORLD_STATE "    state_ttl: 1ms\n");
+        file_make(w, "slow");
+        world_migrate(w, "s", NULL, BT_STRATEGY_COLD, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        assert_non_null(strstr(outcome.phases, "state_stale"));
+        world_log_wait(w, "restored cold none", 1);
+        expect(baton(w, 0, "state show s --quarantined"), "bytes        2");
+        world_end(w);
+}
+
+static void COLD_5_with_fail_nobody_gets_it_and_the_next_hub_does(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE "    state_ttl: 1ms\n    on_bad_state: fail\n");
+        file_make(w, "slow");
+        world_migrate(w, "s", NULL, BT_STRATEGY_COLD, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        assert_non_null(strstr(outcome.text, "state_ttl"));
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        assert_non_null(strstr(slot.note, "older than state_ttl"));
+        world_stop(w);
+        world_start_again(w);
+        world_log_wait(w, "restored reboot 'a1' v1", 1);
+        world_end(w);
+}
+
+/* ---- refused ---- */
+
+static void STATE_6_a_refused_state_is_given_restore_attempts_times_and_set_aside(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE "    restore_attempts: 2\n");
+        world_stop(w);
+        file_make(w, "refuse");
+        world_start_again(w);
+        world_log_wait(w, "s: its state could not be restored 2 times and was set aside: starting fresh", 1);
+        world_until(w, "s", BT_PHASE_RUNNING, 2, &slot);
+        assert_int_equal(world_log_count(w, "restore() failed"), 2);
+        expect(baton(w, 0, "state show s --quarantined"), "checksums    ok");
+        expect_not(baton(w, 0, "state ls --json"), "\"quarantined\":false");
+        world_end(w);
+}
+
+static void STATE_6_with_fail_it_waits_for_somebody_who_can_read_it(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE "    restore_attempts: 2\n    on_bad_state: fail\n");
+        world_stop(w);
+        file_make(w, "refuse");
+        world_start_again(w);
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        assert_non_null(strstr(slot.note, "could not be restored 2 times"));
+        file_remove(w, "refuse"); /* the mistake is mended */
+        upgrade(w, "state-2-1", &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        world_log_wait(w, "restored cold 'a1' v1", 1);
+        expect_not(baton(w, 0, "state ls --json"), "child");
+        world_end(w);
+}
+
+/* ---- rescue ---- */
+
+static void I9_a_quarantined_state_is_exported_imported_and_restored(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+        char words[256];
+
+        world_start(w, WORLD_STATE "    restore_attempts: 1\n");
+        world_stop(w);
+        file_make(w, "refuse");
+        world_start_again(w);
+        world_until(w, "s", BT_PHASE_RUNNING, 2, &slot);
+        file_remove(w, "refuse");
+        (void)snprintf(words, sizeof(words), "state export s %s/saved --quarantined", w->dir);
+        expect(baton(w, 0, words), "514 bytes");
+        (void)baton(w, 1, words); /* an existing file is not overwritten */
+        (void)snprintf(words, sizeof(words), "state import s %s/saved", w->dir);
+        expect(baton(w, 1, words), "the child runs");
+        world_stop(w);
+        /* A start that fails at once: the child is down, and the record it has now (of the fresh start) is set aside for the imported one. */
+        world_start(w, WORLD_STATE "    restore_attempts: 1\n    on_bad_state: fail\n    stored_ttl: 1ms\n");
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        (void)snprintf(words, sizeof(words), "state import other %s/saved", w->dir);
+        expect(baton(w, 3, words), "no such child");
+        (void)snprintf(words, sizeof(words), "state import s %s/state-1-1", w->dir);
+        expect(baton(w, 1, words), "no exported state");
+        world_stop(w);
+        world_start(w, WORLD_STATE "    restore_attempts: 1\n    on_bad_state: fail\n    stored_ttl: 1h\n");
+        world_until(w, "s", BT_PHASE_RUNNING, 0, &slot);
+        world_end(w);
+}
+
+static void I9_an_imported_state_is_what_a_child_that_is_down_starts_with(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+        char words[256];
+
+        world_start(w, WORLD_STATE "    on_bad_state: fail\n");
+        world_stop(w);
+        spoil_payload(w);
+        world_start_again(w);
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD); /* without a state */
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_stop(w); /* 'a11' */
+        file_make(w, "refuse");
+        world_start(w, WORLD_STATE "    on_bad_state: fail\n    restore_attempts: 1\n");
+        world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
+        (void)snprintf(words, sizeof(words), "state export s %s/saved", w->dir);
+        expect(baton(w, 0, words), "s: ");
+        expect(baton(w, 0, "state drop s"), "dropped");
+        file_remove(w, "refuse");
+        (void)snprintf(words, sizeof(words), "state import s %s/saved", w->dir);
+        expect(baton(w, 0, words), "imported");
+        world_log_wait(w, "a state was imported", 1);
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "restored cold 'a11' v1", 1);
+        expect_not(baton(w, 0, "state ls --json"), "\"quarantined\":false");
+        world_end(w);
+}
+
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                SCENARIO(STATE_5_without_a_state_a_child_starts_fresh_and_nothing_is_said),
+                SCENARIO(BUG_12_an_empty_state_is_not_an_absent_one),
+                SCENARIO(SHUT_3_a_stored_state_is_delivered_once_and_then_gone_from_the_store),
+                SCENARIO(BUG_8_what_is_stored_for_one_child_outlives_the_start_of_another),
+                SCENARIO(STATE_4_a_corrupt_state_is_refused_and_kept_aside),
+                SCENARIO(STATE_4_on_bad_state_fail_does_not_start_the_child),
+                SCENARIO(STATE_3_a_state_older_than_its_ttl_is_not_loaded_after_a_reboot),
+                SCENARIO(BUG_16_a_clock_that_was_set_back_does_not_revive_a_state),
+                SCENARIO(BUG_16_a_reboot_alone_makes_no_state_stale),
+                SCENARIO(STATE_3_keep_old_tries_again_until_the_state_is_good),
+                SCENARIO(COLD_5_a_state_that_grew_too_old_in_a_cold_swap_is_not_delivered),
+                SCENARIO(COLD_5_with_fail_nobody_gets_it_and_the_next_hub_does),
+                SCENARIO(STATE_6_a_refused_state_is_given_restore_attempts_times_and_set_aside),
+                SCENARIO(STATE_6_with_fail_it_waits_for_somebody_who_can_read_it),
+                SCENARIO(I9_a_quarantined_state_is_exported_imported_and_restored),
+                SCENARIO(I9_an_imported_state_is_what_a_child_that_is_down_starts_with),
+        };
+
+        return cmocka_run_group_tests_name("states that cannot be used", tests, NULL, NULL);
+}
