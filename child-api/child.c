@@ -186,12 +186,21 @@ static void become_passed(struct baton_child *child)
         (void)bt_child_say(child, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes, 0);
 }
 
+/* Does that offer stand? The hub may have withdrawn it while we were busy, and be at the next one already. */
+static bool offered_to(const struct baton_child *child, uint64_t heir)
+{
+        struct bt_word w = bt_baton_word(child->baton);
+
+        return w.phase == BT_WORD_OFFERED && w.holder == child->incarnation && w.heir == heir;
+}
+
 static void on_handover(struct baton_child *child, const struct bt_rec *rec)
 {
         const uint64_t one = 1;
         int r;
 
-        if (child->stage != BT_CHILD_HOLDING)
+        /* An offer that is over gets no answer, and its hand-off socket stays in the channel: the last one there is the standing offer's. */
+        if (child->stage != BT_CHILD_HOLDING || !offered_to(child, rec->token))
                 return;
         if (rec->flags & BT_REC_F_HANDOFF)
                 bt_child_read_channel(child);
