@@ -381,6 +381,43 @@ static void HOT_9_predecessor_that_sleeps_after_it_passed_never_serves_again(voi
         world_end(w);
 }
 
+/*
+ * It sleeps through one offer and its withdrawal and finds them in its ring together with the next offer. The first must not be answered, least of all over
+ * the second one's hand-off socket.
+ */
+static void HOT_5_an_offer_that_was_withdrawn_does_not_spoil_the_next(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_ask ask;
+        struct client c;
+        char path[640];
+
+        world_start(w, WORLD_KV);
+        client_begin(w, &c);
+        for (int round = 0; round < 2; round++) {
+                world_slot(w, "kv", &c.slot);
+                assert_int_equal(kill(c.slot.pid, SIGSTOP), 0);
+                world_until_stopped(c.slot.pid);
+                for (int failures = 0; failures < 3; failures++) {
+                        world_script(w, path, "broken", "BATON_KILL_AT=ready.done", V2);
+                        world_migrate(w, "kv", path, BT_STRATEGY_HOT, &outcome);
+                        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+                        assert_non_null(strstr(outcome.phases, "offered"));
+                }
+                world_program(w, path, round ? V1 : V2);
+                ask = world_ask(w, BT_CTL_UPGRADE, "kv", path, BT_STRATEGY_HOT);
+                world_follow_to(&ask, "offered");
+                assert_int_equal(kill(c.slot.pid, SIGCONT), 0);
+                world_follow(&ask, &outcome);
+                if (outcome.outcome != BT_CTL_OK)
+                        fail_msg("%u after '%s': %s", outcome.outcome, outcome.phases, outcome.text);
+                assert_int_equal(kv_number(c.fd, "INCR n"), ++c.count);
+        }
+        (void)close(c.fd);
+        world_end(w);
+}
+
 /* ---- what is no program ---- */
 
 static void I4_a_file_that_cannot_be_executed_is_refused_with_the_reason(void **state)
@@ -418,6 +455,7 @@ static void I4_a_file_that_cannot_be_executed_is_refused_with_the_reason(void **
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                SCENARIO(HOT_5_an_offer_that_was_withdrawn_does_not_spoil_the_next),
                 SCENARIO(HOT_9_predecessor_that_sleeps_before_it_passes_wakes_up_as_the_one_that_serves),
                 SCENARIO(HOT_9_predecessor_that_sleeps_after_it_passed_never_serves_again),
                 SCENARIO(HOT_10_successor_killed_at_each_point_leaves_predecessor_serving),
