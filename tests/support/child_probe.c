@@ -11,9 +11,12 @@
  *      opened                how many of them are here and hold their number
  *      print FD BYTES TEXT   a line of at least BYTES on descriptor 1 or 2
  *      exit N | die | torn   ends: by status, by SIGKILL, by SIGKILL in the middle of an update of the arena
+ *      checkpoint [N]        keeps N checkpoints, or one; the sequence of the last, or an error
+ *      checkpointed | durable | told    sequences: kept here; on the disk; that durable() was called with
+ *      segv | tear           ends: by SIGSEGV; by SIGKILL in the middle of an update of the arena that has changed it already
  *      hostile ring | full | word | text | bell    breaks its own link or baton in that way, and lives on
  *
- * Its state is a blob or an arena, as the configuration says. Environment:
+ * It listens on the socket "probe", or the one its argument names. Its state is a blob or an arena, as the configuration says. Environment:
  *
  *      PROBE_IGNORE=1        neither TERMINATE nor SIGTERM ends it
  *      PROBE_START=TEXT      a line on stderr at the start
@@ -43,6 +46,7 @@ struct probe {
         uint64_t *in_arena; /* arena: the same */
         bool is_client[FDS_MAX];
         uint64_t opened[FDS_MAX]; /* by descriptor: the number it holds */
+        uint64_t told;
         int listener;
 };
 
@@ -149,7 +153,31 @@ static void print(const char *args)
         free(line);
 }
 
+static void checkpoint(struct baton_child *child, const char *args, char *out, size_t bytes)
+{
+        long n = *args ? strtol(args, NULL, 10) : 1;
+        int r = 0;
+
+        for (long i = 0; !r && i < n; i++)
+                r = baton_child_checkpoint(child);
+        if (r)
+                (void)snprintf(out, bytes, "%s", baton_strerror(r));
+        else
+                (void)snprintf(out, bytes, "%llu", (unsigned long long)baton_child_checkpointed(child));
+}
+
 /* ---- what it should not do ---- */
+
+static void tear(struct baton_child *child)
+{
+        baton_arena_begin(child);
+        *probe.in_arena += 1000;
+        for (int i = 0; i < 100; i++) /* and grows it */
+                (void)baton_arena_alloc(child, 300);
+        (void)kill(getpid(), SIGKILL);
+        for (;;)
+                (void)pause();
+}
 
 static void die(void)
 {
@@ -212,6 +240,18 @@ static void answer(struct baton_child *child, char *line, char *out, size_t byte
                 die();
         else if (!strcmp(line, "torn"))
                 baton_arena_begin(child), die();
+        else if (!strcmp(line, "checkpoint"))
+                checkpoint(child, args, out, bytes);
+        else if (!strcmp(line, "checkpointed"))
+                (void)snprintf(out, bytes, "%llu", (unsigned long long)baton_child_checkpointed(child));
+        else if (!strcmp(line, "durable"))
+                (void)snprintf(out, bytes, "%llu", (unsigned long long)baton_child_durable(child));
+        else if (!strcmp(line, "told"))
+                (void)snprintf(out, bytes, "%llu", (unsigned long long)probe.told);
+        else if (!strcmp(line, "segv"))
+                (void)signal(SIGSEGV, SIG_DFL), (void)raise(SIGSEGV);
+        else if (!strcmp(line, "tear"))
+                tear(child);
         else if (!strcmp(line, "hostile"))
                 hostile(child, args);
         else
@@ -316,7 +356,8 @@ static void serve(struct baton_child *child, void *ctx)
 
 static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
 {
-        bool keep_fds = baton_capture_purpose(capture) != BATON_CAPTURE_SHUTDOWN;
+        enum baton_capture_for purpose = baton_capture_purpose(capture);
+        bool keep_fds = purpose == BATON_CAPTURE_HOT || purpose == BATON_CAPTURE_COLD;
         void *room;
         int r = 0;
 
@@ -338,6 +379,12 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
                 return r;
         memcpy(room, &probe.count, sizeof(probe.count));
         return baton_capture_commit(capture, sizeof(probe.count));
+}
+
+static void durable(struct baton_child *child, uint64_t sequence, void *ctx)
+{
+        (void)child, (void)ctx;
+        probe.told = sequence;
 }
 
 static void retire(struct baton_child *child, void *ctx)
@@ -376,11 +423,11 @@ static void at_start(void)
                 hang();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
         struct baton_child_ops ops = {
                 .size = sizeof(ops), .schema = fails("schema") ? "other" : "probe", .version = 1, .version_oldest = 1,
-                .restore = restore, .serve = serve, .capture = capture, .retire = retire,
+                .restore = restore, .serve = serve, .capture = capture, .retire = retire, .durable = durable,
         };
         struct baton_child *child = NULL;
         int r;
@@ -388,7 +435,7 @@ int main(void)
         at_start();
         r = baton_child_open(&child, &ops, NULL);
         if (!r) {
-                probe.listener = baton_child_socket(child, "probe");
+                probe.listener = baton_child_socket(child, argc > 1 ? argv[1] : "probe");
                 if (probe.listener >= 0)
                         r = baton_child_watch(child, probe.listener, EPOLLIN, on_listener, NULL);
         }
