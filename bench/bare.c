@@ -121,7 +121,6 @@ int main(int argc, char **argv)
         int r;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)setsid(); /* as the hub's children: the scheduler gives each session a share of its own */
         if (argc < 3 || (strcmp(argv[1], "hand") != 0 && strcmp(argv[1], "start") != 0)) {
                 (void)fputs("bench-bare is started by baton-bench\n", stderr);
                 return 2;

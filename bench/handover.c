@@ -93,7 +93,7 @@ static int series_measure(struct bench_series *series, struct bench_hub *hub, co
         if (!r && series->form == BATON_STATE_BLOB)
                 r = bench_floor_open_copy(&floor, series->bytes);
         for (uint32_t i = 0; !r && i < how->warmup + how->rounds; i++)
-                r = round_measure(series, &floor, hub, i >= how->warmup, how->each);
+                r = bench_interrupted() ? -EINTR : round_measure(series, &floor, hub, i >= how->warmup, how->each);
         return r ? r : bench_hub_check(hub);
 }
 
@@ -155,20 +155,24 @@ int bench_handover_run(const struct bench_handover *how)
         struct bench_ticks from, to;
         struct bench_host host;
         uint64_t begun = bt_now_ns();
-        uint32_t count;
+        uint32_t count = 0;
         int r;
 
         if (!series) {
                 bench_complain("out of memory");
                 return 1;
         }
+        r = bench_process_guard();
         bench_host_read(&host);
         bench_ticks_read(&from);
         bench_report_begin(how, &host);
-        r = all_measure(series, &count, how, &host);
+        if (!r)
+                r = all_measure(series, &count, how, &host);
         bench_ticks_read(&to);
         if (!r)
                 bench_report_end(how, series, count, bench_ticks_stolen(&from, &to), (double)(bt_now_ns() - begun) / 1e9);
+        else if (bench_interrupted())
+                bench_complain("interrupted");
         free(series);
         return r ? 1 : 0;
 }

@@ -166,6 +166,8 @@ static int hub_await(struct bench_hub *hub, const _Atomic uint32_t *word, uint32
                         complain_of_end(hub);
                         return -ESRCH;
                 }
+                if (bench_interrupted())
+                        return -EINTR;
                 if (hung_up(fd) && atomic_load(word) == seen)
                         return -ECANCELED;
                 if (bt_now_ns() >= deadline)
@@ -381,6 +383,7 @@ static void stop_processes(struct bench_hub *hub)
                 (void)bench_process_wait(&hub->process, WAIT_NS);
         (void)bt_close(fd);
         bench_process_end(&hub->process);
+        bench_process_end_all(); /* a successor that was on its way */
 }
 
 void bench_hub_stop(struct bench_hub *hub)

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 
@@ -51,6 +52,53 @@ int bench_program_find(char *ret_path, size_t bytes, const char *name)
                 return -ENOENT;
         }
         return 0;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signo)
+{
+        (void)signo;
+        interrupted = 1;
+}
+
+int bench_process_guard(void)
+{
+        const struct sigaction action = {.sa_handler = on_signal};
+        const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(signals); i++) {
+                if (sigaction(signals[i], &action, NULL) < 0)
+                        return -errno;
+        }
+        return prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -errno : 0;
+}
+
+bool bench_interrupted(void)
+{
+        return interrupted;
+}
+
+/* Those who are orphaned by the end of others are found by the next look. */
+void bench_process_end_all(void)
+{
+        FILE *file;
+        int pid;
+
+        for (int looks = 0; looks < 16; looks++) {
+                int count = 0;
+
+                file = fopen("/proc/thread-self/children", "re");
+                while (file && fscanf(file, "%d", &pid) == 1) { /* NOLINT(cert-err34-c): the kernel's own numbers */
+                        (void)kill(pid, SIGKILL);
+                        (void)waitpid(pid, NULL, 0);
+                        count++;
+                }
+                if (file)
+                        (void)fclose(file);
+                if (!count)
+                        return;
+        }
 }
 
 int bench_pidfd_open(pid_t pid)
@@ -89,6 +137,8 @@ int bench_process_start(struct bench_process *ret_process, char *const argv[], c
         if (pid == 0) {
                 /* NOLINTBEGIN(clang-analyzer-unix.Vfork) */
                 (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+                /* A Ctrl-C is for us; and the scheduler gives each session a share of its own, as it does to the hub's children. */
+                (void)setsid();
                 if (out_fd >= 0 && (dup2(out_fd, STDOUT_FILENO) < 0 || dup2(out_fd, STDERR_FILENO) < 0))
                         failed = errno;
                 if (!failed)

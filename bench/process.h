@@ -2,6 +2,7 @@
 #pragma once
 /* Processes the benchmark starts itself: the hub, and the bare ones. Programs are looked for beside this one. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +25,14 @@ int bench_process_wait(struct bench_process *process, uint64_t timeout_ns);
 
 /* Kills what still runs, reaps it. Harmless when there is none. */
 void bench_process_end(struct bench_process *process);
+
+/*
+ * From here on SIGINT, SIGTERM and SIGHUP only make bench_interrupted() true, so that what was started is ended and removed; and orphans become
+ * children of this process, for bench_process_end_all(): a hub that was killed leaves its children running, by design.
+ */
+int bench_process_guard(void);
+bool bench_interrupted(void);
+void bench_process_end_all(void); /* kills and reaps every child there is */
 
 /* Waits for @pidfd, of a process that need not be a child. 0, -ETIMEDOUT or -errno. */
 int bench_pidfd_wait(int pidfd, uint64_t timeout_ns);
