@@ -42,7 +42,7 @@ static void record_json(const struct bt_ctl_reply *reply)
                               (json_int_t)reply->incarnation, "text", bt_json_text(reply->text)));
 }
 
-/* @text made safe, and spaces up to @width. */
+/* The first line of @text, made safe, and spaces up to @width. */
 static void cell(const char *text, size_t width)
 {
         char clean[512];
@@ -51,7 +51,6 @@ static void cell(const char *text, size_t width)
         (void)fputs(clean, stdout);
         for (size_t used = bt_text_width(clean); used < width; used++)
                 (void)fputc(' ', stdout);
-        (void)fputs("  ", stdout);
 }
 
 static void time_print(uint64_t wall_ns)
@@ -76,9 +75,9 @@ static void record_print(const struct bt_ctl_reply *reply)
         }
         (void)snprintf(number, sizeof(number), "#%" PRIu64, reply->value[0]);
         time_print(reply->value[1]);
-        cell(number, NUMBER_WIDTH);
-        cell(*reply->child ? reply->child : "-", CHILD_WIDTH);
-        cell(reply->phase, NAME_WIDTH);
+        cell(number, NUMBER_WIDTH + 2);
+        cell(*reply->child ? reply->child : "-", CHILD_WIDTH + 2);
+        cell(reply->phase, reply->incarnation || *reply->text ? NAME_WIDTH + 2 : 0);
         if (reply->incarnation)
                 (void)printf("incarnation %" PRIu64 "%s", reply->incarnation, *reply->text ? ", " : "");
         cell(reply->text, 0);
