@@ -223,6 +223,98 @@ static void HOOK_1_a_rollback_is_told_with_its_reason(void **state)
         world_end(w);
 }
 
+static void HOOK_1_a_stored_state_is_told_when_it_is_loaded_and_when_it_is_delivered(void **state)
+{
+        struct world *w = *state;
+        struct bt_ctl_reply reply;
+        struct bt_ask ask;
+
+        world_start(w, WORLD_KV);
+        world_stop(w);
+        world_start_again(w);
+        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        await(&ask, "state_loaded", "kv", " bytes", &reply);
+        await(&ask, "child_starting", "kv", "reboot", &reply);
+        await(&ask, "handover_delivered", "kv", " bytes", &reply);
+        await(&ask, "child_running", "kv", "reboot", &reply);
+        bt_ask_close(&ask);
+        world_end(w);
+}
+
+static void HOOK_1_an_adopted_process_is_told(void **state)
+{
+        struct world *w = *state;
+        struct bt_ctl_reply reply;
+        struct bt_slot slot;
+        struct bt_ask ask;
+        char text[64];
+
+        world_start(w, WORLD_KV);
+        world_slot(w, "kv", &slot);
+        world_kill_hub(w);
+        world_start_again(w);
+        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        (void)snprintf(text, sizeof(text), "pid %u", (unsigned)slot.pid);
+        await(&ask, "child_adopted", "kv", text, &reply);
+        assert_true(reply.incarnation == slot.incarnation);
+        await(&ask, "child_running", "kv", "", &reply);
+        bt_ask_close(&ask);
+        world_stop(w);
+        assert_int_equal(world_wait((pid_t)slot.pid), 0); /* an orphan of the first hub: ours to reap */
+        world_end(w);
+}
+
+static void HOOK_1_a_child_that_is_left_alone_or_given_up_is_told(void **state)
+{
+        struct world *w = *state;
+        struct bt_ctl_reply reply;
+        struct bt_ask ask;
+
+        world_start(w, "hub: w\n"
+                       "children:\n"
+                       "  once: {exec: [/bin/true], protocol: plain, restart: temporary}\n"
+                       "  never: {exec: [/bin/false], protocol: plain, max_restarts: 0}\n");
+        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        await(&ask, "child_stopped", "once", "exit 0", &reply);
+        bt_ask_close(&ask);
+        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        await(&ask, "child_ended", "never", "exit 1", &reply);
+        await(&ask, "child_given_up", "never", "more than 0 restarts", &reply);
+        bt_ask_close(&ask);
+        world_end(w);
+}
+
+#define PROBE                                                                                                                           \
+        "hub: w\n"                                                                                                                      \
+        "sockets:\n"                                                                                                                    \
+        "  probe: tcp://127.0.0.1:@port@\n"                                                                                             \
+        "children:\n"                                                                                                                   \
+        "  probe:\n"                                                                                                                    \
+        "    sockets: [probe]\n"                                                                                                        \
+        "    handover: true\n"                                                                                                          \
+        "    max_restarts: forever\n"                                                                                                   \
+        "    state: {form: blob, max: 4KiB}\n"
+
+static void HOOK_1_a_state_that_is_set_aside_is_told(void **state)
+{
+        struct world *w = *state;
+        struct bt_ctl_reply reply;
+        struct bt_ask ask;
+        char path[256], yaml[1024];
+
+        world_start(w, PROBE "    exec: [@bin@/child_probe]\n");
+        world_stop(w);
+        world_script(w, path, "dies", "PROBE_FAIL=crash", "child_probe");
+        (void)snprintf(yaml, sizeof(yaml), PROBE "    exec: [%s]\n", path);
+        world_start(w, yaml);
+        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        await(&ask, "state_loaded", "probe", "", &reply);
+        await(&ask, "child_restarting", "probe", "", &reply);
+        await(&ask, "state_quarantined", "probe", "", &reply);
+        bt_ask_close(&ask);
+        world_end(w);
+}
+
 static void HOOK_1_the_command_shows_events_and_goes_on_from_a_number(void **state)
 {
         static const char *const people[] = {"#1 ", "kv ", "child_registered", "child_running", "incarnation 1, fresh", "children_started", NULL};
@@ -523,6 +615,10 @@ int main(void)
                 T(HOOK_1_a_life_is_in_the_stream_in_order_with_times_and_numbers),
                 T(COLD_3_the_order_of_a_cold_swap_is_in_the_stream),
                 T(HOOK_1_a_rollback_is_told_with_its_reason),
+                T(HOOK_1_a_stored_state_is_told_when_it_is_loaded_and_when_it_is_delivered),
+                T(HOOK_1_an_adopted_process_is_told),
+                T(HOOK_1_a_child_that_is_left_alone_or_given_up_is_told),
+                T(HOOK_1_a_state_that_is_set_aside_is_told),
                 T(HOOK_1_the_command_shows_events_and_goes_on_from_a_number),
                 T(HOOK_1_the_command_follows_until_the_hub_ends),
                 T(HOOK_1_a_follower_that_does_not_read_loses_events_visibly_and_blocks_nobody),
