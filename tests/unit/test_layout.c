@@ -42,7 +42,7 @@ static const struct row rows[] = {
         ROW(bt_baton, head), ROW(bt_baton, id), ROW(bt_baton, word), ROW(bt_baton, parked), ROW(bt_baton, capture_ns), ROW(bt_baton, passed_ns),
         ROW(bt_baton, fd_count), ROW(bt_baton, restored_ns), ROW(bt_baton, meta), ROW(bt_baton, form), ROW(bt_baton, bracket),
         ROW(bt_baton, state_off), ROW(bt_baton, state_bytes_max), ROW(bt_baton, arena_addr), ROW(bt_baton, mailbox_off),
-        ROW(bt_baton, mailbox_bytes), ROW(bt_baton, checkpoint_slots), ROW(bt_baton, checkpoint_lease), ROW(bt_baton, checkpoint),
+        ROW(bt_baton, mailbox_bytes), ROW(bt_baton, checkpoint_slots), ROW(bt_baton, checkpoint_lease), ROW(bt_baton, checkpoint), ROW(bt_baton, durable),
         ROW(bt_baton, checkpoints),
         ROW(bt_state_meta, schema), ROW(bt_state_meta, version), ROW(bt_state_meta, version_oldest), ROW(bt_state_meta, bytes),
         ROW(bt_state_meta, incarnation), ROW(bt_state_meta, boot_ns), ROW(bt_state_meta, wall_ns), ROW(bt_state_meta, xxh3),
