@@ -477,6 +477,9 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
                 if (held)
                         (void)bt_baton_reclaim(inc->holding->baton, inc->number);
                 m->pred = NULL;
+                /* It may have died between its compare-and-swap and its wake: the heir sleeps on a word that is already its own. */
+                if (!held && m->succ)
+                        bt_inc_say(m->succ, BT_MSG_SPIN, inc->number, 0, 0, 0);
                 if (child->current == inc)
                         child->current = NULL;
                 bt_migration_event(m, held ? BT_SWAP_EV_PRED_DIED : BT_SWAP_EV_PRED_GONE);
