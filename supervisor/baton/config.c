@@ -331,9 +331,9 @@ static int file_place(struct bt_config *config, struct bt_config_world *world, c
 }
 
 int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
-                   char *const *environ)
+                   char *const *variables)
 {
-        struct bt_config_world world = {.environ = environ};
+        struct bt_config_world world = {.environ = variables};
         int r = file_place(ret_config, &world, path);
 
         if (!r)

@@ -19,13 +19,13 @@
 
 /* ---- variables ---- */
 
-const char *bt_find_variable(char *const *environ, const char *name)
+const char *bt_find_variable(char *const *variables, const char *name)
 {
         size_t bytes = strlen(name);
 
-        for (; environ && *environ; environ++)
-                if (!strncmp(*environ, name, bytes) && (*environ)[bytes] == '=')
-                        return (*environ)[bytes + 1] ? *environ + bytes + 1 : NULL;
+        for (; variables && *variables; variables++)
+                if (!strncmp(*variables, name, bytes) && (*variables)[bytes] == '=')
+                        return (*variables)[bytes + 1] ? *variables + bytes + 1 : NULL;
         return NULL;
 }
 
@@ -113,9 +113,9 @@ const char *bt_find_not_executable(const char *path)
         return NULL;
 }
 
-const char *bt_find_in_path(struct bt_mem *mem, char *const *environ, const char *name)
+const char *bt_find_in_path(struct bt_mem *mem, char *const *variables, const char *name)
 {
-        const char *at = bt_find_variable(environ, "PATH");
+        const char *at = bt_find_variable(variables, "PATH");
 
         if (!at)
                 at = "/usr/local/bin:/usr/bin:/bin";
@@ -139,9 +139,9 @@ const char *bt_find_in_path(struct bt_mem *mem, char *const *environ, const char
 
 /* @variable's value with @suffix; returns false when it is not set. @ret_wrong: it is set, but not absolute. */
 static bool dir_from(const char **ret_dir, const char **ret_wrong, struct bt_mem *mem,
-                     char *const *environ, const char *variable, const char *suffix)
+                     char *const *variables, const char *variable, const char *suffix)
 {
-        const char *value = bt_find_variable(environ, variable);
+        const char *value = bt_find_variable(variables, variable);
         size_t bytes = value ? strlen(value) : 0;
 
         if (!value)
@@ -159,36 +159,36 @@ static bool dir_from(const char **ret_dir, const char **ret_wrong, struct bt_mem
         return true;
 }
 
-const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *const *environ,
+const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *const *variables,
                             uint32_t uid)
 {
         const char *wrong = NULL;
 
-        if (dir_from(ret_dir, &wrong, mem, environ, "BATON_RUNTIME_DIR", ""))
+        if (dir_from(ret_dir, &wrong, mem, variables, "BATON_RUNTIME_DIR", ""))
                 return wrong;
         if (!uid) {
                 *ret_dir = "/run/baton";
                 return NULL;
         }
-        if (dir_from(ret_dir, &wrong, mem, environ, "XDG_RUNTIME_DIR", "/baton"))
+        if (dir_from(ret_dir, &wrong, mem, variables, "XDG_RUNTIME_DIR", "/baton"))
                 return wrong;
         return "no directory for sockets: set BATON_RUNTIME_DIR (XDG_RUNTIME_DIR is not set "
                "either)";
 }
 
-const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const *environ,
+const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const *variables,
                           uint32_t uid)
 {
         const char *wrong = NULL;
 
-        if (dir_from(ret_dir, &wrong, mem, environ, "BATON_STATE_DIR", ""))
+        if (dir_from(ret_dir, &wrong, mem, variables, "BATON_STATE_DIR", ""))
                 return wrong;
         if (!uid) {
                 *ret_dir = "/var/lib/baton";
                 return NULL;
         }
-        if (dir_from(ret_dir, &wrong, mem, environ, "XDG_STATE_HOME", "/baton") ||
-            dir_from(ret_dir, &wrong, mem, environ, "HOME", "/.local/state/baton"))
+        if (dir_from(ret_dir, &wrong, mem, variables, "XDG_STATE_HOME", "/baton") ||
+            dir_from(ret_dir, &wrong, mem, variables, "HOME", "/.local/state/baton"))
                 return wrong;
         return "no directory for states: set BATON_STATE_DIR (XDG_STATE_HOME and HOME are not set "
                "either)";
