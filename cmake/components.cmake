@@ -86,6 +86,46 @@ function(baton_library)
     endif()
 endfunction()
 
+# libbaton-hub.so and libbaton-hub.a: the hub without its daemon, over libbaton. liburing and LMDB are its own affair: a user of the shared library links
+# neither by name, one of the static library gets their names.
+function(baton_hub_library)
+    if(NOT TARGET bt_hub OR NOT TARGET baton_shared)
+        message(STATUS "libbaton-hub: not complete yet")
+        return()
+    endif()
+    set(map ${PROJECT_SOURCE_DIR}/supervisor/baton-hub.map)
+    set(include ${PROJECT_SOURCE_DIR}/supervisor/include)
+    set(objects)
+    foreach(component bt_loop bt_store bt_proc bt_swap bt_plan bt_hub)
+        list(APPEND objects $<TARGET_OBJECTS:${component}>)
+    endforeach()
+
+    add_library(baton_hub_shared SHARED)
+    add_library(baton_hub_static STATIC)
+    add_library(baton::hub ALIAS baton_hub_shared)
+    add_library(baton::hub_static ALIAS baton_hub_static)
+    foreach(target baton_hub_shared baton_hub_static)
+        target_sources(${target} PRIVATE ${objects}
+            PUBLIC FILE_SET HEADERS BASE_DIRS ${include} FILES ${include}/baton/hub.h)
+        target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:baton_flags>
+            $<BUILD_INTERFACE:dep_liburing> $<BUILD_INTERFACE:dep_lmdb> $<BUILD_INTERFACE:dep_threads>)
+        set_target_properties(${target} PROPERTIES OUTPUT_NAME baton-hub LINKER_LANGUAGE C)
+    endforeach()
+    target_link_libraries(baton_hub_static PUBLIC baton_static
+        INTERFACE $<INSTALL_INTERFACE:uring> $<INSTALL_INTERFACE:lmdb> $<INSTALL_INTERFACE:pthread>)
+    # What it needs of base and shm is not exported by libbaton.so: it has its own copy.
+    target_sources(baton_hub_shared PRIVATE $<TARGET_OBJECTS:bt_base> $<TARGET_OBJECTS:bt_shm>)
+    target_link_libraries(baton_hub_shared PUBLIC baton_shared)
+    set_target_properties(baton_hub_static PROPERTIES EXPORT_NAME hub_static)
+    set_target_properties(baton_hub_shared PROPERTIES
+        EXPORT_NAME hub VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
+    target_link_options(baton_hub_shared PRIVATE
+        LINKER:--version-script=${map} LINKER:-Bsymbolic-functions)
+    if(NOT BATON_SANITIZE)
+        target_link_options(baton_hub_shared PRIVATE LINKER:--no-undefined)
+    endif()
+endfunction()
+
 # baton_program(<target> FOLDER <folder> [EXCLUDE|ONLY <name>...] [LINK <target>...] [DEFINE <definition>...])
 function(baton_program target)
     cmake_parse_arguments(arg "" "FOLDER" "EXCLUDE;ONLY;LINK;DEFINE" ${ARGN})

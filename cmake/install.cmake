@@ -29,6 +29,13 @@ file(RELATIVE_PATH BATON_PC_PREFIX
 configure_file(cmake/baton.pc.in baton.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/baton.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
+if(TARGET baton_hub_shared)
+    install(TARGETS baton_hub_shared baton_hub_static EXPORT baton-hub-targets FILE_SET HEADERS)
+    install(EXPORT baton-hub-targets NAMESPACE baton:: DESTINATION ${package_dir})
+    configure_file(cmake/baton-hub.pc.in baton-hub.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/baton-hub.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
 configure_package_config_file(cmake/baton-config.cmake.in baton-config.cmake
     INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(baton-config-version.cmake COMPATIBILITY SameMinorVersion)

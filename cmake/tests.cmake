@@ -164,6 +164,11 @@ function(baton_test_house)
     baton_test_needed(kv-v1)
     baton_test_needed(hello)
     baton_test_needed(baton_shared)
+    baton_test_needed(baton_hub_shared libbaton.so.0 liburing.so.2 liblmdb.so.0)
+    if(TARGET baton_hub_shared)
+        baton_script_test(symbols_hub cmake/symbols.cmake -DNM=${CMAKE_NM}
+            -DLIBRARY=$<TARGET_FILE:baton_hub_shared> -DMAP=${PROJECT_SOURCE_DIR}/supervisor/baton-hub.map)
+    endif()
     if(TARGET baton_shared)
         baton_script_test(symbols cmake/symbols.cmake -DNM=${CMAKE_NM}
             -DLIBRARY=$<TARGET_FILE:baton_shared> -DMAP=${PROJECT_SOURCE_DIR}/child-api/baton.map)

@@ -176,11 +176,12 @@ int bt_hub_found_socket(struct bt_hub *hub, const struct bt_plan_socket *spec)
 static struct bt_binary *binary_of(const struct bt_found *found, struct bt_child *child)
 {
         struct bt_binary *binary = NULL;
-        int fd = found->entry->script ? -1 : bt_proc_exe(found->pid);
+        /* A function has the file of the program it is in, which is not what a restart would run. */
+        int fd = child->binary->function || found->entry->script ? -1 : bt_proc_exe(found->pid);
 
         if (fd >= 0 && !bt_binary_adopt(&binary, found->entry->path, fd))
                 return binary;
-        if (found->entry->script && !bt_binary_open(&binary, found->entry->path))
+        if (found->entry->script && !child->binary->function && !bt_binary_open(&binary, found->entry->path))
                 return binary;
         return bt_binary_ref(child->binary);
 }

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/fd.h"
+#include "supervisor/function.h"
 
 static int binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script)
 {
@@ -89,6 +90,8 @@ bool bt_binary_same(const struct bt_binary *a, const struct bt_binary *b)
 
         if (a == b)
                 return true;
+        if (a->function || b->function)
+                return bt_function_same(a->function, b->function);
         return fstat(a->fd, &sa) == 0 && fstat(b->fd, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "supervisor/embed.h"
 #include "supervisor/events.h"
 #include "supervisor/state.h"
 
@@ -132,7 +133,9 @@ int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx)
         child->number_next = 1;
         child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);
-        r = bt_binary_open(&child->binary, bt_plan_string(&hub->plan, spec->exec));
+        r = bt_embed_binary(&child->binary, hub, idx);
+        if (r > 0)
+                r = bt_binary_open(&child->binary, bt_plan_string(&hub->plan, spec->exec));
         if (r) {
                 bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(&hub->plan, spec->exec), strerrordesc_np(-r));
                 return r;

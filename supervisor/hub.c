@@ -29,6 +29,7 @@
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
 #include "supervisor/request.h"
+#include "supervisor/embed.h"
 
 void bt_hub_say(struct bt_hub *hub, const char *format, ...)
 {
@@ -36,10 +37,13 @@ void bt_hub_say(struct bt_hub *hub, const char *format, ...)
         size_t used = (size_t)snprintf(line, sizeof(line), "baton: ");
         va_list args;
 
-        (void)hub;
         va_start(args, format);
         (void)vsnprintf(line + used, sizeof(line) - used - 1, format, args);
         va_end(args);
+        if (hub->embed) {
+                bt_embed_say(hub->embed, line + strlen("baton: "));
+                return;
+        }
         used = strlen(line);
         line[used++] = '\n';
         bt_log_say(line, used);
@@ -429,14 +433,15 @@ static int open_all(struct bt_hub *hub)
         char reason[BT_LOOP_REASON_BYTES] = "";
         int r;
 
-        raise_nofile(hub);
+        if (!hub->embed) /* limits and signals of a program that has a hub inside are its own */
+                raise_nofile(hub);
         hub->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (hub->null_fd < 0)
                 return -errno;
         r = take_lock(hub);
         if (r)
                 return r;
-        r = bt_loop_new(&hub->loop, reason);
+        r = (hub->embed && hub->embed->polled ? bt_loop_new_polled : bt_loop_new)(&hub->loop, reason);
         if (r) {
                 bt_hub_say(hub, "%s", reason);
                 return r;
@@ -445,6 +450,7 @@ static int open_all(struct bt_hub *hub)
         if (!r)
                 r = bt_hooks_open(hub);
         if (!r)
+                if (!hub->embed || hub->embed->signals)
                 r = open_signals(hub);
         if (!r)
                 r = bt_hub_open_store(hub);

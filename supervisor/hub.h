@@ -33,6 +33,8 @@
 struct bt_hub;
 struct bt_child;
 struct bt_client;
+struct bt_embed;
+struct bt_function;
 struct bt_events;
 struct bt_hooks;
 
@@ -43,6 +45,7 @@ struct bt_binary {
         uint32_t refs;
         int fd;     /* O_PATH */
         int script; /* "#!": run by path, cannot be pinned */
+        const struct bt_function *function; /* no file at all: function.h; else NULL */
         char path[BT_CTL_PATH_BYTES];
 };
 
@@ -320,6 +323,7 @@ void bt_parcel_free(struct bt_parcel *parcel);
 
 struct bt_hub {
         struct bt_loop *loop;
+        struct bt_embed *embed; /* the program this hub is in: embed.h; NULL: batond */
         struct bt_plan_view plan;
         struct bt_store *store;
         struct bt_loop_sender *store_sender; /* used by the store's thread only */

@@ -25,6 +25,8 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "shm/futex.h"
+#include "supervisor/embed.h"
+#include "supervisor/function.h"
 
 #define FIRST_FD 3
 #define PID_TEXT "LISTEN_PID=0000000000\0"
@@ -282,6 +284,7 @@ struct start {
         char pid_env[sizeof(PID_TEXT)];
         char **argv;
         char **envp;
+        struct bt_function_call call; /* of a function */
 };
 
 static void start_deinit(struct start *start)
@@ -402,6 +405,14 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         if (inc->link)
                 start->envp[n++] = start->link_env;
 
+        if (how->binary->function) {
+                start->call = (struct bt_function_call){.function = how->binary->function, .hub = child->hub, .id = child->id,
+                                                        .socket_names = strchr(start->names_env, '=') + 1, .socket_count = spec->socket_count,
+                                                        .link_fd = start->link_to, .last_fd = start->spawn.moves[start->spawn.move_count - 1].to};
+                start->spawn.run = bt_function_run;
+                start->spawn.run_arg = &start->call;
+                r = r ? r : bt_function_hide(child->hub->embed->state_dir);
+        }
         start->spawn.exec_fd = how->binary->script ? -1 : how->binary->fd;
         start->spawn.exec_path = how->binary->path;
         start->spawn.argv = start->argv;

@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "supervisor/embed.h"
 #include "shm/arena.h"
 #include "shm/record.h"
 #include "supervisor/events.h"
@@ -51,13 +52,14 @@ static void store_post(void *ctx, struct bt_store_job *job)
 int bt_hub_open_store(struct bt_hub *hub)
 {
         const char *dir = bt_plan_string(&hub->plan, hub->plan.plan->state_dir);
-        int r = bt_hub_make_dir(dir);
+        bool in_memory = hub->embed && !hub->embed->state_dir;
+        int r = in_memory ? 0 : bt_hub_make_dir(dir);
 
         if (!r)
                 r = bt_loop_sender_new(&hub->store_sender, hub->loop);
         bt_loop_on_post(hub->loop, on_posted, hub);
         if (!r)
-                r = bt_store_lmdb_open(&hub->store, dir, store_post, hub);
+                r = in_memory ? bt_store_mem_open(&hub->store, store_post, hub) : bt_store_lmdb_open(&hub->store, dir, store_post, hub);
         if (r) {
                 bt_hub_say(hub, "cannot open the store in %s: %s", dir,
                            r == -EBUSY ? "another hub has it open" : strerrordesc_np(-r));

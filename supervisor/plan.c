@@ -34,6 +34,7 @@
 #include <baton/types.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "shm/layout.h"
 
 #define PLAN_SEALS          (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -402,6 +403,28 @@ static bool hooks_valid(struct plan_check *check)
                         return plan_bad(check, "a hook's argv is empty, or not inside the string table");
         }
         return true;
+}
+
+/* ---- defaults ---- */
+
+void bt_plan_child_init(struct bt_plan_child *child)
+{
+        *child = (struct bt_plan_child){
+                .max_restarts = 3,
+                .max_seconds_ns = 5 * BT_NS_PER_S,
+                .backoff_min_ns = 100 * BT_NS_PER_MS,
+                .backoff_max_ns = 10 * BT_NS_PER_S,
+                .healthy_ns = 10 * BT_NS_PER_S,
+                .shutdown_ns = 5 * BT_NS_PER_S,
+                .retention_ns = 5 * BT_NS_PER_S,
+                .handover_data_wait_ns = 3 * BT_NS_PER_S,
+                .child_migration_timeout_ns = 10 * BT_NS_PER_S,
+                .state_ttl_ns = 30 * BT_NS_PER_S,
+                .state_query_timeout_ns = 5 * BT_NS_PER_S,
+                .stored_ttl_ns = BT_NS_INFINITE,
+                .on_bad_state = BT_BAD_STATE_FRESH,
+                .restore_attempts = 3,
+        };
 }
 
 /* ---- open, close ---- */

@@ -148,6 +148,9 @@ struct bt_plan_child {
         uint64_t reserved[5];
 };
 
+/* All zero but the defaults of docs/config.md. */
+void bt_plan_child_init(struct bt_plan_child *child);
+
 /* A checked, mapped plan. */
 struct bt_plan_view {
         const struct bt_plan *plan;

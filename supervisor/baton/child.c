@@ -547,26 +547,8 @@ static void unknown_key(struct bt_reader *reader, const struct bt_yaml *key)
 
 void bt_read_child_init(struct bt_config_child *child)
 {
-        *child = (struct bt_config_child){
-                .cwd = "",
-                .spec =
-                        {
-                                .max_restarts = 3,
-                                .max_seconds_ns = 5 * BT_NS_PER_S,
-                                .backoff_min_ns = 100 * BT_NS_PER_MS,
-                                .backoff_max_ns = 10 * BT_NS_PER_S,
-                                .healthy_ns = 10 * BT_NS_PER_S,
-                                .shutdown_ns = 5 * BT_NS_PER_S,
-                                .retention_ns = 5 * BT_NS_PER_S,
-                                .handover_data_wait_ns = 3 * BT_NS_PER_S,
-                                .child_migration_timeout_ns = 10 * BT_NS_PER_S,
-                                .state_ttl_ns = 30 * BT_NS_PER_S,
-                                .state_query_timeout_ns = 5 * BT_NS_PER_S,
-                                .stored_ttl_ns = BT_NS_INFINITE,
-                                .on_bad_state = BT_BAD_STATE_FRESH,
-                                .restore_attempts = 3,
-                        },
-        };
+        *child = (struct bt_config_child){.cwd = ""};
+        bt_plan_child_init(&child->spec);
 }
 
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,

@@ -51,6 +51,7 @@ struct bt_loop_heap_entry {
 struct bt_loop {
         struct io_uring ring;
         uint64_t now_ns;
+        bool polled; /* somebody polls the ring's descriptor: completions are not put off */
         bool ring_up;
         bool turning;
         bool has_futex;

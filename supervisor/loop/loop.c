@@ -38,7 +38,7 @@
 #include "base/clock.h"
 #include "supervisor/loop/internal.h"
 
-int bt_loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES])
+static int loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES], bool polled)
 {
         struct bt_loop *loop = calloc(1, sizeof(*loop));
         int r;
@@ -47,6 +47,7 @@ int bt_loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES]
                 (void)snprintf(ret_reason, BT_LOOP_REASON_BYTES, "out of memory");
                 return -ENOMEM;
         }
+        loop->polled = polled;
         bt_list_init(&loop->ready);
         bt_list_init(&loop->senders);
         r = bt_loop_ring_up(loop, ret_reason);
@@ -57,6 +58,16 @@ int bt_loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES]
         loop->now_ns = bt_now_ns();
         *ret_loop = loop;
         return 0;
+}
+
+int bt_loop_new(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES])
+{
+        return loop_new(ret_loop, ret_reason, false);
+}
+
+int bt_loop_new_polled(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES])
+{
+        return loop_new(ret_loop, ret_reason, true);
 }
 
 /*
@@ -158,14 +169,10 @@ static int loop_wait(struct bt_loop *loop)
         }
 }
 
-int bt_loop_turn(struct bt_loop *loop)
+static int loop_dispatch(struct bt_loop *loop)
 {
         int r;
 
-        bt_assert(!loop->turning);
-        r = loop_wait(loop);
-        if (r)
-                return bt_fold(r);
         loop->now_ns = bt_now_ns();
         bt_loop_reap(loop);
 
@@ -175,4 +182,45 @@ int bt_loop_turn(struct bt_loop *loop)
         bt_loop_timer_dispatch(loop);
         loop->turning = false;
         return r;
+}
+
+int bt_loop_turn(struct bt_loop *loop)
+{
+        int r;
+
+        bt_assert(!loop->turning);
+        r = loop_wait(loop);
+        return r ? bt_fold(r) : loop_dispatch(loop);
+}
+
+/* ---- inside another loop ---- */
+
+int bt_loop_submit(struct bt_loop *loop)
+{
+        int r = io_uring_submit(&loop->ring);
+
+        return r >= 0 || r == -EINTR || r == -EAGAIN || r == -EBUSY ? 0 : bt_fold(r);
+}
+
+int bt_loop_turn_now(struct bt_loop *loop)
+{
+        int r;
+
+        bt_assert(!loop->turning);
+        r = bt_loop_submit(loop);
+        if (r)
+                return r;
+        /* What the kernel has put off to our next visit (DEFER_TASKRUN) becomes completions here. */
+        (void)io_uring_get_events(&loop->ring);
+        return loop_dispatch(loop);
+}
+
+int bt_loop_fd(const struct bt_loop *loop)
+{
+        return loop->ring.ring_fd;
+}
+
+uint64_t bt_loop_deadline(const struct bt_loop *loop)
+{
+        return bt_list_empty(&loop->ready) ? bt_loop_timer_next(loop) : 0;
 }

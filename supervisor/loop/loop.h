@@ -36,6 +36,20 @@ struct bt_loop *bt_loop_free(struct bt_loop *loop);
 /* One turn. Blocks until something happens. Returns 0 or -errno (fatal). */
 int bt_loop_turn(struct bt_loop *loop);
 
+/*
+ * For a loop inside another one: poll the descriptor for input, or until the deadline; turn without blocking; submit what was armed since. The
+ * deadline is absolute, CLOCK_MONOTONIC: BT_NS_NEVER, or 0 when there is something to do already.
+ *
+ * Only for a loop that was made for it. With DEFER_TASKRUN nobody who polls the ring is woken for completions that the kernel has put off, and an
+ * eventfd registered with the ring is late or silent when what happened was the write to another eventfd, as our bells are (seen on 6.18).
+ * Without it the thread's own poll() is interrupted for them, and restarted by the kernel; epoll_wait() may say EINTR.
+ */
+int bt_loop_new_polled(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON_BYTES]);
+int bt_loop_turn_now(struct bt_loop *loop);
+int bt_loop_submit(struct bt_loop *loop);
+int bt_loop_fd(const struct bt_loop *loop);
+uint64_t bt_loop_deadline(const struct bt_loop *loop);
+
 /* The time of this turn's completions, CLOCK_MONOTONIC ns: one clock read a turn. */
 uint64_t bt_loop_now(const struct bt_loop *loop);
 

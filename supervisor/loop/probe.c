@@ -173,7 +173,7 @@ static int ring_setup(struct bt_loop *loop)
         };
         int r = -EINVAL;
 
-        for (size_t i = 0; i < BT_ARRAY_LEN(flags) && r == -EINVAL; i++) {
+        for (size_t i = loop->polled ? 1 : 0; i < BT_ARRAY_LEN(flags) && r == -EINVAL; i++) {
                 struct io_uring_params params = {
                         .flags = flags[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
                         .cq_entries = BT_LOOP_CQ_ENTRIES,

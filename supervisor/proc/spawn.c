@@ -173,6 +173,8 @@ CHILD_SIDE static int child_exec(const struct bt_spawn *spawn, int exec_fd)
         static const unsigned long none;
 
         (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SPAWN_SIGNALS / 8);
+        if (spawn->run) /* a process of its own: everything is allowed that is after a fork() */
+                (void)syscall(SYS_exit_group, spawn->run(spawn->run_arg) & 0xff);
         if (exec_fd >= 0)
                 return (int)syscall(SYS_execveat, exec_fd, "", spawn->argv, spawn->envp, AT_EMPTY_PATH);
         return (int)syscall(SYS_execve, spawn->exec_path, spawn->argv, spawn->envp);
@@ -262,6 +264,33 @@ static char *stack_map(size_t guard)
         return base;
 }
 
+/* A copy of this process for spawn->run. */
+static int child_fork(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
+{
+        sigset_t all, before;
+        pid_t pid;
+        int r;
+
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_BLOCK, &all, &before);
+        pid = fork(); /* the C library's: it leaves the heap's locks usable in a copy of a process with threads */
+        if (pid == 0)
+                (void)child_main(call); /* does not return */
+        r = pid < 0 ? -errno : 0;
+        (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r)
+                return r;
+        *ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (*ret_pidfd < 0) {
+                r = -errno;
+                (void)kill(pid, SIGKILL);
+                (void)waitpid(pid, NULL, 0);
+                return r;
+        }
+        *ret_pid = pid;
+        return 0;
+}
+
 /* Returns when the child has left our memory: it runs its program, or is dead. */
 static int child_clone(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
 {
@@ -295,10 +324,10 @@ int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum 
         if (r)
                 return r;
         *ret_step = BT_SPAWN_STEP_EXEC;
-        if (spawn->exec_fd < 0 && !spawn->exec_path)
+        if (!spawn->run && spawn->exec_fd < 0 && !spawn->exec_path)
                 return -EINVAL;
         *ret_step = BT_SPAWN_STEP_CLONE;
-        r = child_clone(&call, &pid, &pidfd);
+        r = spawn->run ? child_fork(&call, &pid, &pidfd) : child_clone(&call, &pid, &pidfd);
         if (r)
                 return r;
         if (call.error) {

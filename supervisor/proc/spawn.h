@@ -6,6 +6,9 @@
  * clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) on a stack of its own, so the cost does not grow with the hub. All signals are blocked around it; the
  * child resets handlers to default and its mask to empty, then moves descriptors, then execs. A failure on the way comes back as the
  * call's own return value, with the step that failed.
+ *
+ * With @run there is no program and no memory to share: it is fork(), whose cost grows with the page tables of the caller, and a step that fails
+ * in the child is exit status 127. The pidfd is opened after it, so nobody else in the process may reap the child (wait(-1), SIGCHLD ignored).
  */
 
 #include <stddef.h>
@@ -31,6 +34,8 @@ struct bt_spawn {
         char *pid_room;          /* inside one of @envp's strings: the child writes its pid here, decimal and NUL (LISTEN_PID): 12 bytes; NULL: none */
         int32_t *pid_out;        /* the child stores its pid here before anything else: it is known even if the hub dies this instant; NULL: none */
         int new_session;         /* 1: setsid(), so that a terminal's Ctrl-C reaches the hub only */
+        int (*run)(void *arg);   /* instead of a program: a fork() of the caller runs this after the moves, and ends with what it returns; NULL: execute */
+        void *run_arg;
         uint64_t nofile;         /* RLIMIT_NOFILE soft limit, at most the hard one; 0: as the hub was started with (noted before main()) */
 };
 

@@ -32,6 +32,7 @@ file(RENAME ${WORK}/elsewhere ${prefix})
 # What a packager expects to find, and nothing private among the headers.
 file(GLOB_RECURSE installed RELATIVE ${prefix} ${prefix}/*)
 foreach(wanted include/baton/child.h include/baton/errors.h include/baton/types.h "lib.*/libbaton\\.so\\.0" "lib.*/libbaton\\.a"
+        include/baton/hub.h "lib.*/libbaton-hub\\.so\\.0" "lib.*/libbaton-hub\\.a" "lib.*/pkgconfig/baton-hub\\.pc"
         "lib.*/pkgconfig/baton\\.pc" "lib.*/cmake/baton/baton-config\\.cmake")
     if(NOT "${installed}" MATCHES "(^|;)${wanted}(;|$)")
         message(FATAL_ERROR "${wanted} was not installed; there is: ${installed}")
@@ -58,6 +59,8 @@ run(ignored ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${WORK}/cmake -G ${
 run(ignored ${CMAKE_COMMAND} --build ${WORK}/cmake)
 expect_serves(${WORK}/cmake/consumer_shared)
 expect_serves(${WORK}/cmake/consumer_static)
+expect_serves(${WORK}/cmake/host_shared)
+expect_serves(${WORK}/cmake/host_static)
 
 # pkg-config
 file(GLOB_RECURSE pc ${prefix}/*/baton.pc)
@@ -68,4 +71,8 @@ run(libdir pkg-config --variable=libdir baton)
 separate_arguments(flags UNIX_COMMAND "${flags}")
 run(ignored ${CC} -o ${WORK}/consumer_pc ${CMAKE_CURRENT_LIST_DIR}/consumer.c ${flags})
 expect_serves(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${WORK}/consumer_pc)
+run(flags pkg-config --cflags --libs baton-hub)
+separate_arguments(flags UNIX_COMMAND "${flags}")
+run(ignored ${CC} -o ${WORK}/host_pc ${CMAKE_CURRENT_LIST_DIR}/host.c ${flags})
+expect_serves(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${WORK}/host_pc)
 message(STATUS "installed, moved, and used by find_package and by pkg-config")

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The hub inside a program (<baton/hub.h>): what the hub asks the program for, and the handle, for embed.c and embed_plan.c. */
+
+#include <baton/hub.h>
+
+#include "supervisor/function.h"
+#include "supervisor/hub.h"
+
+/* What differs from batond. */
+struct bt_embed {
+        bool signals;
+        bool polled;     /* it has a loop of its own */
+        char *state_dir; /* resolved, from the start on; NULL: states are kept in memory */
+        const struct bt_function **functions; /* by child; NULL: a program */
+        void (*say)(void *ctx, const char *sentence); /* NULL: to stderr */
+        void *ctx;
+        char error[1024]; /* the last sentence */
+};
+
+/* The binary of child @idx when it is a function: 0 or -errno; 1: it is a program. */
+int bt_embed_binary(struct bt_binary **ret_binary, const struct bt_hub *hub, uint32_t idx);
+void bt_embed_say(struct bt_embed *embed, const char *sentence);
+
+/* ---- a plan that grows ---- */
+
+struct bt_planner {
+        char *strings;
+        size_t strings_bytes, strings_room;
+        struct bt_plan_socket *sockets;
+        uint32_t socket_count;
+        struct bt_plan_child *children;
+        uint32_t child_count, child_room;
+        bool failed; /* no memory, or too large: said by seal */
+};
+
+/* 0; -EINVAL with a sentence in @error; -EEXIST, -ENOSPC, -ENOMEM. */
+int bt_planner_add_socket(struct bt_planner *planner, const struct baton_hub_socket *socket, char *error, size_t error_bytes);
+int bt_planner_add_child(struct bt_planner *planner, const struct baton_hub_child *child, char *error, size_t error_bytes);
+/* A sealed memfd for bt_plan_open(), which checks it. @dirs: the hub's own folders. */
+int bt_planner_seal(struct bt_planner *planner, const struct baton_hub_options *options, const char *runtime_dir, const char *state_dir,
+                    int *ret_fd);
+void bt_planner_deinit(struct bt_planner *planner);

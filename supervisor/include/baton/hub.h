@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A hub inside your own program: `pkg-config --cflags --libs baton-hub`, or CMake's find_package(baton COMPONENTS hub) and baton::hub.
+ *
+ *      baton_hub_open(&hub, &options);                 name, runtime directory, where states are kept
+ *      baton_hub_add_socket(hub, &socket);             listening sockets that the hub holds
+ *      baton_hub_add_child(hub, &child);               programs, or functions of this program
+ *      baton_hub_run(hub);                             or: baton_hub_start(), then poll baton_hub_fd(), then baton_hub_dispatch()
+ *      hub = baton_hub_close(hub);
+ *
+ * It is the hub of `batond`: the same start, swaps, roll-backs, restarts, stop and adoption, and it opens the same control socket, so `baton status`,
+ * `baton swap` and `baton upgrade` work on it. What it does not do is touch what belongs to the program: it installs no signal handlers (unless
+ * asked to), changes no limits, never exits.
+ *
+ * A child is a program, started as batond would start it, or a function. A process of such a child is a fork() of this program:
+ *   - It has a copy of the program's private memory as it was at that moment, its environment and its folder. It has none of its descriptors
+ *     (all are closed but the child's own sockets and 0, 1, 2, which are /dev/null and the log), no shared memory of the hub or of other
+ *     children, default signal dispositions, and its own session. No atexit() handler runs at its end.
+ *   - fork() costs time with the memory the program has mapped, about 0.1 ms for 10 MiB touched, and the hub is busy that long. A
+ *     program of some gigabytes should have programs as children, or start its hub early.
+ *   - In a program with threads it must not need what another thread may have locked. The C library's heap and streams are safe.
+ *   - The program must not reap the hub's processes: no wait(-1), SIGCHLD not ignored.
+ *
+ * One thread: that which calls baton_hub_start(). Callbacks are run from baton_hub_run() and baton_hub_dispatch(), never from inside another
+ * function; every function but baton_hub_close() may be called in them. A handle does not survive fork().
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <baton/child.h>
+#include <baton/errors.h>
+#include <baton/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default) /* the library is built with -fvisibility=hidden */
+
+struct baton_hub;
+
+#define BATON_HUB_INFINITE UINT64_MAX /* a time without end; max_restarts: for ever */
+
+/* ---- what happens ---- */
+
+/* Valid during the callback. Names and their meaning are those of `baton events`: docs/events.md. */
+struct baton_hub_event {
+        size_t size;
+        uint64_t sequence;    /* from 1; a gap: this program did not dispatch for thousands of events */
+        uint64_t wall_ns;     /* since 1970 */
+        uint64_t mono_ns;     /* CLOCK_MONOTONIC */
+        uint64_t incarnation; /* 0: of none */
+        const char *name;     /* "child_running" */
+        const char *child;    /* its id; "": of none */
+        const char *text;
+};
+
+struct baton_hub_options {
+        size_t size;               /* sizeof(struct baton_hub_options) */
+        const char *name;          /* of the hub: letters, digits, . _ -; names its folder below */
+        const char *runtime_dir;   /* absolute; as $BATON_RUNTIME_DIR: the hub makes runtime_dir/name in it, 0700 */
+        const char *state_dir;     /* the same for states over a stop; NULL: nothing survives a stop */
+        uint64_t shutdown_timeout_ns; /* of a whole stop: over the children's own limits; 0: none */
+        uint32_t max_parallel;     /* children of one request that migrate at the same time; 0: 8 */
+        bool signals;              /* SIGTERM and SIGINT stop the hub; they are blocked in the calling thread, and SIGPIPE and SIGHUP ignored */
+        void (*event)(void *ctx, const struct baton_hub_event *event); /* NULL: none wanted */
+        void (*say)(void *ctx, const char *sentence);                  /* what the hub has to say to people; NULL: to stderr */
+        void *ctx;
+};
+
+/* ---- what it holds and runs ---- */
+
+struct baton_hub_socket {
+        size_t size; /* sizeof(struct baton_hub_socket) */
+        const char *name;
+        const struct sockaddr *addr; /* AF_INET, AF_INET6, AF_UNIX */
+        socklen_t addr_bytes;
+        int type;      /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+        int backlog;   /* 0: the system's limit */
+        mode_t mode;   /* a path: its permissions; 0: 0600 */
+        bool reuseport;
+};
+
+enum baton_hub_strategy {
+        BATON_HUB_COLD = 0,
+        BATON_HUB_HOT = 1,
+        BATON_HUB_AS_SPECIFIED = 2, /* requests: what the child's own says */
+        _BATON_HUB_STRATEGY_N,
+};
+
+enum baton_hub_restart {
+        BATON_HUB_PERMANENT = 0, /* always */
+        BATON_HUB_TRANSIENT = 1, /* after an abnormal exit only */
+        BATON_HUB_TEMPORARY = 2, /* never */
+        _BATON_HUB_RESTART_N,
+};
+
+/* Filled in by baton_hub_child_init(); then set what differs. Everything is copied but @ops and @ctx. */
+struct baton_hub_child {
+        size_t size;
+        const char *id;       /* "web"; with @instances: of the pool */
+        uint32_t instances;   /* 0: one child of that id; else web/0, web/1, .. */
+        bool plain;           /* a program that does not use libbaton */
+
+        /* a program .. */
+        const char *exec;     /* absolute path; NULL: a function */
+        char *const *argv;    /* NULL: { exec, NULL } */
+        char *const *env;     /* NULL: that of this program */
+        const char *cwd;      /* absolute; NULL: that of this program */
+
+        /* .. or a function */
+        const struct baton_child_ops *ops; /* must live as long as the hub */
+        int (*main)(struct baton_child *child, void *ctx); /* its end is the process' end, negative: with status 1. NULL: baton_child_run() */
+        void *ctx;            /* for @main and for @ops' callbacks */
+
+        const char *const *sockets; /* names, in the order in which they are inherited */
+        size_t socket_count;  /* at most 16 */
+
+        enum baton_hub_strategy strategy; /* COLD or HOT */
+        bool handover;
+        enum baton_state_form state;
+        uint64_t state_bytes_max;     /* 0: 1 MiB for a blob, 1 GiB for an arena */
+
+        enum baton_hub_restart restart;
+        uint64_t max_restarts;        /* 0 to 64, or BATON_HUB_INFINITE */
+        uint64_t max_seconds_ns;
+        uint64_t backoff_min_ns;
+        uint64_t backoff_max_ns;
+        uint64_t healthy_ns;
+        uint64_t shutdown_ns;         /* 0: killed without being asked; BATON_HUB_INFINITE */
+        uint64_t retention_ns;
+        uint64_t handover_data_wait_ns;
+        uint64_t child_migration_timeout_ns;
+        uint64_t state_ttl_ns;        /* or BATON_HUB_INFINITE */
+        uint64_t state_query_timeout_ns;
+};
+
+/**
+ * baton_hub_child_init() - the defaults of docs/config.md into @child
+ * @bytes: sizeof(struct baton_hub_child)
+ *
+ * Since: 0.1
+ */
+void baton_hub_child_init(struct baton_hub_child *child, size_t bytes);
+
+/* ---- life ---- */
+
+/**
+ * baton_hub_open() - a hub that does nothing yet
+ * @options: copied
+ *
+ * Errors:    -EINVAL, -ENOMEM.
+ * Since:     0.1
+ */
+int baton_hub_open(struct baton_hub **ret_hub, const struct baton_hub_options *options);
+
+/**
+ * baton_hub_close() - stops it if it runs, waits until all its processes have ended, frees
+ *
+ * Takes NULL. Always returns NULL. Waits as long as a stop takes: the children's shutdown, at most shutdown_timeout. Not from a callback.
+ * Since: 0.1
+ */
+struct baton_hub *baton_hub_close(struct baton_hub *hub);
+
+/* Before baton_hub_start(). 0; -EINVAL and what is wrong in baton_hub_error(); -EEXIST the name is taken; -ENOSPC too many; -EBUSY started. Since: 0.1 */
+int baton_hub_add_socket(struct baton_hub *hub, const struct baton_hub_socket *socket);
+int baton_hub_add_child(struct baton_hub *hub, const struct baton_hub_child *child);
+
+/**
+ * baton_hub_start() - open what was added, take over what a hub of this name left when it was killed, start the children
+ *
+ * Returns when they are being started, not when they run: that is an event. The calling thread is the hub's from here on.
+ *
+ * Errors:    -errno, with a sentence in baton_hub_error(): -EWOULDBLOCK a hub of this name runs; -EBADMSG children or sockets make no sense
+ *            together; -EALREADY. After an error the hub can only be closed.
+ * Since:     0.1
+ */
+int baton_hub_start(struct baton_hub *hub);
+
+#define BATON_HUB_STOPPED 1
+
+/**
+ * baton_hub_run() - the hub's own loop, until it was stopped
+ *
+ * Starts it, if it is not started.
+ *
+ * Returns:   0 it was stopped, and all states that were given are kept; -EIO they are not; -errno as baton_hub_start(), or the loop failed.
+ * Since:     0.1
+ */
+int baton_hub_run(struct baton_hub *hub);
+
+/* For a loop of your own: poll it for POLLIN, on the hub's thread, then call baton_hub_dispatch(). The kernel finishes the hub's work in that thread, so
+ * its system calls may be interrupted as by a signal handler with SA_RESTART: poll(2) and read(2) go on by themselves, epoll_wait(2) and a
+ * recv(2) with a time limit say EINTR. Stable until close; not to be read or closed. -EINVAL: not started. Since: 0.1 */
+int baton_hub_fd(const struct baton_hub *hub);
+
+/**
+ * baton_hub_dispatch() - do what there is to do; never waits for anything but a fork() or a clone()
+ *
+ * Returns:   0; BATON_HUB_STOPPED all processes have ended, close it; -errno it failed, and can only be closed.
+ * Since:     0.1
+ */
+int baton_hub_dispatch(struct baton_hub *hub);
+
+/* Begins a stop: states are asked for and kept, then all processes end. 0 also when it stops already; -EINVAL not started. Since: 0.1 */
+int baton_hub_stop(struct baton_hub *hub);
+
+/* What went wrong last, a sentence; "" when nothing has. Valid until the next call. Since: 0.1 */
+const char *baton_hub_error(const struct baton_hub *hub);
+
+/* ---- migrations ---- */
+
+struct baton_hub_outcome {
+        size_t size;
+        int result;         /* 0; -ETIMEDOUT; -ECANCELED rolled back, refused, or the hub stops */
+        uint32_t ok, failed; /* children */
+        const char *target;
+        const char *text;   /* why the last that failed did; "" */
+};
+
+typedef void (*baton_hub_done_fn)(void *ctx, const struct baton_hub_outcome *outcome);
+
+/**
+ * baton_hub_swap() - replace the processes of @target, by the program or function they have
+ * @target: a child's id, or the id of a pool for all of it
+ * @done:   called once, when all of them are over; NULL: nobody waits
+ *
+ * Errors:    -ENOENT no such child; -EINVAL not started; -ENOMEM. @done is not called then.
+ * Since:     0.1
+ */
+int baton_hub_swap(struct baton_hub *hub, const char *target, enum baton_hub_strategy strategy, baton_hub_done_fn done, void *ctx);
+
+/* The same, by another program, which stays theirs when the swap succeeds. Errors: also -errno of opening @exec. Since: 0.1 */
+int baton_hub_upgrade(struct baton_hub *hub, const char *target, const char *exec, enum baton_hub_strategy strategy,
+                      baton_hub_done_fn done, void *ctx);
+
+/* The same, by another function. @ops and @main_ctx must live as long as the hub. Since: 0.1 */
+int baton_hub_upgrade_function(struct baton_hub *hub, const char *target, const struct baton_child_ops *ops,
+                               int (*main)(struct baton_child *child, void *ctx), void *main_ctx, enum baton_hub_strategy strategy,
+                               baton_hub_done_fn done, void *ctx);
+
+/* ---- what is ---- */
+
+struct baton_hub_look {
+        size_t size;          /* sizeof(struct baton_hub_look), set by the caller */
+        const char *phase;    /* "running", as `baton status` shows it */
+        pid_t pid;            /* 0: no process */
+        uint64_t incarnation; /* 0: no process */
+        uint64_t restarts, swaps, rollbacks;
+        uint64_t pause_ns;    /* of the last swap */
+        uint32_t draining;    /* predecessors that are still there */
+        const char *note;     /* why it is as it is; "". Valid until the next call */
+};
+
+/* 0; -ENOENT; -EINVAL not started. Since: 0.1 */
+int baton_hub_look(const struct baton_hub *hub, const char *id, struct baton_hub_look *ret_look);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
