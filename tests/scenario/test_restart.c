@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tests/support/world.h"
+#include "tests/support/rows.h"
 
 #define PLAIN(program)                                                                             \
         "hub: w\n"                                                                                 \
@@ -52,7 +52,7 @@ static long long reason_of(const struct world *w)
 
 /* ---- whether ---- */
 
-static void a_permanent_child_is_restarted_after_any_end(void **state)
+static void OTP_1_a_permanent_child_is_restarted_after_any_end(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -71,7 +71,7 @@ static void a_permanent_child_is_restarted_after_any_end(void **state)
         world_end(w);
 }
 
-static void a_transient_child_is_restarted_after_an_abnormal_end_only(void **state)
+static void OTP_1_a_transient_child_is_restarted_after_an_abnormal_end_only(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -87,7 +87,7 @@ static void a_transient_child_is_restarted_after_an_abnormal_end_only(void **sta
         world_end(w);
 }
 
-static void a_temporary_child_is_never_restarted(void **state)
+static void OTP_1_a_temporary_child_is_never_restarted(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -101,7 +101,7 @@ static void a_temporary_child_is_never_restarted(void **state)
 
 /* ---- how often, how soon ---- */
 
-static void more_than_max_restarts_within_max_seconds_is_given_up_visibly(void **state)
+static void OTP_3_more_than_max_restarts_within_max_seconds_is_given_up_visibly(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -116,7 +116,7 @@ static void more_than_max_restarts_within_max_seconds_is_given_up_visibly(void *
 }
 
 /* The first restart is immediate; the second would come in a minute. R2: an upgrade does not wait for it. */
-static void a_child_in_back_off_says_so_and_can_be_upgraded_at_once(void **state)
+static void OTP_6_a_child_in_back_off_says_so_and_can_be_upgraded_at_once(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -134,7 +134,7 @@ static void a_child_in_back_off_says_so_and_can_be_upgraded_at_once(void **state
         world_end(w);
 }
 
-static void a_healthy_time_starts_the_back_off_over(void **state)
+static void OTP_6_a_healthy_time_starts_the_back_off_over(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -149,6 +149,54 @@ static void a_healthy_time_starts_the_back_off_over(void **state)
                 world_until(w, "probe", BT_PHASE_RUNNING, i, &slot);
         }
         assert_int_equal(slot.restarts, 3);
+        world_end(w);
+}
+
+/* The first is immediate; then from min on, twice as long each time, up to max, for ever. */
+static void OTP_6_the_wait_doubles_up_to_its_cap_and_forever_is_for_ever(void **state)
+{
+        static const char *const waits[] = {"in 0 ms", "in 1 ms", "in 2 ms", "in 4 ms", "in 5 ms", "in 5 ms", "in 5 ms", NULL};
+        struct world *w = *state;
+        uint32_t restarts = 0;
+        struct bt_slot slot;
+        char *told;
+
+        world_start(w, WORLD_PROBE "  plain:\n    exec: [/bin/sleep, '1000']\n    protocol: plain\n    max_restarts: forever\n"
+                                   "    backoff: {min: 1ms, max: 5ms}\n");
+        for (uint64_t above = 0; restarts < 70; above = slot.incarnation) { /* more than the largest number max_restarts takes */
+                world_until(w, "plain", BT_PHASE_RUNNING, above, &slot);
+                restarts = (uint32_t)slot.restarts;
+                assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        }
+        told = rows_events(w);
+        rows_in_order(told, waits);
+        assert_null(strstr(told, "in 10 ms"));
+        free(told);
+        world_end(w);
+}
+
+/* One that cannot stay up is given up as its spec says, which is shown and told; the hub and the others run. */
+static void API_4_a_child_of_the_configuration_that_fails_is_visible_and_the_others_run(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+        char *told;
+
+        world_start(w, WORLD_PROBE "  bad:\n    exec: [/bin/false]\n    protocol: plain\n    max_restarts: 1\n    backoff: {min: 1ms, max: 2ms}\n"
+                                   "  once:\n    exec: [/bin/false]\n    protocol: plain\n    restart: temporary\n");
+        world_until(w, "bad", BT_PHASE_FAILED, 0, &slot);
+        assert_int_equal(slot.restarts, 1);
+        assert_int_equal(slot.exit_code, 1);
+        assert_non_null(strstr(slot.note, "given up"));
+        world_until(w, "once", BT_PHASE_STOPPED, 0, &slot);
+        assert_int_equal(slot.restarts, 0);
+        world_slot(w, "probe", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_RUNNING);
+        assert_int_equal(count_once(w), 1);
+        told = rows_events(w);
+        assert_non_null(strstr(told, "bad child_given_up"));
+        assert_non_null(strstr(told, "once child_stopped"));
+        free(told);
         world_end(w);
 }
 
@@ -284,7 +332,7 @@ static void I6_a_child_that_never_stops_printing_does_not_hold_up_the_hub(void *
         world_end(w);
 }
 
-static void a_child_that_ignores_its_end_is_killed_after_its_patience(void **state)
+static void OTP_4_a_child_that_ignores_its_end_is_killed_after_its_patience(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -298,7 +346,7 @@ static void a_child_that_ignores_its_end_is_killed_after_its_patience(void **sta
         world_until_gone(slot.pid);
 }
 
-static void brutal_kill_does_not_ask(void **state)
+static void OTP_4_brutal_kill_does_not_ask(void **state)
 {
         struct world *w = *state;
         struct bt_slot slot;
@@ -341,12 +389,14 @@ static void a_plain_program_is_restarted_swapped_cold_and_stopped(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                SCENARIO(a_permanent_child_is_restarted_after_any_end),
-                SCENARIO(a_transient_child_is_restarted_after_an_abnormal_end_only),
-                SCENARIO(a_temporary_child_is_never_restarted),
-                SCENARIO(more_than_max_restarts_within_max_seconds_is_given_up_visibly),
-                SCENARIO(a_child_in_back_off_says_so_and_can_be_upgraded_at_once),
-                SCENARIO(a_healthy_time_starts_the_back_off_over),
+                SCENARIO(OTP_1_a_permanent_child_is_restarted_after_any_end),
+                SCENARIO(OTP_1_a_transient_child_is_restarted_after_an_abnormal_end_only),
+                SCENARIO(OTP_1_a_temporary_child_is_never_restarted),
+                SCENARIO(OTP_3_more_than_max_restarts_within_max_seconds_is_given_up_visibly),
+                SCENARIO(OTP_6_a_child_in_back_off_says_so_and_can_be_upgraded_at_once),
+                SCENARIO(OTP_6_a_healthy_time_starts_the_back_off_over),
+                SCENARIO(OTP_6_the_wait_doubles_up_to_its_cap_and_forever_is_for_ever),
+                SCENARIO(API_4_a_child_of_the_configuration_that_fails_is_visible_and_the_others_run),
                 SCENARIO(STATE_5_a_blob_child_that_crashed_starts_fresh),
                 SCENARIO(STATE_6_a_state_that_kills_its_reader_is_set_aside_after_three_tries),
                 SCENARIO(STATE_7_an_arena_is_in_place_after_a_crash_outside_a_bracket),
@@ -354,8 +404,8 @@ int main(void)
                 SCENARIO(lines_of_output_carry_the_childs_name),
                 SCENARIO(a_long_line_is_cut_and_nothing_of_it_is_lost),
                 SCENARIO(I6_a_child_that_never_stops_printing_does_not_hold_up_the_hub),
-                SCENARIO(a_child_that_ignores_its_end_is_killed_after_its_patience),
-                SCENARIO(brutal_kill_does_not_ask),
+                SCENARIO(OTP_4_a_child_that_ignores_its_end_is_killed_after_its_patience),
+                SCENARIO(OTP_4_brutal_kill_does_not_ask),
                 SCENARIO(a_plain_program_is_restarted_swapped_cold_and_stopped),
         };
 
