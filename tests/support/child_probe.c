@@ -145,7 +145,7 @@ static void print(const char *args)
 
         if (!line)
                 return;
-        memcpy(line, text, used);
+        (void)snprintf(line, used + bytes + 2, "%s", text);
         for (; used < bytes; used++)
                 line[used] = 'x';
         line[used++] = '\n';

@@ -354,11 +354,12 @@ static void check_runtime(struct world *w)
  */
 static bool excused(const struct world *w, pid_t pid)
 {
-        char path[640], name[32] = "";
+        char path[640], name[32];
         FILE *file;
 
         if (WORLD_SLOWNESS == 1)
                 return false;
+        name[0] = '\0';
         (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
         file = fopen(path, "re");
         if (file && fgets(name, sizeof(name), file))
