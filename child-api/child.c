@@ -94,6 +94,7 @@ int baton_child_open_at(struct baton_child **ret_child, const struct baton_child
 
         if (!ops_valid(ops) || (place && (place->size < sizeof(*place) || place->listen_count > BT_LISTEN_MAX)))
                 return -EINVAL;
+        bt_child_answer_describe(ops);
         child = calloc(1, sizeof(*child));
         if (!child)
                 return -ENOMEM;

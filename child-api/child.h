@@ -114,6 +114,9 @@ int bt_child_attach(struct baton_child *child, const struct baton_child_place *p
 int bt_child_attach_alone(struct baton_child *child);
 bool bt_child_forked(void);
 
+/* describe.c: does not return when this process was started to be asked what it is */
+void bt_child_answer_describe(const struct baton_child_ops *ops);
+
 /* fds.c: kept descriptors, listening sockets, passing */
 void bt_child_adopt_listeners(struct baton_child *child, const struct baton_child_place *place);
 void bt_child_read_channel(struct baton_child *child);

@@ -22,6 +22,7 @@
 #include "shm/link.h"
 #include "shm/node.h"
 #include "supervisor/control.h"
+#include "supervisor/describe.h"
 #include "supervisor/loop/loop.h"
 #include "supervisor/plan.h"
 #include "supervisor/proc/proc.h"
@@ -286,6 +287,7 @@ struct bt_migration {
         int handoff_out; /* hot: predecessor's end, until it is sent */
         int handoff_in;  /* hot: successor's end, until it is started. cold: what the predecessor passes */
         struct bt_parcel parcel;
+        struct bt_describe describe;
         uint64_t pred_number;
         uint64_t succ_number;
         uint64_t begun_ns;

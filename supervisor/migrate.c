@@ -133,12 +133,39 @@ static int drop_stale(struct bt_migration *m)
         return 0;
 }
 
+static void on_described(struct bt_describe *describe, const struct bt_description *answer, const char *why)
+{
+        struct bt_migration *m = bt_container_of(describe, struct bt_migration, describe);
+        char text[256];
+
+        if (!answer) {
+                (void)snprintf(text, sizeof(text), "whether the new program can read the state is unknown: %s", why);
+                tell(m, "not_described", 0, text);
+        } else if (!bt_describe_reads(m->child, answer, m->detail, sizeof(m->detail))) {
+                bt_migration_event(m, BT_SWAP_EV_UNREADABLE);
+                return;
+        }
+        bt_migration_event(m, BT_SWAP_EV_DESCRIBED);
+}
+
+static void do_describe(struct bt_migration *m)
+{
+        int r = bt_describe_begin(&m->describe, m->child, m->binary, on_described);
+
+        tell(m, "describing", 0, m->binary->path);
+        if (!r)
+                return;
+        tell(m, "not_described", 0, strerrordesc_np(-r));
+        queue(m, BT_SWAP_EV_DESCRIBED);
+}
+
 static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum baton_reason reason)
 {
         struct bt_inc_spawn how = {.child = m->child, .binary = binary, .reason = reason};
         int stale = drop_stale(m);
         int r = stale ? stale : handoff_for_succ(m);
 
+        bt_describe_end(&m->describe); /* the child died meanwhile: there is nothing to spare any more */
         m->succ = NULL;
         m->succ_number = m->child->number_next;
         how.handoff = m->handoff_in;
@@ -298,6 +325,9 @@ static void perform(struct bt_migration *m, enum bt_swap_action action)
         const struct bt_plan_child *spec = m->child->spec;
 
         switch (action) {
+        case BT_SWAP_ACT_DESCRIBE:
+                do_describe(m);
+                break;
         case BT_SWAP_ACT_SPAWN_SUCC:
                 do_spawn(m, m->binary, m->swap.kind == BT_SWAP_HOT ? BATON_REASON_HOT : BATON_REASON_COLD);
                 break;
@@ -361,6 +391,7 @@ static void perform(struct bt_migration *m, enum bt_swap_action action)
 static void migration_free(struct bt_migration *m)
 {
         bt_loop_timer_disarm(&m->timer);
+        bt_describe_end(&m->describe);
         (void)bt_close(m->handoff_out);
         (void)bt_close(m->handoff_in);
         bt_parcel_free(&m->parcel);
@@ -457,6 +488,9 @@ static const char *progress_of(enum bt_swap_event event)
         case BT_SWAP_EV_PRED_DIED:
         case BT_SWAP_EV_PRED_GONE:
                 return "stopped";
+        case BT_SWAP_EV_UNREADABLE:
+                return "unreadable";
+        case BT_SWAP_EV_DESCRIBED:
         case BT_SWAP_EV_SPAWN_FAILED:
         case BT_SWAP_EV_CAPTURED:
         case BT_SWAP_EV_NOT_CAPTURED:
@@ -604,6 +638,13 @@ static enum bt_ctl_outcome join(struct bt_migration *m, const struct bt_binary *
         return BT_CTL_OK;
 }
 
+/* STATE-2: another binary is asked, before anything is stopped, whether it can read what is there. */
+static bool should_ask(const struct bt_child *child, const struct bt_binary *binary)
+{
+        return child->spec->state_form != BATON_STATE_NONE && child->holding->baton->meta.incarnation && !bt_binary_same(child->binary, binary) &&
+               bt_describe_possible(binary);
+}
+
 enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, uint32_t strategy, struct bt_waiter *waiter, char *ret_why,
                                size_t why_bytes)
 {
@@ -640,6 +681,8 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
                 bt_cold_begin_down(&m->swap, &actions);
         else if (strategy == BT_STRATEGY_HOT)
                 bt_hot_begin(&m->swap, handover, &actions);
+        else if (handover && should_ask(child, binary))
+                bt_cold_begin_asking(&m->swap, &actions);
         else
                 bt_cold_begin(&m->swap, handover, &actions);
         (void)run_queue(m, perform_all(m, &actions));

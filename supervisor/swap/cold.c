@@ -2,6 +2,8 @@
 /*
  * The cold swap: the predecessor is proved to be dead before the successor starts (I2), and the state waits in the baton.
  *
+ *   DESCRIBING --the new binary can read it, or nobody knows--> QUERYING       (only with hand-over to another binary; else over: nothing happened)
+ *
  *   QUERYING --answered, or mute--> STOPPING --exit seen--> STARTING --READY--> RESTORING --RESTORED--> over: committed
  *      (only with hand-over)            | too late: kill        |                   |
  *                                                               +-------------------+--- refused, died, too late --> DROPPING
@@ -15,7 +17,7 @@
 
 #include "base/check.h"
 
-#define COLD_STATES(X) X(QUERYING) X(STOPPING) X(STARTING) X(RESTORING) X(DROPPING) X(BACK_STARTING) X(BACK_RESTORING)
+#define COLD_STATES(X) X(DESCRIBING) X(QUERYING) X(STOPPING) X(STARTING) X(RESTORING) X(DROPPING) X(BACK_STARTING) X(BACK_RESTORING)
 
 enum bt_cold_state {
 #define X(name) BT_COLD_S_##name,
@@ -26,6 +28,11 @@ enum bt_cold_state {
 
 /* clang-format off */
 #define COLD_CELLS(X)                                                      \
+        X(DESCRIBING,     DESCRIBED,    query)                             \
+        X(DESCRIBING,     UNREADABLE,   describing_on_unreadable)          \
+        X(DESCRIBING,     PRED_DIED,    start)                             \
+        X(DESCRIBING,     PRED_GONE,    start)                             \
+        X(DESCRIBING,     CANCEL,       describing_on_cancel)              \
         X(QUERYING,       CAPTURED,     querying_on_captured)              \
         X(QUERYING,       NOT_CAPTURED, querying_without_state)            \
         X(QUERYING,       TIMEOUT,      querying_without_state)            \
@@ -78,6 +85,28 @@ static void stop(struct bt_swap *swap, struct bt_swap_actions *out)
         swap->state = BT_COLD_S_STOPPING;
         bt_swap_act(out, BT_SWAP_ACT_ARM_SHUTDOWN);
         bt_swap_act(out, BT_SWAP_ACT_STOP_PRED);
+}
+
+static void query(struct bt_swap *swap, struct bt_swap_actions *out)
+{
+        swap->state = BT_COLD_S_QUERYING;
+        bt_swap_act(out, BT_SWAP_ACT_ARM_QUERY);
+        bt_swap_act(out, BT_SWAP_ACT_QUERY);
+}
+
+/* STATE-2: nothing was stopped, so there is nothing to undo. */
+static void describing_on_unreadable(struct bt_swap *swap, struct bt_swap_actions *out)
+{
+        swap->why = BT_SWAP_WHY_UNREADABLE;
+        swap->over = true;
+        bt_swap_act(out, BT_SWAP_ACT_FAIL);
+}
+
+static void describing_on_cancel(struct bt_swap *swap, struct bt_swap_actions *out)
+{
+        swap->why = BT_SWAP_WHY_CANCELLED;
+        swap->over = true;
+        bt_swap_act(out, BT_SWAP_ACT_FAIL);
 }
 
 static void querying_on_captured(struct bt_swap *swap, struct bt_swap_actions *out)
@@ -200,8 +229,14 @@ void bt_cold_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *
                 stop(swap, ret_actions);
                 return;
         }
-        bt_swap_act(ret_actions, BT_SWAP_ACT_ARM_QUERY);
-        bt_swap_act(ret_actions, BT_SWAP_ACT_QUERY);
+        query(swap, ret_actions);
+}
+
+void bt_cold_begin_asking(struct bt_swap *swap, struct bt_swap_actions *ret_actions)
+{
+        *swap = (struct bt_swap){.kind = BT_SWAP_COLD, .state = BT_COLD_S_DESCRIBING, .handover = true};
+        ret_actions->count = 0;
+        bt_swap_act(ret_actions, BT_SWAP_ACT_DESCRIBE);
 }
 
 void bt_cold_begin_down(struct bt_swap *swap, struct bt_swap_actions *ret_actions)

@@ -18,6 +18,8 @@
 
 /* Events. pred: the predecessor's process, succ: the successor's. */
 #define BT_SWAP_EVENTS(X)                                                                          \
+        X(DESCRIBED)    /* the new binary can read the state, or nobody knows */                   \
+        X(UNREADABLE)   /* the new binary says that it cannot */                                   \
         X(SPAWN_FAILED) /* the successor could not be started */                                   \
         X(READY)        /* succ: could serve */                                                    \
         X(PASSED)       /* pred: captured, and moved the word to succ */                           \
@@ -40,6 +42,7 @@ enum bt_swap_event {
 };
 
 #define BT_SWAP_ACTIONS(X)                                                                         \
+        X(DESCRIBE)       /* cold: ask the new binary what it can read */                          \
         X(SPAWN_SUCC)     /* start the new binary */                                               \
         X(SPAWN_BACK)     /* cold: start the previous binary with the same state */                \
         X(ARM_MIGRATION)  /* deadline: child_migration_timeout */                                  \
@@ -79,6 +82,7 @@ enum bt_swap_action {
         X(NOT_RESTORED, "the new process did not restore in time")            \
         X(DIED, "the new process died while it restored")                                          \
         X(PRED_DIED, "the old process died, and the new one could not take over")                  \
+        X(UNREADABLE, "the new program cannot read the state")                                     \
         X(CANCELLED, "cancelled")
 
 enum bt_swap_why {
@@ -116,6 +120,9 @@ enum bt_swap_result {
 
 void bt_hot_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *ret_actions);
 void bt_cold_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *ret_actions);
+
+/* With hand-over, and the new binary is asked first whether it can read the state (STATE-2). */
+void bt_cold_begin_asking(struct bt_swap *swap, struct bt_swap_actions *ret_actions);
 
 /* The child is down: only the start of the cold swap is left to do (R2). */
 void bt_cold_begin_down(struct bt_swap *swap, struct bt_swap_actions *ret_actions);

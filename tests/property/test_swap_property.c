@@ -30,9 +30,9 @@
 
 #define NODES_MAX 4096
 
-enum beginning { HOT_HANDOVER, HOT_FRESH, COLD_HANDOVER, COLD_FRESH, COLD_DOWN, _BEGINNINGS };
+enum beginning { HOT_HANDOVER, HOT_FRESH, COLD_HANDOVER, COLD_FRESH, COLD_DOWN, COLD_ASKING, _BEGINNINGS };
 
-static const char *const beginning_names[] = {"hot", "hot without hand-over", "cold", "cold without hand-over", "down"};
+static const char *const beginning_names[] = {"hot", "hot without hand-over", "cold", "cold without hand-over", "down", "cold, asking first"};
 
 /* No holes: nodes are compared as bytes. */
 struct world {
@@ -43,7 +43,7 @@ struct world {
         uint8_t timer;
         uint8_t spawning;    /* the start's result is not known yet: it may fail, now */
         uint8_t back;        /* the process in @succ is of the previous binary */
-        uint8_t reserved;
+        uint8_t asking;      /* the new binary was started to be asked; it answers, or its deadline does */
 };
 
 struct node {
@@ -77,6 +77,7 @@ static void perform_start(const struct node *before, struct world *w, enum bt_sw
         RULE(before->swap.kind == BT_SWAP_HOT || !w->pred, "cold: the predecessor's exit is seen before a start (I2)");
         RULE(before->swap.kind == BT_SWAP_COLD || action == BT_SWAP_ACT_SPAWN_SUCC, "only a cold swap goes back to the previous binary");
         w->succ = w->spawning = 1;
+        w->asking = 0;
         w->succ_killed = 0;
         w->back = action == BT_SWAP_ACT_SPAWN_BACK;
 }
@@ -95,7 +96,8 @@ static void perform_end(const struct node *before, const struct bt_swap *after, 
         if (action == BT_SWAP_ACT_FAIL && before->swap.kind == BT_SWAP_HOT)
                 RULE(w->pred && !w->pred_killed && !w->succ && !committed, "a failed hot swap leaves the predecessor, alone (I4)");
         if (action == BT_SWAP_ACT_FAIL && before->swap.kind == BT_SWAP_COLD)
-                RULE(w->back && w->succ && committed, "a failed cold swap leaves the previous binary serving (COLD-9)");
+                RULE((w->back && w->succ && committed) || (before->world.pred && w->pred && !w->pred_killed && !w->succ && !strcmp(bt_swap_state_name(&before->swap), "DESCRIBING")),
+                     "a failed cold swap leaves the previous binary serving (COLD-9)");
         if (action == BT_SWAP_ACT_FAIL_DOWN)
                 RULE(!w->pred && !w->succ, "down means that nobody runs");
 }
@@ -106,6 +108,10 @@ static void perform(const struct node *before, const struct bt_swap *after, stru
         const bool restored = !strcmp(event, "RESTORED");
 
         switch (action) {
+        case BT_SWAP_ACT_DESCRIBE:
+                RULE(w->pred && before->swap.handover, "the new binary is asked while the old one serves (STATE-2)");
+                w->asking = 1;
+                break;
         case BT_SWAP_ACT_SPAWN_SUCC:
         case BT_SWAP_ACT_SPAWN_BACK:
                 perform_start(before, w, action, event);
@@ -179,6 +185,8 @@ static bool possible(const struct world *w, enum bt_swap_event event)
 {
         if (event == BT_SWAP_EV_SPAWN_FAILED)
                 return w->spawning;
+        if (event == BT_SWAP_EV_DESCRIBED || event == BT_SWAP_EV_UNREADABLE)
+                return w->asking;
         if (said_by_pred(event))
                 return w->pred;
         if (said_by_succ(event) || event == BT_SWAP_EV_SUCC_EXIT)
@@ -191,7 +199,7 @@ static bool possible(const struct world *w, enum bt_swap_event event)
 /* What happens without anybody's good will. */
 static bool fair(const struct world *w, enum bt_swap_event event)
 {
-        return (event == BT_SWAP_EV_SUCC_EXIT && w->succ && w->succ_killed) ||
+        return (event == BT_SWAP_EV_DESCRIBED && w->asking) || (event == BT_SWAP_EV_SUCC_EXIT && w->succ && w->succ_killed) ||
                (event == BT_SWAP_EV_PRED_DIED && w->pred && w->pred_killed) || (event == BT_SWAP_EV_TIMEOUT && w->timer);
 }
 
@@ -203,6 +211,8 @@ static bool is_exit(enum bt_swap_event event)
 static void happens(struct world *w, enum bt_swap_event event)
 {
         w->spawning = 0;
+        if (event == BT_SWAP_EV_DESCRIBED || event == BT_SWAP_EV_UNREADABLE)
+                w->asking = 0;
         if (event == BT_SWAP_EV_SUCC_EXIT || event == BT_SWAP_EV_SPAWN_FAILED)
                 w->succ = w->succ_killed = 0;
         if (event == BT_SWAP_EV_PRED_DIED || event == BT_SWAP_EV_PRED_GONE)
@@ -222,7 +232,7 @@ static void run_actions(const struct node *before, struct node *after, const str
                 perform(before, &after->swap, &after->world, actions->list[i], event, &committed);
         }
         RULE(!after->swap.over || (actions->count && actions->list[actions->count - 1] >= BT_SWAP_ACT_SUCCEED), "an end is reported");
-        RULE(after->swap.over || after->world.timer || after->world.succ_killed || after->world.pred_killed,
+        RULE(after->swap.over || after->world.timer || after->world.asking || after->world.succ_killed || after->world.pred_killed,
              "every wait has a deadline, or is for a process that was killed (I7)");
 }
 
@@ -258,6 +268,8 @@ static struct node begin(enum beginning how)
 
         if (how == HOT_HANDOVER || how == HOT_FRESH)
                 bt_hot_begin(&now.swap, how == HOT_HANDOVER, &actions);
+        else if (how == COLD_ASKING)
+                bt_cold_begin_asking(&now.swap, &actions);
         else if (how == COLD_DOWN)
                 bt_cold_begin_down(&now.swap, &actions);
         else

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -428,6 +429,121 @@ static void STATE_6_with_fail_it_waits_for_somebody_who_can_read_it(void **state
         world_end(w);
 }
 
+/* ---- another version ---- */
+
+static void STATE_2_a_binary_that_cannot_read_the_state_is_refused_before_anything_stops(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot before, after;
+
+        world_start(w, WORLD_STATE);
+        world_slot(w, "s", &before);
+        upgrade(w, "state-2-2", &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        assert_string_equal(outcome.phases, "describing unreadable rolled_back");
+        assert_non_null(strstr(outcome.text, "state is 'text' version 1, this program reads 'text' versions 2 to 2"));
+        world_slot(w, "s", &after);
+        assert_int_equal(after.pid, before.pid);
+        assert_int_equal(after.incarnation, before.incarnation);
+        assert_int_equal(after.phase, BT_PHASE_RUNNING);
+        assert_int_equal(world_log_count(w, "restored"), 1);
+        world_end(w);
+}
+
+/* Up is what version_oldest is for. Down again there is no way: version 1 cannot know what version 2 writes, and is refused before it is tried. */
+static void STATE_2_an_upgrade_reads_the_older_state_and_a_downgrade_is_refused(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE);
+        upgrade(w, "state-2-1", &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        world_log_wait(w, "restored cold 'a1' v1", 1);
+        world_slot(w, "s", &slot);
+        upgrade(w, "state-1-1", &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        assert_non_null(strstr(outcome.text, "state is 'text' version 2, this program reads 'text' versions 1 to 1"));
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "restored cold 'a12' v2", 1);
+        world_end(w);
+}
+
+/* COLD-9: the state of a swap that failed was captured by version 1, so version 1 has it back. */
+static void COLD_9_a_failed_upgrade_gives_the_state_back_to_the_version_that_captured_it(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        char path[256];
+
+        world_start(w, WORLD_STATE "    restore_attempts: 1\n    child_migration_timeout: " WORLD_SHORT "\n");
+        (void)snprintf(path, sizeof(path), "/bin/false");
+        world_migrate(w, "s", path, BT_STRATEGY_COLD, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        assert_non_null(strstr(outcome.phases, "not_described")); /* a program that says nothing is not known to be wrong */
+        world_log_wait(w, "restored rollback 'a1' v1", 1);
+        world_end(w);
+}
+
+static void STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+
+        world_start(w, WORLD_STATE "    child_migration_timeout: " WORLD_SHORT "\n");
+        file_make(w, "version-mute");
+        upgrade(w, "state-2-1", &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        assert_string_equal(outcome.phases, "describing not_described querying captured stopping stopped starting ready restored committed");
+        world_log_wait(w, "restored cold 'a1' v1", 1);
+        world_end(w);
+}
+
+static void STATE_2_a_child_that_dies_while_the_new_binary_is_asked_is_replaced_by_it(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+        struct bt_ask ask;
+        char path[256];
+
+        world_start(w, WORLD_STATE "    child_migration_timeout: 60s\n");
+        file_make(w, "version-mute");
+        world_slot(w, "s", &slot);
+        (void)snprintf(path, sizeof(path), "%s/state-2-1", w->dir);
+        ask = world_ask(w, BT_CTL_UPGRADE, "s", path, BT_STRATEGY_COLD);
+        world_follow_to(&ask, "describing");
+        assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        world_follow(&ask, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        world_log_wait(w, "restored cold none", 1);
+        world_end(w);
+}
+
+static void SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_ask ask;
+        char path[256];
+
+        world_start(w, WORLD_STATE "    child_migration_timeout: 60s\n");
+        file_make(w, "version-mute");
+        (void)snprintf(path, sizeof(path), "%s/state-2-1", w->dir);
+        ask = world_ask(w, BT_CTL_UPGRADE, "s", path, BT_STRATEGY_COLD);
+        world_follow_to(&ask, "describing");
+        assert_int_equal(kill(w->pid, SIGTERM), 0);
+        world_follow(&ask, &outcome);
+        assert_true(outcome.outcome != BT_CTL_OK);
+        world_await_hub(w, 0);
+        file_remove(w, "version-mute");
+        world_start_again(w);
+        world_log_wait(w, "restored reboot 'a1' v1", 1);
+        world_end(w);
+}
+
 /* ---- rescue ---- */
 
 static void I9_a_quarantined_state_is_exported_imported_and_restored(void **state)
@@ -510,6 +626,12 @@ int main(void)
                 SCENARIO(COLD_5_with_fail_nobody_gets_it_and_the_next_hub_does),
                 SCENARIO(STATE_6_a_refused_state_is_given_restore_attempts_times_and_set_aside),
                 SCENARIO(STATE_6_with_fail_it_waits_for_somebody_who_can_read_it),
+                SCENARIO(STATE_2_a_binary_that_cannot_read_the_state_is_refused_before_anything_stops),
+                SCENARIO(STATE_2_an_upgrade_reads_the_older_state_and_a_downgrade_is_refused),
+                SCENARIO(COLD_9_a_failed_upgrade_gives_the_state_back_to_the_version_that_captured_it),
+                SCENARIO(STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same),
+                SCENARIO(STATE_2_a_child_that_dies_while_the_new_binary_is_asked_is_replaced_by_it),
+                SCENARIO(SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process),
                 SCENARIO(I9_a_quarantined_state_is_exported_imported_and_restored),
                 SCENARIO(I9_an_imported_state_is_what_a_child_that_is_down_starts_with),
         };

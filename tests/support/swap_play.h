@@ -27,6 +27,7 @@ enum swap_play_begin {
         SWAP_PLAY_COLD = BT_SWAP_COLD,
         SWAP_PLAY_HOT = BT_SWAP_HOT,
         SWAP_PLAY_DOWN, /* a cold swap of a child that is down */
+        SWAP_PLAY_ASKING, /* cold, the new binary is asked first */
 };
 
 struct swap_play {
@@ -72,6 +73,8 @@ static inline void swap_play_begin(const struct swap_play *play, struct bt_swap 
                 bt_hot_begin(ret_swap, play->handover, ret_actions);
         else if (play->begin == SWAP_PLAY_COLD)
                 bt_cold_begin(ret_swap, play->handover, ret_actions);
+        else if (play->begin == SWAP_PLAY_ASKING)
+                bt_cold_begin_asking(ret_swap, ret_actions);
         else
                 bt_cold_begin_down(ret_swap, ret_actions);
 }
