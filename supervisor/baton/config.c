@@ -217,8 +217,10 @@ static void read_hook_timeout(struct bt_reader *reader, const struct bt_yaml *no
 
 static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
 {
-        static const char *const known[] = {"hub",      "defaults", "sockets",
-                                            "children", "nodes", "shutdown_timeout", "max_parallel", "on", "hook_timeout", NULL};
+        static const char *const known[] = {"hub",          "defaults",         "sockets",
+                                            "children",     "nodes",            "shutdown_timeout",
+                                            "max_parallel", "on",               "hook_timeout",
+                                            NULL};
 
         bt_read_known(reader, root, known);
         for (uint32_t i = 0; i < root->entry_count; i++)

@@ -32,14 +32,16 @@ static bool is_gap(const struct bt_ctl_reply *reply)
 static void record_json(const struct bt_ctl_reply *reply)
 {
         if (is_gap(reply)) {
-                bt_say_json(json_pack("{s:s, s:I, s:I}", "event", "gap", "first", (json_int_t)reply->value[0], "lost",
+                bt_say_json(json_pack("{s:s, s:I, s:I}", "event", "gap", "first",
+                                      (json_int_t)reply->value[0], "lost",
                                       (json_int_t)reply->value[1]));
                 return;
         }
-        bt_say_json(json_pack("{s:o, s:I, s:I, s:I, s:o, s:I, s:o}", "event", bt_json_text(reply->phase), "sequence",
-                              (json_int_t)reply->value[0], "time_ns", (json_int_t)reply->value[1], "monotonic_ns",
-                              (json_int_t)reply->since_ns, "child", bt_json_text(reply->child), "incarnation",
-                              (json_int_t)reply->incarnation, "text", bt_json_text(reply->text)));
+        bt_say_json(json_pack(
+                "{s:o, s:I, s:I, s:I, s:o, s:I, s:o}", "event", bt_json_text(reply->phase),
+                "sequence", (json_int_t)reply->value[0], "time_ns", (json_int_t)reply->value[1],
+                "monotonic_ns", (json_int_t)reply->since_ns, "child", bt_json_text(reply->child),
+                "incarnation", (json_int_t)reply->incarnation, "text", bt_json_text(reply->text)));
 }
 
 /* The first line of @text, made safe, and spaces up to @width. */
@@ -69,8 +71,9 @@ static void record_print(const struct bt_ctl_reply *reply)
         char number[32];
 
         if (is_gap(reply)) {
-                (void)printf("%26s  %" PRIu64 " events were lost, from #%" PRIu64 " on: the hub keeps the last ones only\n", "...",
-                             reply->value[1], reply->value[0]);
+                (void)printf("%26s  %" PRIu64 " events were lost, from #%" PRIu64
+                             " on: the hub keeps the last ones only\n",
+                             "...", reply->value[1], reply->value[0]);
                 return;
         }
         (void)snprintf(number, sizeof(number), "#%" PRIu64, reply->value[0]);
@@ -79,13 +82,15 @@ static void record_print(const struct bt_ctl_reply *reply)
         cell(*reply->child ? reply->child : "-", CHILD_WIDTH + 2);
         cell(reply->phase, reply->incarnation || *reply->text ? NAME_WIDTH + 2 : 0);
         if (reply->incarnation)
-                (void)printf("incarnation %" PRIu64 "%s", reply->incarnation, *reply->text ? ", " : "");
+                (void)printf("incarnation %" PRIu64 "%s", reply->incarnation,
+                             *reply->text ? ", " : "");
         cell(reply->text, 0);
         (void)fputc('\n', stdout);
 }
 
 /* Returns enum bt_exit. */
-static int follow(const struct bt_command *command, const struct bt_hub_place *place, const struct bt_ask *ask)
+static int follow(const struct bt_command *command, const struct bt_hub_place *place,
+                  const struct bt_ask *ask)
 {
         for (;;) {
                 struct bt_ctl_reply reply;
@@ -104,7 +109,9 @@ static int follow(const struct bt_command *command, const struct bt_hub_place *p
                 if (reply.kind != BT_CTL_DONE)
                         continue;
                 if (reply.outcome)
-                        bt_progress_complain("", *reply.text ? reply.text : "the hub gave no events, and no reason");
+                        bt_progress_complain("", *reply.text
+                                                         ? reply.text
+                                                         : "the hub gave no events, and no reason");
                 return bt_progress_exit(reply.outcome);
         }
 }

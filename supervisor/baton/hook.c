@@ -34,23 +34,27 @@ static uint32_t hook_event(struct bt_reader *reader, const struct bt_yaml *key)
                 if (row->reach == BT_EVENT_REACH_HOOK)
                         return event;
                 bt_diag_error(reader->diag, key->mark, "'%s' can have no command: %s", key->text,
-                              row->reach == BT_EVENT_REACH_LATER ? "it does not happen in this version"
-                                                                 : "it tells of commands itself (see 'baton events')");
+                              row->reach == BT_EVENT_REACH_LATER
+                                      ? "it does not happen in this version"
+                                      : "it tells of commands itself (see 'baton events')");
                 return _BT_EVENT_N;
         }
         guess = bt_text_suggest(key->text, names);
         bt_diag_error(reader->diag, key->mark, "no event has the name '%s'%s%s%s", key->text,
-                      guess ? " (did you mean '" : "", guess ? guess : "", guess ? "'?)" : "; docs/config.md lists them");
+                      guess ? " (did you mean '" : "", guess ? guess : "",
+                      guess ? "'?)" : "; docs/config.md lists them");
         return _BT_EVENT_N;
 }
 
 /* The absolute path of the program @item names; NULL: there is none, and said so. */
-static const char *hook_exec(struct bt_reader *reader, const struct bt_yaml *item, const char *event)
+static const char *hook_exec(struct bt_reader *reader, const struct bt_yaml *item,
+                             const char *event)
 {
         const char *path, *wrong;
 
         if (!*item->text) {
-                bt_diag_error(reader->diag, item->mark, "'%s': the name of the program is empty", event);
+                bt_diag_error(reader->diag, item->mark, "'%s': the name of the program is empty",
+                              event);
                 return NULL;
         }
         if (strlen(reader->world->dir) + strlen(item->text) + 2 > PATH_MAX) {
@@ -62,8 +66,10 @@ static const char *hook_exec(struct bt_reader *reader, const struct bt_yaml *ite
         if (!strchr(item->text, '/')) {
                 path = bt_find_in_path(&reader->config->mem, reader->world->environ, item->text);
                 if (!path)
-                        bt_diag_error(reader->diag, item->mark, "no program '%s' in PATH (write ./%s for one beside this file)",
-                                      item->text, item->text);
+                        bt_diag_error(
+                                reader->diag, item->mark,
+                                "no program '%s' in PATH (write ./%s for one beside this file)",
+                                item->text, item->text);
                 return path;
         }
         path = bt_read_path(reader, item->text);
@@ -85,7 +91,8 @@ static void hook_put(struct bt_config_hooks *hooks, const struct bt_config_hook 
         hooks->items[hooks->count++] = *hook;
 }
 
-static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks, const struct bt_yaml_entry *entry)
+static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks,
+                      const struct bt_yaml_entry *entry)
 {
         const struct bt_yaml *value = entry->value;
         struct bt_config_hook hook = {.event = hook_event(reader, entry->key)};
@@ -94,7 +101,9 @@ static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks, c
                 return;
         if (value->kind == BT_YAML_SCALAR) {
                 bt_diag_error(reader->diag, value->mark,
-                              "'%s' expects a list, such as [./tell, --quiet]: no shell splits a text into words", entry->key->text);
+                              "'%s' expects a list, such as [./tell, --quiet]: no shell splits a "
+                              "text into words",
+                              entry->key->text);
                 return;
         }
         if (!bt_read_kind(reader, value, BT_YAML_LIST, entry->key->text, "[./tell, --quiet]") ||
@@ -105,7 +114,8 @@ static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks, c
                 return;
         }
         if (hook.argv.count > BT_PLAN_LIST_MAX) {
-                bt_diag_error(reader->diag, value->mark, "'%s' has more than %d words", entry->key->text, BT_PLAN_LIST_MAX);
+                bt_diag_error(reader->diag, value->mark, "'%s' has more than %d words",
+                              entry->key->text, BT_PLAN_LIST_MAX);
                 return;
         }
         hook.exec = hook_exec(reader, value->entries[0].value, entry->key->text);
@@ -113,7 +123,8 @@ static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks, c
                 hook_put(hooks, &hook);
 }
 
-void bt_read_hooks(struct bt_reader *reader, struct bt_config_hooks *hooks, const struct bt_yaml *map)
+void bt_read_hooks(struct bt_reader *reader, struct bt_config_hooks *hooks,
+                   const struct bt_yaml *map)
 {
         struct bt_config_hooks own = {.count = hooks->count};
 

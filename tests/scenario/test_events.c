@@ -97,8 +97,10 @@ static void expect_in_order(const char *text, const char *const *steps)
 {
         for (const char *at = text; *steps; steps++) {
                 at = strstr(at, *steps);
-                if (!at)
+                if (!at) {
                         fail_msg("expected %s (in its place) in:\n%s", *steps, text);
+                        return;
+                }
                 at += strlen(*steps);
         }
 }
