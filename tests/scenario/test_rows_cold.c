@@ -203,6 +203,71 @@ static void COLD_8_a_successor_without_a_state_serves_when_it_is_known_to_be_mis
         world_end(w);
 }
 
+/* ---- a restore that takes its time: a row of STATE, with the same child ---- */
+
+/* r0 cannot go on before r1 has been started: a hub that waited for it would wait for ever. */
+static void STATE_1_at_a_start_the_others_are_started_while_one_restores(void **state)
+{
+        struct world *w = *state;
+        char path[160];
+
+        world_start(w, "hub: w\n"
+                       "sockets:\n"
+                       "  r0: \"unix://@dir@/r0.sock\"\n"
+                       "  r1: \"unix://@dir@/r1.sock\"\n"
+                       "defaults: {handover: true, state: {form: blob, max: 4KiB}, exec: [\"@bin@/child_rows\"]}\n"
+                       "children:\n"
+                       "  r0: {sockets: [r0], env: {ROW_RESTORE: \"@dir@/r1-was-started\"}}\n"
+                       "  r1: {sockets: [r1], env: {ROW_TRACE: \"@dir@/r1-was-started\"}}\n");
+        rows_set_values(w, 2);
+        world_stop(w);
+        (void)snprintf(path, sizeof(path), "%s/r1-was-started", w->dir);
+        assert_int_equal(unlink(path), 0);
+        world_start_again(w);
+        rows_expect_values(w, 2, 1);
+        world_end(w);
+}
+
+/* r0 is registered and restores; meanwhile r1 dies and is started again, and is swapped. */
+static void STATE_1_the_hub_does_its_work_while_one_restores(void **state)
+{
+        static const char *const events[] = {"r0 child_starting crash", "r1 child_ended", "r1 child_running crash", "r1 migration_completed",
+                                             "r0 child_running crash", NULL};
+        struct world *w = *state;
+        struct bt_slot slot;
+        char *told;
+
+        rows_start(w, 2, "", "strategy: hot, handover: true, state: {form: arena, max: 1MiB}, env: {ROW_TRACE: \"@dir@/trace\"}");
+        rows_set_values(w, 2);
+        {
+                char path[256], gate[320];
+
+                (void)snprintf(gate, sizeof(gate), "ROW_RESTORE=%s/loaded", w->dir);
+                world_script(w, path, "gated", gate, "child_rows");
+                rows_open_gate(w, "loaded");
+                world_swap(w, "r0", path, WORLD_SPEC);
+                (void)snprintf(gate, sizeof(gate), "%s/loaded", w->dir);
+                assert_int_equal(unlink(gate), 0);
+        }
+        world_slot(w, "r0", &slot);
+        assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        rows_file_wait(w, "trace", "r0#3 restore crash: arena");
+        world_slot(w, "r1", &slot);
+        assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        world_until(w, "r1", BT_PHASE_RUNNING, 1, &slot);
+        world_swap(w, "r1", NULL, WORLD_SPEC);
+        world_slot(w, "r0", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_STARTING);
+        assert_int_equal(slot.incarnation, 3);
+        rows_open_gate(w, "loaded");
+        rows_expect_values(w, 2, 1);
+        world_until(w, "r0", BT_PHASE_RUNNING, 2, &slot);
+        told = rows_events(w);
+        rows_in_order(told, events);
+        free(told);
+        world_end(w);
+}
+
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -214,6 +279,8 @@ int main(void)
                 SCENARIO(COLD_7_what_is_delivered_leaves_the_store_and_nothing_else_does),
                 SCENARIO(COLD_8_a_successor_serves_nobody_before_its_state_is_restored),
                 SCENARIO(COLD_8_a_successor_without_a_state_serves_when_it_is_known_to_be_missing),
+                SCENARIO(STATE_1_at_a_start_the_others_are_started_while_one_restores),
+                SCENARIO(STATE_1_the_hub_does_its_work_while_one_restores),
         };
 
         return cmocka_run_group_tests_name("rows: cold", tests, NULL, NULL);

@@ -161,6 +161,25 @@ static void SHUT_8_a_stop_asks_for_the_state_and_then_runs_terminate(void **stat
         world_end(w);
 }
 
+/* Both are in terminate() at the same time, and stay there as long as they want. */
+static void OTP_4_infinity_waits_for_ever_and_ends_run_side_by_side(void **state)
+{
+        struct world *w = *state;
+        char text[8192];
+
+        rows_start(w, 2, "", "shutdown: infinity, env: {ROW_TRACE: \"@dir@/trace\", ROW_TERMINATE: \"@dir@/end\"}");
+        assert_int_equal(kill(w->pid, SIGTERM), 0);
+        rows_file_wait(w, "trace", "r0#1 terminate\n");
+        rows_file_wait(w, "trace", "r1#1 terminate\n");
+        world_read(w, "trace", text, sizeof(text));
+        assert_int_equal(rows_times(text, "terminated"), 0);
+        rows_open_gate(w, "end");
+        world_await_hub(w, 0);
+        world_read(w, "trace", text, sizeof(text));
+        assert_int_equal(rows_times(text, "terminated"), 2);
+        world_end(w);
+}
+
 /* r0 holds the stop up. What is asked for meanwhile is refused with the reason; a child that dies is not started again, and its state is kept. */
 static void SHUT_10_what_is_asked_for_during_a_stop_is_refused_and_nothing_is_lost(void **state)
 {
@@ -208,6 +227,7 @@ int main(void)
                 SCENARIO(SHUT_7_one_that_ends_fast_goes_on_while_a_slow_one_still_ends),
                 SCENARIO(SHUT_8_sigterm_reaches_terminate_which_may_still_write_the_state),
                 SCENARIO(SHUT_8_a_stop_asks_for_the_state_and_then_runs_terminate),
+                SCENARIO(OTP_4_infinity_waits_for_ever_and_ends_run_side_by_side),
                 SCENARIO(SHUT_10_what_is_asked_for_during_a_stop_is_refused_and_nothing_is_lost),
         };
 
