@@ -20,7 +20,7 @@
  * left of its process group ends with it. Hooks of one event, and of events that follow each other, run side by side: BATON_SEQUENCE tells the order.
  */
 
-#include <stdbool.h>
+#include <stdint.h>
 
 struct bt_hub;
 struct bt_child;
@@ -28,6 +28,7 @@ struct bt_event;
 
 #define BT_HOOKS_QUEUED 1024
 #define BT_HOOKS_RUNNING 8
+#define BT_HOOKS_HOLD_NS UINT64_C(1000000000) /* longest wait for swaps that are under way */
 
 int bt_hooks_open(struct bt_hub *hub); /* needs the loop; nothing at all when the plan has no hooks */
 /* At the end of a stop: the loop turns until all hooks are over, at most hook_timeout; then the rest is killed. */
