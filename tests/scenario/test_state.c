@@ -247,6 +247,84 @@ static void BUG_8_what_is_stored_for_one_child_outlives_the_start_of_another(voi
         world_end(w);
 }
 
+/* Two children in one folder, the second without a state. */
+#define WORLD_TWO                                                                                  \
+        WORLD_STATE                                                                                \
+        "  t:\n"                                                                                   \
+        "    exec: [@dir@/state-1-1]\n"                                                            \
+        "    cwd: @dir@\n"                                                                         \
+        "    handover: true\n"
+
+static void COLD_7_a_mixed_start_delivers_what_it_finds_and_leaves_nothing(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WORLD_TWO "    state: blob\n");
+        world_stop(w);
+        world_start(w, WORLD_TWO "    state: blob\n  u:\n    exec: [@dir@/state-1-1]\n    cwd: @dir@\n    handover: true\n    state: blob\n");
+        world_log_wait(w, "s | restored reboot 'a1' v1", 1);
+        world_log_wait(w, "t | restored reboot 'a1' v1", 1);
+        world_log_wait(w, "u | restored fresh none", 1);
+        expect_not(baton(w, 0, "state ls --json"), "child");
+        world_stop(w);
+        world_start(w, WORLD_STATE);
+        world_log_wait(w, "s | restored reboot 'a11' v1", 1);
+        expect_not(baton(w, 0, "state ls --json"), "\"child\":\"s\"");
+        expect(baton(w, 0, "state ls --json"), "\"child\":\"t\""); /* what nobody asked for waits */
+        expect(baton(w, 0, "state drop t"), "dropped");
+        expect(baton(w, 0, "state ls --json"), "\"child\":\"u\"");
+        world_end(w);
+}
+
+static void COLD_6_restore_sees_both_states_and_decides(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WORLD_STATE);
+        file_make(w, "own");
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "restored cold 'a1' v1", 1);
+        file_remove(w, "own");
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "restored cold 'b1' v1", 1);
+        world_end(w);
+}
+
+static void COLD_6_a_program_without_callbacks_is_swapped(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_start(w, WORLD_STATE);
+        file_make(w, "defaults");
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_swap(w, "s", NULL, BT_STRATEGY_COLD);
+        world_slot(w, "s", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_RUNNING);
+        assert_int_equal(slot.incarnation, 3);
+        world_end(w);
+}
+
+static void STATE_1_a_child_that_takes_its_time_to_restore_holds_nobody_up(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_ask ask;
+
+        world_start(w, WORLD_TWO);
+        file_make(w, "stuck");
+        ask = world_ask(w, BT_CTL_SWAP, "s", NULL, BT_STRATEGY_COLD);
+        world_follow_to(&ask, "ready");
+        world_swap(w, "t", NULL, BT_STRATEGY_COLD);
+        world_log_wait(w, "t | restored cold none", 1);
+        assert_int_equal(world_log_count(w, "restored cold 'a1'"), 0);
+        file_remove(w, "stuck");
+        world_follow(&ask, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        world_log_wait(w, "s | restored cold 'a1' v1", 1);
+        world_end(w);
+}
+
 /* ---- corrupt ---- */
 
 static void STATE_4_a_corrupt_state_is_refused_and_kept_aside(void **state)
@@ -616,6 +694,10 @@ int main(void)
                 SCENARIO(BUG_12_an_empty_state_is_not_an_absent_one),
                 SCENARIO(SHUT_3_a_stored_state_is_delivered_once_and_then_gone_from_the_store),
                 SCENARIO(BUG_8_what_is_stored_for_one_child_outlives_the_start_of_another),
+                SCENARIO(COLD_7_a_mixed_start_delivers_what_it_finds_and_leaves_nothing),
+                SCENARIO(COLD_6_restore_sees_both_states_and_decides),
+                SCENARIO(COLD_6_a_program_without_callbacks_is_swapped),
+                SCENARIO(STATE_1_a_child_that_takes_its_time_to_restore_holds_nobody_up),
                 SCENARIO(STATE_4_a_corrupt_state_is_refused_and_kept_aside),
                 SCENARIO(STATE_4_on_bad_state_fail_does_not_start_the_child),
                 SCENARIO(STATE_3_a_state_older_than_its_ttl_is_not_loaded_after_a_reboot),

@@ -12,6 +12,9 @@
  *      empty        it captures a state of 0 bytes
  *      nothing      it captures nothing
  *      slow         terminate() takes 50 ms
+ *      stuck        restore() of a state does not return as long as the file is there
+ *      own          restore() prefers its own fresh state, "b", to the one it is given
+ *      defaults     it has no callbacks at all
  *      version-mute it never comes to baton_child_open() when it is asked to describe itself
  */
 #include <errno.h>
@@ -44,12 +47,16 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         (void)child, (void)ctx;
         if (restored->state && there("refuse"))
                 return -EUNATCH;
+        while (restored->state && there("stuck"))
+                (void)usleep(1000);
         (void)snprintf(text, sizeof(text), "%.*s", restored->state ? (int)restored->state_bytes : 1,
                        restored->state ? (const char *)restored->state : "a");
         if (restored->state)
                 (void)fprintf(stderr, "restored %s '%s' v%u\n", reason_name(restored->reason), text, restored->version);
         else
                 (void)fprintf(stderr, "restored %s none\n", reason_name(restored->reason));
+        if (there("own"))
+                (void)snprintf(text, sizeof(text), "b");
         used = strlen(text);
         (void)snprintf(text + used, sizeof(text) - used, "%u", version);
         for (size_t i = 0; i < restored->fd_count; i++)
@@ -104,6 +111,8 @@ int main(void)
         read_own_name();
         ops.version = version;
         ops.version_oldest = oldest;
+        if (there("defaults"))
+                ops.restore = NULL, ops.capture = NULL, ops.terminate = NULL;
         while (there("version-mute") && getenv("BATON_DESCRIBE_FD"))
                 (void)pause();
         r = baton_child_open(&child, &ops, NULL);
