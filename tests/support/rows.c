@@ -31,7 +31,7 @@ void rows_configure(const struct world *w, int first, int n, const char *top, co
         FILE *file = open_memstream(&yaml, &bytes);
 
         assert_non_null(file);
-        assert_in_range(n, 1, ROWS_MAX);
+        assert_in_range(n, 1, ROWS_EACH_MAX);
         (void)fprintf(file, "hub: w\n%ssockets:\n", top);
         for (int i = first; i < first + n; i++)
                 (void)fprintf(file, "  r%d: \"unix://@dir@/r%d.sock\"\n", i, i);
@@ -108,20 +108,37 @@ void rows_expect_values(const struct world *w, int n, long long base)
 
 /* ---- requests under load ---- */
 
-void rows_ask(struct rows *rows, int i, uint32_t op, const char *path, uint32_t strategy)
+static void ask_for(struct rows *rows, int i, uint32_t op, const char *id, const char *path, uint32_t strategy)
 {
-        char id[16];
-
-        (void)snprintf(id, sizeof(id), "r%d", i);
         assert_false(rows->asked[i]);
         rows->ask[i] = world_ask(rows->w, op, id, path, strategy);
         rows->asked[i] = true;
         memset(&rows->done[i], 0, sizeof(rows->done[i]));
 }
 
+void rows_ask(struct rows *rows, int i, uint32_t op, const char *path, uint32_t strategy)
+{
+        char id[16];
+
+        (void)snprintf(id, sizeof(id), "r%d", i);
+        ask_for(rows, i, op, id, path, strategy);
+}
+
+static void forget_trace(struct rows *rows)
+{
+        rows->trace_used = 0;
+        rows->trace[0] = '\0';
+}
+
+void rows_ask_pool(struct rows *rows, uint32_t op, const char *path, uint32_t strategy)
+{
+        forget_trace(rows);
+        ask_for(rows, 0, op, "r", path, strategy);
+}
+
 void rows_ask_all(struct rows *rows, uint32_t op, const char *path, uint32_t strategy)
 {
-        rows->trace[0] = '\0';
+        forget_trace(rows);
         for (int i = 0; i < rows->n; i++)
                 rows_ask(rows, i, op, path, strategy);
 }
@@ -149,13 +166,14 @@ static void client_hears(struct rows *rows, int i)
 static void request_hears(struct rows *rows, int i)
 {
         struct bt_ctl_reply reply;
-        size_t used = strlen(rows->trace);
         int fd = -1;
 
         assert_int_equal(bt_ask_reply(&rows->ask[i], &reply, &fd), 0);
         assert_int_equal(fd, -1);
         if (reply.kind != BT_CTL_DONE) {
-                (void)snprintf(rows->trace + used, sizeof(rows->trace) - used, "r%d %s\n", i, reply.phase);
+                rows->trace_used += (size_t)snprintf(rows->trace + rows->trace_used, sizeof(rows->trace) - rows->trace_used, "%s %s\n",
+                                                     reply.child, reply.phase);
+                assert_true(rows->trace_used < sizeof(rows->trace));
                 return;
         }
         rows->done[i] = reply;
@@ -190,9 +208,10 @@ void rows_run(struct rows *rows)
         while (requests_under_way(rows) || clients_that_wait(rows)) {
                 struct pollfd fds[2 * ROWS_MAX];
                 uint64_t now = world_now_ms();
+                bool go_on = requests_under_way(rows) > 0;
 
                 for (int i = 0; i < rows->n; i++) {
-                        if (!rows->quiet[i] && !rows->waits[i] && requests_under_way(rows))
+                        if (!rows->quiet[i] && !rows->waits[i] && go_on)
                                 client_says(rows, i);
                         fds[2 * i] = (struct pollfd){.fd = rows->waits[i] ? rows->fd[i] : -1, .events = POLLIN};
                         fds[2 * i + 1] = (struct pollfd){.fd = rows->asked[i] ? rows->ask[i].fd : -1, .events = POLLIN};

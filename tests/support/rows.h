@@ -15,8 +15,9 @@
 
 #include "tests/support/world.h"
 
-#define ROWS_MAX 120
+#define ROWS_MAX 1000
 #define ROWS_TRACE_BYTES (ROWS_MAX * 400)
+#define ROWS_EACH_MAX 250 /* a configuration has no more sockets; a pool's children make their own (ROW_LISTEN) */
 
 struct rows {
         struct world *w;
@@ -29,6 +30,7 @@ struct rows {
         struct bt_ask ask[ROWS_MAX];
         struct bt_ctl_reply done[ROWS_MAX];
         uint64_t answers; /* of all clients, in rows_run() */
+        size_t trace_used;
         char trace[ROWS_TRACE_BYTES];
 };
 
@@ -41,6 +43,8 @@ void rows_dial(struct rows *rows, struct world *w, int n);
 void rows_hang_up(struct rows *rows);
 void rows_ask(struct rows *rows, int i, uint32_t op, const char *path, uint32_t strategy);
 void rows_ask_all(struct rows *rows, uint32_t op, const char *path, uint32_t strategy);
+/* One request for all of the pool "r": its answer is done[0], and the trace has "r/3 committed". */
+void rows_ask_pool(struct rows *rows, uint32_t op, const char *path, uint32_t strategy);
 void rows_run(struct rows *rows);
 int rows_outcomes(const struct rows *rows, uint32_t outcome); /* how many have that one */
 /* One request to each, and what it must give: @base + its number. */
