@@ -50,7 +50,7 @@ static void fill_item(struct bt_store_item *item, const struct bt_child *child, 
         (void)bt_boot_id(rec->boot_id);
         rec->boot_ns = last->meta.boot_ns;
         rec->wall_ns = last->meta.wall_ns;
-        rec->ttl_ns = BT_NS_NEVER;
+        rec->ttl_ns = child->spec->stored_ttl_ns;
         rec->payload_bytes = last->meta.bytes;
         rec->arena_addr = baton->arena_addr;
         item->fd = child->holding->fd;
@@ -163,6 +163,8 @@ static void on_every(struct bt_loop_timer *timer)
 {
         struct bt_child *child = bt_container_of(timer, struct bt_child, checkpoints.every);
 
+        if (!child->current)
+                return; /* armed again when it runs */
         ask(child);
         (void)bt_loop_timer_arm(child->hub->loop, timer, bt_ns_add(bt_now_ns(), child->spec->checkpoint_every_ns), on_every);
 }
@@ -225,7 +227,7 @@ enum bt_recovered bt_child_recover(const struct bt_child *child, struct bt_holdi
 {
         struct bt_baton *baton = holding->baton;
         struct bt_checkpoint last;
-        uint64_t now = bt_boot_ns();
+        uint64_t now = bt_wall_ns(); /* it may be of an earlier boot, and this is for people */
         bool arena = child->spec->state_form == BATON_STATE_ARENA;
 
         if (child->spec->state_form == BATON_STATE_NONE || (arena ? !torn(baton) : baton->meta.present != 0)) {
@@ -240,7 +242,7 @@ enum bt_recovered bt_child_recover(const struct bt_child *child, struct bt_holdi
         baton->meta = last.meta;
         (void)snprintf(ret_text, text_bytes, "its last checkpoint is used: number %llu, %llu bytes, %llu ms old",
                        (unsigned long long)last.sequence, (unsigned long long)last.meta.bytes,
-                       (unsigned long long)((now > last.meta.boot_ns ? now - last.meta.boot_ns : 0) / BT_NS_PER_MS));
+                       (unsigned long long)((now > last.meta.wall_ns ? now - last.meta.wall_ns : 0) / BT_NS_PER_MS));
         return BT_RECOVERED_CHECKPOINT;
 }
 
