@@ -6,8 +6,8 @@
  * some hundred microseconds, and what a child has to say in the meantime comes first.
  *
  * While a swap is under way nothing is started, for at most BT_HOOKS_HOLD_NS: a process that starts on the core where a successor spins for its
- * state makes the pause longer (a busy machine with two cores, medians: 32 us, and 200 to 320 us with a command at each step). What is under way is counted from the events
- * themselves: each migration begins with one, and ends with one.
+ * state makes the pause longer (a busy machine with two cores, medians: 32 us, and 200 to 320 us with a command at each step). What is under way
+ * is counted from the events themselves: each migration begins with one, and ends with one.
  *
  * A command is ended by its process group, which it leads, because a script that hangs usually hangs in something it started. The group is
  * killed while its leader is still a zombie: its number cannot have gone to somebody else by then.
