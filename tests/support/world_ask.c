@@ -126,15 +126,26 @@ static void map_node(struct world *w)
         w->node_mapped = true;
 }
 
-void world_slot(struct world *w, const char *id, struct bt_slot *ret_slot)
+static bool find_slot(const struct world *w, const char *id, struct bt_slot *ret_slot)
 {
-        if (!w->node_mapped)
-                map_node(w);
         for (uint32_t i = 0; i < w->node.slot_count; i++) {
                 if (bt_node_read(&w->node, i, ret_slot) && !strcmp(ret_slot->id, id))
-                        return;
+                        return true;
         }
-        fail_msg("the node shows no child '%s'", id);
+        return false;
+}
+
+/* A slot whose writer was preempted in the middle cannot be read for that long, which is for ever to a reader that does not wait. */
+void world_slot(struct world *w, const char *id, struct bt_slot *ret_slot)
+{
+        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+
+        if (!w->node_mapped)
+                map_node(w);
+        while (!find_slot(w, id, ret_slot)) {
+                if (!world_again(deadline))
+                        fail_msg("the node shows no child '%s'", id);
+        }
 }
 
 void world_until(struct world *w, const char *id, enum bt_phase phase, uint64_t above, struct bt_slot *ret_slot)
