@@ -275,6 +275,7 @@ int baton_hub_add_child(struct baton_hub *hub, const struct baton_hub_child *chi
         r = bt_planner_add_child(&hub->planner, child, hub->error, sizeof(hub->error));
         if (r)
                 return add_result(hub, r, "child", child->id);
+        /* An array of pointers, as it should be. NOLINTNEXTLINE(bugprone-sizeof-expression) */
         functions = realloc((void *)hub->embed.functions, hub->planner.child_count * sizeof(*functions));
         if (functions)
                 hub->embed.functions = functions;

@@ -213,7 +213,7 @@ static int children_reserve(struct bt_planner *p, uint32_t more)
                 return -ENOSPC;
         if (p->child_count + more <= p->child_room)
                 return 0;
-        children = realloc(p->children, (p->child_count + more) * 2 * sizeof(*children));
+        children = realloc(p->children, sizeof(*children) * 2 * (p->child_count + more));
         if (!children)
                 return -ENOMEM;
         p->children = children;

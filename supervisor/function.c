@@ -8,7 +8,6 @@
 #include "supervisor/function.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdio_ext.h>
@@ -44,18 +43,27 @@ bool bt_function_same(const struct bt_function *a, const struct bt_function *b)
 
 /* ---- hiding ---- */
 
+static const char *field_next(const char *at)
+{
+        at += strcspn(at, " ");
+        return at + strspn(at, " ");
+}
+
 /* "start-end perms offset dev inode   path": true when it is shared and the hub's. */
 static bool line_is_ours(const char *line, const char *state_dir, uintptr_t *ret_start, uintptr_t *ret_end)
 {
-        char perms[8] = "";
-        int path_at = -1;
-        const char *path;
+        const char *perms = field_next(line), *path = perms;
         size_t bytes = state_dir ? strlen(state_dir) : 0;
+        char *at;
 
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s %*s %*s %*s %n", ret_start, ret_end, perms, &path_at) != 3 || path_at < 0 ||
-            perms[3] != 's')
+        *ret_start = (uintptr_t)strtoull(line, &at, 16);
+        if (*at != '-')
                 return false;
-        path = line + path_at;
+        *ret_end = (uintptr_t)strtoull(at + 1, &at, 16);
+        if (*at != ' ' || strlen(perms) < 4 || perms[3] != 's')
+                return false;
+        for (int i = 0; i < 4; i++)
+                path = field_next(path);
         return !strncmp(path, "/memfd:baton", strlen("/memfd:baton")) || !strncmp(path, "anon_inode:[io_uring]", strlen("anon_inode:[io_uring]")) ||
                (bytes && !strncmp(path, state_dir, bytes) && path[bytes] == '/');
 }
@@ -95,9 +103,9 @@ static int run_main(const struct bt_function *function, struct baton_child *chil
         return function->main ? function->main(child, function->ctx) : baton_child_run(child);
 }
 
-int bt_function_run(void *arg)
+int bt_function_run(void *call_of)
 {
-        const struct bt_function_call *call = arg;
+        const struct bt_function_call *call = call_of;
         const struct baton_child_place place = {
                 .size = sizeof(place),
                 .link_fd = call->link_fd,

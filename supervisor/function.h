@@ -50,4 +50,4 @@ bool bt_function_same(const struct bt_function *a, const struct bt_function *b);
 int bt_function_hide(const char *state_dir);
 
 /* The forked side, from bt_spawn.run. Returns the exit status. */
-int bt_function_run(void *call);
+int bt_function_run(void *call_of);

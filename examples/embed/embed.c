@@ -3,7 +3,9 @@
  * A program with a hub inside, and a loop of its own. Its one child is a function: it answers each connection with the number of those before it. The
  * program reads its standard input: "swap" replaces the process while its count goes on, "stop" (or the end of the input) ends everything.
  *
- *      ./embed [PORT]                  then: nc 127.0.0.1 8080
+ *      ./embed [PORT [DIRECTORY]]      then: nc 127.0.0.1 8080
+ *
+ * Killed, it leaves the child serving; started again with the same directory it takes it over.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -137,12 +139,15 @@ static int loop(struct baton_hub *hub)
 int main(int argc, char **argv)
 {
         const unsigned long port = argc > 1 ? strtoul(argv[1], NULL, 10) : 8080;
-        char dir[64];
+        char dir[256];
         struct baton_hub *hub = NULL;
         struct baton_hub_options options = {.size = sizeof(options), .name = "embed", .runtime_dir = dir, .event = on_event};
         int r;
 
-        (void)snprintf(dir, sizeof(dir), "/tmp/baton-embed-%d", (int)getuid());
+        if (argc > 2)
+                (void)snprintf(dir, sizeof(dir), "%s", argv[2]);
+        else
+                (void)snprintf(dir, sizeof(dir), "/tmp/baton-embed-%d", (int)getuid());
         r = baton_hub_open(&hub, &options);
         if (!r)
                 r = add(hub, (uint16_t)port);

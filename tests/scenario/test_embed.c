@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <baton/hub.h>
@@ -564,6 +566,79 @@ static void the_command_works_on_it(void **state)
         world_end(w);
 }
 
+/* ---- the example, as a process that can be killed ---- */
+
+/* "7 from process 123, incarnation 1" */
+static void example_ask(const struct world *w, unsigned long long *ret_count, pid_t *ret_pid)
+{
+        int fd = probe_dial(w);
+        char out[128];
+        int pid = 0;
+
+        kv_line(fd, out, sizeof(out));
+        (void)close(fd);
+        assert_int_equal(sscanf(out, "%llu from process %d,", ret_count, &pid), 2);
+        *ret_pid = pid;
+}
+
+static pid_t example_start(const struct world *w)
+{
+        char command[900], shell[] = "/bin/sh", minus_c[] = "-c", program[640];
+        char *argv[] = {shell, minus_c, command, NULL};
+
+        world_program(w, program, "embed");
+        (void)snprintf(command, sizeof(command), "exec %s %d %s/run < in", program, w->port, w->dir);
+        return world_spawn(w, argv, "hub.log");
+}
+
+static void functions_of_a_program_that_was_killed_are_adopted_by_the_next(void **state)
+{
+        struct world *w = *state;
+        unsigned long long count = 0;
+        pid_t host, child = 0, other = 0;
+        char path[128];
+        int in;
+
+        w->hub = "embed";
+        (void)snprintf(path, sizeof(path), "%s/in", w->dir);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        in = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(in >= 0);
+
+        host = example_start(w);
+        world_log_wait(w, "children_started", 1);
+        example_ask(w, &count, &child);
+        assert_int_equal(count, 1);
+        assert_int_equal(kill(host, SIGKILL), 0);
+        assert_int_equal(world_wait(host), 128 + SIGKILL);
+        example_ask(w, &count, &other); /* nobody needs the hub to be served */
+        assert_int_equal(count, 2);
+        assert_int_equal(other, child);
+
+        host = example_start(w);
+        world_log_wait(w, "child_adopted", 1);
+        example_ask(w, &count, &other);
+        assert_int_equal(count, 3);
+        assert_int_equal(other, child);
+        assert_int_equal(write(in, "swap\n", 5), 5);
+        world_log_wait(w, "swap: done", 1);
+        example_ask(w, &count, &other);
+        assert_int_equal(count, 4);
+        assert_true(other != child);
+        assert_int_equal(world_wait(child), 0); /* it has drained; we are the parent of what a killed program leaves */
+        /* A restart runs the function, too. */
+        assert_int_equal(kill(other, SIGKILL), 0);
+        world_log_wait(w, "child_restarting", 1);
+        world_log_wait(w, "child_running", 3);
+        example_ask(w, &count, &child);
+        assert_int_equal(count, 1);
+        assert_true(other != child);
+        assert_int_equal(write(in, "stop\n", 5), 5);
+        assert_int_equal(world_wait(host), 0);
+        (void)close(in);
+        world_end(w);
+}
+
 static void what_cannot_be_is_said_at_once(void **state)
 {
         struct world *w = *state;
@@ -625,6 +700,7 @@ int main(void)
                 SCENARIO(the_hubs_own_loop_runs_it_as_well),
                 SCENARIO(closing_a_hub_that_runs_stops_it),
                 SCENARIO(the_command_works_on_it),
+                SCENARIO(functions_of_a_program_that_was_killed_are_adopted_by_the_next),
                 SCENARIO(what_cannot_be_is_said_at_once),
         };
 
