@@ -366,8 +366,13 @@ static bool excused(const struct world *w, pid_t pid)
                 name[strcspn(name, "\n")] = '\0';
         if (file)
                 (void)fclose(file);
+        if (!*name)
+                return false;
         world_program(w, path, name);
-        return *name && access(path, X_OK) == 0;
+        if (access(path, X_OK) == 0)
+                return true;
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name); /* a copy of one, under another name */
+        return access(path, X_OK) == 0;
 }
 
 static void check_processes(struct world *w)
