@@ -210,9 +210,7 @@ static int checkpoint(struct baton_child *child, bool asked)
         uint64_t bytes = 0;
         int r;
 
-        if (child->bracket_depth || child->capturing)
-                r = -BATON_E_PROTOCOL;
-        else if (child->stage != BT_CHILD_HOLDING && child->stage != BT_CHILD_LEAVING)
+        if (child->bracket_depth || child->capturing || (child->stage != BT_CHILD_HOLDING && child->stage != BT_CHILD_LEAVING))
                 r = -BATON_E_PROTOCOL;
         else if (!bt_baton_serves(child->baton, child->incarnation))
                 r = -BATON_E_STALE;

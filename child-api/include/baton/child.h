@@ -236,7 +236,7 @@ int baton_capture_commit(struct baton_capture *capture, size_t bytes);
  *
  * After success the state outlives a SIGKILL or SIGSEGV of this process: the next incarnation is given it with reason CRASH, unless something newer is
  * there. A blob child's capture() is run with BATON_CAPTURE_CHECKPOINT: it passes no descriptors and stops nothing. An arena's used part is
- * copied, which takes about 0.3 ms for each MiB; the arena itself is preferred after a crash, and the copy is for one that was torn. With
+ * copied, which takes 0.1 to 0.5 ms for each MiB; the arena itself is preferred after a crash, and the copy is for one that was torn. With
  * checkpoint_every in the configuration the hub has dispatch() do this.
  *
  * Errors:    what capture() returned; -ENODATA it committed nothing; -BATON_E_PROTOCOL not serving, or inside a callback's capture or an arena bracket; -BATON_E_STALE;
