@@ -67,6 +67,7 @@ struct bt_hooks {
         uint64_t dropped;    /* not told yet */
         struct bt_list runs;
         struct bt_loop_timer start_timer;
+        uint64_t due_ns; /* of start_timer; 0: not armed */
 };
 
 /* ---- telling ---- */
@@ -263,6 +264,7 @@ static void hooks_on_start(struct bt_loop_timer *timer)
         struct hook_job job;
         uint64_t dropped = hooks->dropped;
 
+        hooks->due_ns = 0;
         if (!hooks->queued || hooks->running == BT_HOOKS_RUNNING)
                 return;
         job = hooks->queue[hooks->first];
@@ -275,18 +277,24 @@ static void hooks_on_start(struct bt_loop_timer *timer)
         hooks_start_soon(hooks);
 }
 
-/* In the next turn, after what that one has to do; or when no swap is under way. */
+/*
+ * In the next turn, after what that one has to do; or when no swap is under way. A timer that is due soon stays as it is: put off by each event, it
+ * would never be due while there are events in every turn.
+ */
 static void hooks_start_soon(struct bt_hooks *hooks)
 {
         struct bt_loop *loop = hooks->hub->loop;
-        uint64_t due = bt_ns_add(bt_loop_now(loop), 1);
+        uint64_t soon = bt_ns_add(bt_loop_now(loop), 1);
         uint64_t hold = hooks->queue[hooks->first].event.mono_ns + BT_HOOKS_HOLD_NS;
+        bool held = hooks->migrations && hold > soon;
 
         if (!hooks->queued || hooks->running == BT_HOOKS_RUNNING)
                 return;
-        if (hooks->migrations && hold > due)
-                due = hold;
-        (void)bt_loop_timer_arm(loop, &hooks->start_timer, due, hooks_on_start);
+        if (!held && hooks->due_ns && hooks->due_ns <= soon)
+                return;
+        hooks->due_ns = held ? hold : soon;
+        if (bt_loop_timer_arm(loop, &hooks->start_timer, hooks->due_ns, hooks_on_start))
+                hooks->due_ns = 0; /* the next event, or the end of a command, tries again */
 }
 
 static void hooks_queue(struct bt_hooks *hooks, const struct bt_plan_hook *hook, const struct bt_event *event, const struct bt_child *child)
