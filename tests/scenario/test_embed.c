@@ -573,12 +573,14 @@ static void example_ask(const struct world *w, unsigned long long *ret_count, pi
 {
         int fd = probe_dial(w);
         char out[128];
-        int pid = 0;
+        static const char words[] = " from process ";
+        char *at;
 
         kv_line(fd, out, sizeof(out));
         (void)close(fd);
-        assert_int_equal(sscanf(out, "%llu from process %d,", ret_count, &pid), 2);
-        *ret_pid = pid;
+        *ret_count = strtoull(out, &at, 10);
+        assert_memory_equal(at, words, sizeof(words) - 1);
+        *ret_pid = (pid_t)strtol(at + sizeof(words) - 1, NULL, 10);
 }
 
 static pid_t example_start(const struct world *w)
