@@ -7,11 +7,14 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "shm/checkpoint.h"
+#include "shm/record.h"
 
 struct fixture {
         struct bt_seg seg;
@@ -184,6 +187,63 @@ static void a_description_that_cannot_be_is_not_read(void **state)
         end(&f);
 }
 
+/* ---- a reader beside a writer ---- */
+
+#define PUBLISHED 20000
+#define PAYLOAD   2048
+#define ROOM      65536
+
+/* As fast as it can; each payload is of one letter, and its sum is in the description. */
+static void *publish_many(void *arg)
+{
+        struct bt_baton *baton = arg;
+
+        for (uint64_t n = 1; n <= PUBLISHED; n++) {
+                uint32_t slot = bt_checkpoint_slot(baton);
+                char *room = (char *)baton + bt_checkpoint_off(baton, slot);
+                struct bt_state_meta meta = {.bytes = PAYLOAD, .version = (uint32_t)n};
+
+                memset(room, (int)(n & 0xff), PAYLOAD);
+                meta.xxh3 = bt_sum_of(room, PAYLOAD);
+                (void)bt_checkpoint_publish(baton, slot, &meta);
+        }
+        return NULL;
+}
+
+/* What is leased does not change under the reader: looked at twice, it has the sum that belongs to its sequence. */
+static void a_lease_keeps_a_fast_writer_away(void **state)
+{
+        uint64_t bytes = bt_baton_bytes(BATON_STATE_BLOB, ROOM, BT_CHECKPOINT_SLOTS);
+        struct bt_checkpoint last = {.sequence = 0};
+        uint64_t before = 0;
+        struct bt_baton *baton;
+        pthread_t writer;
+        struct fixture f;
+
+        (void)state;
+        (void)make(&f, BATON_STATE_BLOB, true);
+        baton = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f.fd, 0);
+        assert_ptr_not_equal(baton, MAP_FAILED);
+        assert_int_equal(pthread_create(&writer, NULL, publish_many, baton), 0);
+        while (last.sequence < PUBLISHED) {
+                const char *payload;
+
+                if (!bt_checkpoint_lease(baton, &last))
+                        continue;
+                payload = (const char *)baton + bt_checkpoint_off(baton, last.meta.slot_idx);
+                for (int i = 0; i < 2; i++)
+                        assert_int_equal(bt_sum_of(payload, PAYLOAD), last.meta.xxh3);
+                assert_int_equal((uint8_t)payload[PAYLOAD - 1], last.sequence & 0xff);
+                assert_int_equal(last.meta.version, last.sequence);
+                assert_true(last.sequence >= before);
+                before = last.sequence;
+                bt_checkpoint_release(baton);
+        }
+        assert_int_equal(pthread_join(writer, NULL), 0);
+        assert_int_equal(munmap(baton, bytes), 0);
+        end(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -194,6 +254,7 @@ int main(void)
                 cmocka_unit_test(a_leased_slot_is_not_written_to),
                 cmocka_unit_test(without_the_room_nothing_is_leased),
                 cmocka_unit_test(a_description_that_cannot_be_is_not_read),
+                cmocka_unit_test(a_lease_keeps_a_fast_writer_away),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
