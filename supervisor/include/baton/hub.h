@@ -48,7 +48,7 @@ struct baton_hub;
 
 /* ---- what happens ---- */
 
-/* Valid during the callback. Names and their meaning are those of `baton events`: docs/events.md. */
+/* Valid during the callback. Names and their meaning are those of `baton events`. */
 struct baton_hub_event {
         size_t size;
         uint64_t sequence;    /* from 1; a gap: this program did not dispatch for thousands of events */
