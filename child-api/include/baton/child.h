@@ -90,6 +90,9 @@ struct baton_child_ops {
  *
  * Takes the descriptors the hub left in the environment and makes them close-on-exec.
  *
+ * A hub that wants to know what a new program can read starts it once with BATON_DESCRIBE_FD=N: then this call writes the schema and versions of
+ * @ops to N and ends the process with status 0. Before it, do nothing that must not be done twice.
+ *
  * Errors:    -EINVAL @ops is malformed; -BATON_E_LAYOUT hub of another layout; -BATON_E_ADDRESS arena address taken; -ENOMEM.
  * Context:   once per process, before other threads use inherited descriptors.
  * Since:     0.1
