@@ -136,6 +136,9 @@ static int futex_submit(struct bt_loop *loop, struct bt_loop_slot *slot, uint32_
 }
 
 /*
+ * A cancellation, not POLL_REMOVE: that one fails with -EALREADY when the poll has just been woken and its completion is still to be made, which leaves
+ * it armed, and the file it is on open after we have closed it: the peer is never told that we hung up.
+ *
  * Without room for the cancellation the request stays in the kernel until its file is done or the ring closed: harmless, since its handle
  * leads nowhere, and it takes a kernel without memory to get there.
  */
@@ -145,10 +148,7 @@ static void request_cancel(struct bt_loop *loop, const struct bt_loop_slot *slot
 
         if (!sqe)
                 return;
-        if (slot->word)
-                io_uring_prep_cancel64(sqe, slot_handle(slot), 0);
-        else
-                io_uring_prep_poll_remove(sqe, slot_handle(slot));
+        io_uring_prep_cancel64(sqe, slot_handle(slot), 0);
         sqe->user_data = BT_LOOP_HANDLE_NONE;
         sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
