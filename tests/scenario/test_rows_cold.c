@@ -24,6 +24,54 @@ static void read_trace(const struct world *w, char *text, size_t bytes)
         world_read(w, "trace", text, bytes);
 }
 
+/* The old process does not end when it is told: it is killed, and until it is dead there is no other. */
+static void COLD_1_a_hanging_predecessor_is_dead_before_its_successor_is_started(void **state)
+{
+        static const char *const phases[] = {"querying", "captured", "stopping", "stopped", "starting", "ready", "restored", "committed", NULL};
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+        char text[8192];
+
+        rows_start(w, 1, "",
+                   "strategy: cold, handover: true, shutdown: " WORLD_SHORT ", state: {form: blob, max: 64KiB}, "
+                   "env: {ROW_TRACE: \"@dir@/trace\", ROW_TERMINATE: \"@dir@/never\"}");
+        rows_set_values(w, 1);
+        world_slot(w, "r0", &slot);
+        world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        rows_in_order(outcome.phases, phases);
+        world_until_gone(slot.pid);
+        read_trace(w, text, sizeof(text));
+        assert_non_null(strstr(text, "r0#1 terminate\n"));
+        assert_null(strstr(text, "r0#1 terminated"));
+        rows_expect_values(w, 1, 1);
+        rows_open_gate(w, "never");
+        world_end(w);
+}
+
+/* The default: nobody is asked for a state, none is given, none is stored. */
+static void COLD_2_without_handover_no_state_is_asked_for_or_stored(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        char text[8192];
+
+        rows_start(w, 1, "", "state: {form: blob, max: 64KiB}, env: {ROW_TRACE: \"@dir@/trace\"}");
+        rows_set_values(w, 1);
+        world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        assert_null(strstr(outcome.phases, "querying"));
+        assert_non_null(strstr(outcome.phases, "stopping stopped starting")); /* cold is the default, too */
+        rows_expect_values(w, 1, 0);
+        world_stop(w);
+        assert_int_equal(rows_stored(w), 0);
+        read_trace(w, text, sizeof(text));
+        assert_null(strstr(text, "capture"));
+        assert_int_equal(rows_times(text, "absent"), 2);
+        world_end(w);
+}
+
 static void COLD_3_query_capture_terminate_start_deliver_in_this_order(void **state)
 {
         static const char *const events[] = {
@@ -273,6 +321,8 @@ static void STATE_1_the_hub_does_its_work_while_one_restores(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                SCENARIO(COLD_1_a_hanging_predecessor_is_dead_before_its_successor_is_started),
+                SCENARIO(COLD_2_without_handover_no_state_is_asked_for_or_stored),
                 SCENARIO(COLD_3_query_capture_terminate_start_deliver_in_this_order),
                 SCENARIO(COLD_6_restore_decides_between_its_own_fresh_state_and_the_given_one),
                 SCENARIO(COLD_6_a_child_without_callbacks_is_handed_over_all_the_same),

@@ -5,15 +5,18 @@
  */
 #include "tests/support/rows.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define HOT "strategy: hot, handover: true, state: {form: blob, max: 64KiB}, "
 #define MANY 10
+#define WORLD_SHORT_NS ((WORLD_SLOWNESS == 1 ? 700 : 3000) * BT_NS_PER_MS)
 
 /* A successor that does not come up is no concern of the predecessor's: it is not told. One that does: told, asked, retired, and then it has as long as it needs. */
 static void HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_retention_itself(void **state)
@@ -79,6 +82,130 @@ static void HOT_3_a_second_request_does_not_tell_the_predecessor_again(void **st
         world_end(w);
 }
 
+/*
+ * Six predecessors that never say they have drained. Each is killed when its own retention is over, which is never before that: a timer that all
+ * share, started with the first, would end the last one early.
+ */
+static void HOT_4_each_predecessor_has_its_own_retention(void **state)
+{
+        enum { N = 6 };
+        struct world *w = *state;
+        uint64_t served_ns[N], ended_ns[N];
+
+        rows_start(w, N, "", HOT "retention: " WORLD_SHORT ", env: {ROW_TRACE: \"@dir@/trace\", ROW_RETIRE: \"@dir@/never\"}");
+        rows_set_values(w, N);
+        for (int i = 0; i < N; i++) {
+                char id[8], retired[32];
+
+                (void)snprintf(id, sizeof(id), "r%d", i);
+                (void)snprintf(retired, sizeof(retired), "r%d#1 retire\n", i);
+                world_swap(w, id, NULL, WORLD_SPEC);
+                rows_file_wait(w, "trace", retired); /* time passes between the first and the last */
+        }
+        for (int i = 0; i < N; i++) {
+                char id[8];
+
+                (void)snprintf(id, sizeof(id), "r%d", i);
+                world_until_drained(w, id);
+                served_ns[i] = rows_event_ns(w, id, "migration_step offered");
+                ended_ns[i] = rows_event_ns(w, id, "predecessor_ended");
+        }
+        for (int i = 0; i < N; i++) {
+                assert_true(ended_ns[i] - served_ns[i] >= WORLD_SHORT_NS);
+                assert_true(i == 0 || ended_ns[i] > ended_ns[i - 1]);
+        }
+        rows_expect_values(w, N, 1);
+        rows_open_gate(w, "never");
+        world_end(w);
+}
+
+/* The hub dies when the successor has come so far. Who serves afterwards has all that was acknowledged, and the client is not cut off. */
+static void HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back(void **state)
+{
+        static const struct {
+                const char *env;     /* of the successor; NULL: it is held in restore() until there is a hub again */
+                const char *reached; /* a line of the trace, or NULL: the phase */
+                const char *phase;
+                long long serves;    /* afterwards: the incarnation */
+        } rows[] = {
+                {"BATON_STOP_AT=ready.before", NULL, "starting", 1},
+                {"BATON_STOP_AT=passed.seen", NULL, "passed", 1},
+                {"BATON_STOP_AT=restore.begin", NULL, "passed", 1},
+                {"BATON_STOP_AT=restore.done", "r0#2 restored", "", 1},
+                {NULL, "r0#2 restore hot", "", 2},
+        };
+        static const char *const forms[] = {HOT, "strategy: hot, handover: true, state: {form: arena, max: 1MiB}, "};
+        struct world *w = *state;
+
+        for (size_t i = 0; i < 2 * BT_ARRAY_LEN(rows); i++) {
+                char each[512], env[320], path[256], file[256];
+                struct bt_slot slot;
+                struct bt_ask ask;
+                int fd;
+
+                w->row = rows[i / 2].env ? rows[i / 2].env : "held in restore";
+                (void)snprintf(each, sizeof(each), "%shandover_data_wait: %s, env: {ROW_TRACE: \"@dir@/trace\"}", forms[i % 2], WORLD_SHORT);
+                rows_start(w, 1, "", each);
+                rows_set_values(w, 1);
+                fd = rows_connect(w, 0);
+                assert_int_equal(probe_number(fd, "count"), 2);
+                (void)snprintf(env, sizeof(env), "ROW_RESTORE=%s/loaded", w->dir);
+                world_script(w, path, "held", rows[i / 2].env ? rows[i / 2].env : env, "child_rows");
+                ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, WORLD_SPEC);
+                if (rows[i / 2].reached)
+                        rows_file_wait(w, "trace", rows[i / 2].reached);
+                else
+                        world_follow_to(&ask, rows[i / 2].phase);
+                world_kill_hub(w);
+                bt_ask_close(&ask);
+                rows_open_gate(w, "loaded");
+                world_start_again(w);
+                assert_int_equal(probe_number(fd, "count"), 3);
+                assert_int_equal(probe_number(fd, "inc"), rows[i / 2].serves);
+                world_until(w, "r0", BT_PHASE_RUNNING, 0, &slot);
+                assert_int_equal(slot.incarnation, rows[i / 2].serves);
+                world_swap(w, "r0", "child_rows", WORLD_SPEC); /* and the next one goes as ever */
+                assert_int_equal(probe_number(fd, "count"), 4);
+                (void)close(fd);
+                world_kill_hub(w); /* the next row begins with nothing */
+                assert_true(world_reap_orphans() >= 1);
+                (void)snprintf(file, sizeof(file), "%s/loaded", w->dir);
+                assert_int_equal(unlink(file), 0);
+                (void)snprintf(file, sizeof(file), "%s/trace", w->dir);
+                assert_int_equal(unlink(file), 0);
+        }
+        w->row = NULL;
+        world_start_again(w);
+        world_end(w);
+}
+
+/* One life with every reason there is. */
+static void HOT_12_each_process_is_told_why_it_was_started(void **state)
+{
+        static const char *const told[] = {"r0#1 restore fresh", "r0#2 restore hot", "r0#3 restore cold", "r0#4 restore crash",
+                                           "restore rollback",   "restore reboot",  NULL};
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+        char path[256], text[8192];
+
+        rows_start(w, 1, "", HOT "env: {ROW_TRACE: \"@dir@/trace\"}");
+        rows_set_values(w, 1);
+        world_swap(w, "r0", NULL, BT_STRATEGY_HOT);
+        world_swap(w, "r0", NULL, BT_STRATEGY_COLD);
+        world_slot(w, "r0", &slot);
+        assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        world_until(w, "r0", BT_PHASE_RUNNING, 3, &slot);
+        world_script(w, path, "dies", "BATON_KILL_AT=ready.before", "child_rows");
+        world_migrate(w, "r0", path, BT_STRATEGY_COLD, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        world_stop(w);
+        world_start_again(w);
+        world_read(w, "trace", text, sizeof(text));
+        rows_in_order(text, told);
+        world_end(w);
+}
+
 /* Before the first deadline is over all ten have been offered to: the waits run side by side. Late answers belong to nobody. */
 static void HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_side(void **state)
 {
@@ -135,6 +262,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 SCENARIO(HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_retention_itself),
                 SCENARIO(HOT_3_a_second_request_does_not_tell_the_predecessor_again),
+                SCENARIO(HOT_4_each_predecessor_has_its_own_retention),
+                SCENARIO(HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back),
+                SCENARIO(HOT_12_each_process_is_told_why_it_was_started),
                 SCENARIO(HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_side),
         };
 

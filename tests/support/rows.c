@@ -238,26 +238,63 @@ int rows_outcomes(const struct rows *rows, uint32_t outcome)
 
 /* ---- what happened ---- */
 
-char *rows_events(const struct world *w)
+/* One after the other, up to the last there is. */
+static void each_event(const struct world *w, void (*see)(const struct bt_ctl_reply *event, void *ctx), void *ctx)
 {
         struct bt_ask ask = world_ask(w, BT_CTL_EVENTS, "", NULL, WORLD_SPEC);
         struct bt_ctl_reply reply;
-        char *text = NULL;
-        size_t bytes = 0;
-        FILE *file = open_memstream(&text, &bytes);
         int fd = -1;
 
-        assert_non_null(file);
         for (;;) {
                 assert_int_equal(bt_ask_reply(&ask, &reply, &fd), 0);
                 if (reply.kind == BT_CTL_DONE)
                         break;
-                (void)fprintf(file, "%s %s %s\n", reply.child, reply.phase, reply.text);
+                see(&reply, ctx);
         }
         assert_int_equal(bt_ask_reply(&ask, &reply, &fd), BT_ASK_E_CLOSED);
         bt_ask_close(&ask);
+}
+
+static void print_event(const struct bt_ctl_reply *event, void *ctx)
+{
+        (void)fprintf(ctx, "%s %s %s\n", event->child, event->phase, event->text);
+}
+
+char *rows_events(const struct world *w)
+{
+        char *text = NULL;
+        size_t bytes = 0;
+        FILE *file = open_memstream(&text, &bytes);
+
+        assert_non_null(file);
+        each_event(w, print_event, file);
         assert_int_equal(fclose(file), 0);
         return text;
+}
+
+struct wanted {
+        const char *id, *begins;
+        uint64_t at_ns;
+};
+
+static void time_event(const struct bt_ctl_reply *event, void *ctx)
+{
+        struct wanted *wanted = ctx;
+        char line[sizeof(event->phase) + sizeof(event->text) + 2];
+
+        (void)snprintf(line, sizeof(line), "%s %s", event->phase, event->text);
+        if (!wanted->at_ns && !strcmp(event->child, wanted->id) && !strncmp(line, wanted->begins, strlen(wanted->begins)))
+                wanted->at_ns = event->since_ns;
+}
+
+uint64_t rows_event_ns(const struct world *w, const char *id, const char *begins)
+{
+        struct wanted wanted = {.id = id, .begins = begins};
+
+        each_event(w, time_event, &wanted);
+        if (!wanted.at_ns)
+                fail_msg("%s has no event '%s'", id, begins);
+        return wanted.at_ns;
 }
 
 void rows_event_wait(const struct world *w, const char *text)

@@ -53,6 +53,8 @@ void rows_set_values(const struct world *w, int n); /* to 1 + its number */
 
 /* The event stream so far, "child event text", a line each. Free it. */
 char *rows_events(const struct world *w);
+/* When the child's first event that begins so happened; CLOCK_MONOTONIC. */
+uint64_t rows_event_ns(const struct world *w, const char *id, const char *begins);
 void rows_event_wait(const struct world *w, const char *text); /* until it is in there */
 /* All @parts occur in @text, in this order; the last is NULL. */
 void rows_in_order(const char *text, const char *const parts[]);
