@@ -40,7 +40,7 @@ static int ask(struct bt_command *command, const struct bt_ctl_request *request,
 {
         struct bt_hub_place place = {0};
         struct bt_ask ask = BT_ASK_NULL;
-        struct bt_ctl_reply reply;
+        struct bt_ctl_reply reply = {0};
         int status = bt_hubs_choose(&place, command);
         int r, got = -1;
 
@@ -81,7 +81,7 @@ static int list_get(struct bt_command *command, struct list *ret_list)
 {
         struct bt_ctl_request request = bt_hubs_request(BT_CTL_STATE_LIST);
         BT_CLEANUP(bt_closep) int fd = -1;
-        struct bt_ctl_reply reply;
+        struct bt_ctl_reply reply = {0};
         int status = ask(command, &request, -1, &reply, &fd);
         struct stat st;
         size_t bytes;
@@ -276,7 +276,7 @@ static int state_show(struct bt_command *command)
 {
         const struct bt_ctl_state *state = NULL;
         BT_CLEANUP(bt_closep) int fd = -1;
-        struct bt_ctl_reply reply;
+        struct bt_ctl_reply reply = {0};
         int status = read_state(command, &state, &reply, &fd);
         json_t *object;
 
@@ -316,7 +316,7 @@ static int state_export(struct bt_command *command)
         const struct bt_ctl_state *state = NULL;
         BT_CLEANUP(bt_closep) int fd = -1, out = -1;
         const char *path = command->args[2];
-        struct bt_ctl_reply reply;
+        struct bt_ctl_reply reply = {0};
         int r, status = read_state(command, &state, &reply, &fd);
 
         if (status)

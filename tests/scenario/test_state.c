@@ -622,6 +622,34 @@ static void SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process(void **state
         world_end(w);
 }
 
+/* The process that was only asked is found in the registry and ended; the child itself is adopted. */
+static void HOT_10_a_hub_killed_while_it_asks_leaves_no_process(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot before, after;
+        struct bt_ask ask;
+        char path[256];
+
+        world_start(w, WORLD_STATE "    child_migration_timeout: 60s\n");
+        world_slot(w, "s", &before);
+        file_make(w, "version-mute");
+        (void)snprintf(path, sizeof(path), "%s/state-2-1", w->dir);
+        ask = world_ask(w, BT_CTL_UPGRADE, "s", path, BT_STRATEGY_COLD);
+        world_follow_to(&ask, "describing");
+        world_kill_hub(w);
+        bt_ask_close(&ask);
+        world_start_again(w);
+        world_log_wait(w, "of the hub before this one was ended", 1);
+        world_slot(w, "s", &after);
+        assert_int_equal(after.pid, before.pid);
+        assert_int_equal(after.phase, BT_PHASE_RUNNING);
+        world_stop(w);
+        /* Both are ours since their first hub was killed. */
+        assert_int_equal(world_wait(before.pid), 0);
+        assert_int_equal(world_wait(-1), 128 + SIGKILL);
+        world_end(w);
+}
+
 /* ---- rescue ---- */
 
 static void I9_a_quarantined_state_is_exported_imported_and_restored(void **state)
@@ -714,6 +742,7 @@ int main(void)
                 SCENARIO(STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same),
                 SCENARIO(STATE_2_a_child_that_dies_while_the_new_binary_is_asked_is_replaced_by_it),
                 SCENARIO(SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process),
+                SCENARIO(HOT_10_a_hub_killed_while_it_asks_leaves_no_process),
                 SCENARIO(I9_a_quarantined_state_is_exported_imported_and_restored),
                 SCENARIO(I9_an_imported_state_is_what_a_child_that_is_down_starts_with),
         };
