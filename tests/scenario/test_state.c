@@ -135,7 +135,7 @@ static void spoil_payload(const struct world *w)
         struct bt_engine *e;
         struct bt_value value;
         struct bt_key key;
-        char dir[128], copy[4096];
+        char dir[128], copy[4096] = {0};
         void *room;
 
         store_dir(w, dir);
