@@ -17,7 +17,7 @@
  *   - It has a copy of the program's private memory as it was at that moment, its environment and its folder. It has none of its descriptors
  *     (all are closed but the child's own sockets and 0, 1, 2, which are /dev/null and the log), no shared memory of the hub or of other
  *     children, default signal dispositions, and its own session. No atexit() handler runs at its end.
- *   - fork() costs time with the memory the program has mapped, about 0.1 ms for 10 MiB touched, and the hub is busy that long. A
+ *   - fork() costs time with the memory the program has touched, some 4 ms for 100 MiB, and the hub is busy that long. A
  *     program of some gigabytes should have programs as children, or start its hub early.
  *   - In a program with threads it must not need what another thread may have locked. The C library's heap and streams are safe.
  *   - The program must not reap the hub's processes: no wait(-1), SIGCHLD not ignored.
