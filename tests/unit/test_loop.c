@@ -140,6 +140,52 @@ static void the_exit_of_a_process_is_seen(void **state)
 
 /* ---- forgetting ---- */
 
+struct closer {
+        struct bt_loop_watch watch;
+        int fd, peer;
+};
+
+/* The peer reads, which wakes the poll for POLLOUT once more; it is forgotten before that wake-up has become a completion. */
+static void on_writable_close(struct bt_loop_watch *watch, uint32_t events)
+{
+        struct closer *closer = bt_container_of(watch, struct closer, watch);
+        char bytes[64];
+
+        (void)events;
+        while (recv(closer->peer, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+                ;
+        bt_loop_forget(watch);
+        closer->fd = bt_close(closer->fd);
+}
+
+/* A forgotten poll that stays in the kernel holds the file, and the peer is never hung up on. */
+static void a_poll_that_was_just_woken_is_ended_by_forgetting_it(void **state)
+{
+        struct bt_loop *loop = loop_new();
+
+        (void)state;
+        for (int i = 0; i < 100; i++) {
+                struct closer closer = {.fd = -1};
+                struct pollfd hung_up = {.events = POLLIN};
+                int ends[2];
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+                closer.fd = ends[0];
+                closer.peer = hung_up.fd = ends[1];
+                for (int k = 0; k < 4; k++)
+                        assert_int_equal(send(ends[0], "record", 6, 0), 6);
+                assert_int_equal(bt_loop_watch_fd(loop, &closer.watch, ends[0], POLLIN | POLLOUT, on_writable_close), 0);
+                while (closer.fd >= 0)
+                        assert_int_equal(bt_loop_turn(loop), 0);
+                turn_without_waiting(loop);
+                turn_without_waiting(loop);
+                assert_int_equal(poll(&hung_up, 1, 0), 1);
+                assert_true(hung_up.revents & POLLHUP);
+                (void)close(ends[1]);
+        }
+        loop = bt_loop_free(loop);
+}
+
 static void a_watch_may_forget_itself_in_its_own_call(void **state)
 {
         struct bt_loop *loop = loop_new();
@@ -399,6 +445,7 @@ int main(void)
                 cmocka_unit_test(an_end_of_file_that_is_left_alone_does_not_spin),
                 cmocka_unit_test(a_closed_descriptor_is_told_once_as_nval),
                 cmocka_unit_test(the_exit_of_a_process_is_seen),
+                cmocka_unit_test(a_poll_that_was_just_woken_is_ended_by_forgetting_it),
                 cmocka_unit_test(a_watch_may_forget_itself_in_its_own_call),
                 cmocka_unit_test(a_watch_forgotten_in_the_same_turn_is_not_called),
                 cmocka_unit_test(a_completion_for_freed_memory_is_harmless),
