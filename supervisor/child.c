@@ -11,6 +11,7 @@
 #include "supervisor/hub.h"
 
 #include <inttypes.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -387,6 +388,9 @@ static void migrating_on_message(struct bt_migration *m, struct bt_inc *inc, con
                         bt_migration_event(m, BT_SWAP_EV_PASSED);
                 break;
         case BT_MSG_NOT_PASSED:
+                /* Nobody was there to take the descriptors: the successor is dead, and its exit, which follows, is the reason to tell. */
+                if (rec->arg[0] == EPIPE || rec->arg[0] == ECONNRESET)
+                        break;
                 if (pred && rec->token == m->succ_number)
                         bt_migration_event(m, BT_SWAP_EV_NOT_PASSED);
                 break;
