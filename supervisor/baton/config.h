@@ -101,6 +101,6 @@ int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const ch
 
 /* Reads the file at @path, then the same. Points @diag to the text. */
 int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
-                   char *const *environ);
+                   char *const *variables);
 
 void bt_config_free(struct bt_config *config);

@@ -11,7 +11,7 @@
 #include "supervisor/baton/mem.h"
 
 /* The value of @name, NULL: not set, or empty. */
-const char *bt_find_variable(char *const *environ, const char *name);
+const char *bt_find_variable(char *const *variables, const char *name);
 
 /* Variables that say something about one process and must not be inherited by another: LISTEN_PID, BATON_LINK_FD, ... */
 bool bt_find_reserved_variable(const char *name);
@@ -25,7 +25,7 @@ struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inher
 const char *bt_find_not_executable(const char *path);
 
 /* Absolute path of the first executable @name in PATH; NULL: none. */
-const char *bt_find_in_path(struct bt_mem *mem, char *const *environ, const char *name);
+const char *bt_find_in_path(struct bt_mem *mem, char *const *variables, const char *name);
 
 /* ---- directories ---- */
 
@@ -36,8 +36,8 @@ const char *bt_find_in_path(struct bt_mem *mem, char *const *environ, const char
  *
  * Returns NULL and the directory, or a sentence that says which variable to set.
  */
-const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *const *environ, uint32_t uid);
-const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const *environ, uint32_t uid);
+const char *bt_find_runtime(const char **ret_dir, struct bt_mem *mem, char *const *variables, uint32_t uid);
+const char *bt_find_state(const char **ret_dir, struct bt_mem *mem, char *const *variables, uint32_t uid);
 
 /* NULL when the control socket of @hub fits into a socket's address, otherwise a sentence. */
 const char *bt_find_fits(struct bt_mem *mem, const char *runtime, const char *hub);

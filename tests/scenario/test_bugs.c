@@ -243,7 +243,7 @@ static void BUG_6_without_handover_one_of_each_is_left(void **state)
                 rows_hang_up(rows);
                 for (int i = 0; i < N; i++) {
                         struct bt_slot slot;
-                        char id[8];
+                        char id[16];
                         int fd;
 
                         (void)snprintf(id, sizeof(id), "r%d", i);
@@ -273,7 +273,7 @@ static void BUG_7_two_mute_children_of_20_cost_the_other_18_nothing_at_a_stop(vo
         (void)snprintf(gate, sizeof(gate), "ROW_CAPTURE=%s/never", w->dir);
         world_script(w, path, "mute", gate, "child_rows");
         for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++) {
-                char id[8];
+                char id[16];
 
                 (void)snprintf(id, sizeof(id), "r%d", mute[i]);
                 world_swap(w, id, path, WORLD_SPEC);
@@ -385,7 +385,7 @@ static void BUG_15_an_arena_is_handed_over_without_a_copy(void **state)
         for (size_t s = 0; s < BT_ARRAY_LEN(strategies); s++) {
                 for (int i = 0; i < N; i++) {
                         struct bt_slot before, after;
-                        char id[8], here[128], there[128];
+                        char id[16], here[128], there[128];
 
                         (void)snprintf(id, sizeof(id), "r%d", i);
                         world_slot(w, id, &before);
