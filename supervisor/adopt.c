@@ -263,7 +263,28 @@ static void adopt_holder(struct bt_child *child, struct bt_inc *holder)
         bt_child_running(child, holder);
 }
 
-/* PASSED: to @heir_of, perhaps from one that waits. */
+static void on_start_over(struct bt_loop_timer *timer)
+{
+        struct bt_inc *inc = bt_container_of(timer, struct bt_inc, deadline);
+
+        inc->child->limits_hit++;
+        bt_child_note(inc->child, "incarnation %llu, adopted while it was starting, was not ready in time and was killed",
+                      (unsigned long long)inc->number);
+        bt_inc_kill(inc);
+}
+
+/*
+ * It was being started, perhaps by a swap: the deadline of that died with the hub that had it, so it gets a new one. The restart policy
+ * goes on from its end.
+ */
+static void adopt_start(struct bt_inc *inc)
+{
+        uint64_t timeout = inc->child->spec->child_migration_timeout_ns;
+
+        (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), timeout), on_start_over);
+}
+
+/* PASSED: somebody restores; perhaps another waits to have it back. */
 static void adopt_passage(struct bt_child *child, struct bt_word w)
 {
         struct bt_inc *succ = named(child, w.holder);
@@ -287,6 +308,7 @@ static void adopt_passage(struct bt_child *child, struct bt_word w)
                 return;
         }
         child->current = succ; /* starting: RESTORED or its exit will come */
+        adopt_start(succ);
 }
 
 static void adopt_vacant(struct bt_child *child, struct bt_word w)
@@ -308,8 +330,10 @@ static void adopt_vacant(struct bt_child *child, struct bt_word w)
         child->current = newest; /* its exit, or RESTORED, is dealt with as for any other */
         if (newest && newest->number > w.holder)
                 bt_child_recover_and_say(child, newest->reason);
-        if (newest && newest->number > w.holder)
+        if (newest && newest->number > w.holder) {
                 (void)bt_baton_grant(child->holding->baton, newest->number);
+                adopt_start(newest);
+        }
 }
 
 static void adopt_child(struct bt_child *child)

@@ -190,6 +190,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
 {
         child->current = inc;
         bt_loop_timer_disarm(&child->restart_timer);
+        bt_loop_timer_disarm(&inc->deadline); /* of an adopted start */
         child->phase = BT_PHASE_RUNNING;
         child->running_since_ns = bt_now_ns();
         child->restore_failures = 0;
@@ -332,6 +333,8 @@ static void current_on_message(struct bt_child *child, struct bt_inc *inc, const
 {
         switch (rec->type) {
         case BT_MSG_READY:
+                if (bt_baton_word(inc->holding->baton).holder == inc->number)
+                        break; /* granted when it was adopted, before this was read */
                 if (bt_state_stale(child)) {
                         bt_child_note(child, "its state became older than state_ttl while it was being started");
                         bt_inc_kill(inc); /* the next start finds it too old, and the policy decides */
