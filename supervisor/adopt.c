@@ -7,7 +7,7 @@
  * all, also those that it keeps open only for this occasion. The holder word says how far a migration was; it is the truth, and the dead hub's
  * memory is not missed:
  *
- *      HELD(n)       n serves. Others with a lower number are told to retire, with a higher one were parked successors: killed
+ *      HELD(n)       n serves (a dead n: as VACANT). Others with a lower number are told to retire, with a higher one were parked successors: killed
  *      OFFERED(n,m)  withdrawn; then the same
  *      PASSED(m,n)   m is restoring: the migration goes on from there, forward when m confirms, back when it cannot
  *      PASSED(m,0)   m is starting
@@ -360,8 +360,11 @@ static void adopt_child(struct bt_child *child)
                 adopt_holder(child, named(child, w.holder));
         else if (w.phase == BT_WORD_PASSED)
                 adopt_passage(child, w);
-        else
-                adopt_vacant(child, w);
+        else {
+                /* Also a holder that is dead: whoever was waiting behind it has laid the baton down for good. */
+                (void)bt_baton_reclaim(child->holding->baton, w.holder);
+                adopt_vacant(child, bt_baton_word(child->holding->baton));
+        }
         if (!child->current && !child->migration)
                 bt_child_down(child, NULL);
         bt_child_publish(child);

@@ -258,6 +258,12 @@ static const char *some_point_of_successor(struct walk *walk)
         return points[seed_below(&walk->seed, BT_ARRAY_LEN(points))];
 }
 
+/* One that is through and then stands still is not a failed swap but a stalled server: nobody but us would let it go on. */
+static const char *not_stopped_for_ever(const char *variable, const char *point)
+{
+        return !strcmp(variable, "BATON_STOP_AT") && !strcmp(point, "serve.done") ? "BATON_KILL_AT" : variable;
+}
+
 static void a_faulty_successor(struct walk *walk, int child)
 {
         uint32_t strategy = some_strategy(walk);
@@ -265,6 +271,7 @@ static void a_faulty_successor(struct walk *walk, int child)
         struct world_outcome outcome;
         char path[256];
 
+        variable = not_stopped_for_ever(variable, point);
         tell(walk, variable, point, child);
         tell(walk, "  in the successor of a swap", strategy_name(strategy), child);
         faulty(walk, path, variable, point);
@@ -362,12 +369,7 @@ static void a_killed_hub(struct walk *walk, int child)
         }
 }
 
-/*
- * The swap's successor stands still somewhere, or is fast: the hub dies in the middle, or when it is over.
- *
- * XXX: not in a cold swap. The next hub takes such a process for one that is being started, which may last as long as it likes, and is not ready
- * before it: the deadline of the swap is forgotten with the hub that had it.
- */
+/* The swap's successor stands still somewhere, or is fast: the hub dies in the middle, or when it is over. */
 static void a_killed_hub_in_a_swap(struct walk *walk, int child)
 {
         uint32_t strategy = some_strategy(walk);
@@ -376,9 +378,7 @@ static void a_killed_hub_in_a_swap(struct walk *walk, int child)
         char path[256];
         bool alone;
 
-        if (strategy == BT_STRATEGY_COLD && !strcmp(variable, "BATON_STOP_AT"))
-                variable = "BATON_KILL_AT";
-
+        variable = not_stopped_for_ever(variable, point);
         tell(walk, variable, point, child);
         tell(walk, "  in the successor, and the hub is killed in the swap", strategy_name(strategy), child);
         faulty(walk, path, variable, point);
