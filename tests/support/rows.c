@@ -318,8 +318,10 @@ void rows_in_order(const char *text, const char *const parts[])
         for (int i = 0; parts[i]; i++) {
                 const char *found = strstr(at, parts[i]);
 
-                if (!found)
+                if (!found) {
                         fail_msg("'%s' does not come after '%s' in:\n%s", parts[i], i ? parts[i - 1] : "the beginning", text);
+                        return;
+                }
                 at = found + strlen(parts[i]);
         }
 }
