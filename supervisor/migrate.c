@@ -537,10 +537,27 @@ static bool run_queue(struct bt_migration *m, int ending)
         return true;
 }
 
+/*
+ * The two processes speak over two rings, and the heir may be heard first: it can have restored before the other had the time to say that it
+ * passed. What the heir says proves the passage, so it is told in order.
+ */
+static void passage_first(struct bt_migration *m, enum bt_swap_event event)
+{
+        struct bt_swap_actions none;
+
+        if ((event != BT_SWAP_EV_RESTORED && event != BT_SWAP_EV_REFUSED) || m->swap.kind != BT_SWAP_HOT ||
+            strcmp(bt_swap_state_name(&m->swap), "OFFERED") != 0)
+                return;
+        if (!bt_swap_step(&m->swap, BT_SWAP_EV_PASSED, &none))
+                tell(m, progress_of(BT_SWAP_EV_PASSED), m->pred_number, "");
+}
+
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
 {
         struct bt_swap_actions actions;
         const char *progress = progress_of(event);
+
+        passage_first(m, event);
 
         if (event == BT_SWAP_EV_SUCC_EXIT) {
                 remember_succ(m);
