@@ -290,6 +290,7 @@ struct bt_migration {
         struct bt_describe describe;
         uint64_t pred_number;
         uint64_t succ_number;
+        bool passed_told; /* the passage was told, perhaps before the predecessor said so */
         uint64_t begun_ns;
         bool succ_exited;
         struct bt_proc_exit succ_how;

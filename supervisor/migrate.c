@@ -548,8 +548,10 @@ static void passage_first(struct bt_migration *m, enum bt_swap_event event)
         if ((event != BT_SWAP_EV_RESTORED && event != BT_SWAP_EV_REFUSED) || m->swap.kind != BT_SWAP_HOT ||
             strcmp(bt_swap_state_name(&m->swap), "OFFERED") != 0)
                 return;
-        if (!bt_swap_step(&m->swap, BT_SWAP_EV_PASSED, &none))
-                tell(m, progress_of(BT_SWAP_EV_PASSED), m->pred_number, "");
+        if (bt_swap_step(&m->swap, BT_SWAP_EV_PASSED, &none))
+                return;
+        m->passed_told = true;
+        tell(m, progress_of(BT_SWAP_EV_PASSED), m->pred_number, "");
 }
 
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
@@ -573,7 +575,7 @@ void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
                         m->child->limits_hit++; /* out of place: a process said what it may not say now */
                 return;
         }
-        if (progress)
+        if (progress && !(event == BT_SWAP_EV_PASSED && m->passed_told))
                 tell(m, progress, about_pred(event) ? m->pred_number : m->succ_number, "");
         (void)run_queue(m, perform_all(m, &actions));
 }
