@@ -105,6 +105,32 @@ int bt_store_read(struct bt_store *store, const char *child, uint64_t aside_ns, 
 /* Forgets one for good. ABSENT. */
 int bt_store_drop_aside(struct bt_store *store, const char *child, uint64_t aside_ns, bt_store_done_fn done, void *ctx);
 
+/* ---- notes: what the hub wants to know again after a restart, and no configuration says ---- */
+
+enum bt_note_kind {
+        BT_NOTE_CHILD = 'C', /* a child that was added live, by its id: live.h */
+        BT_NOTE_NODE = 'N',  /* a node that was added live, by its name */
+        BT_NOTE_PLAN = 'P',  /* the plan fragment of a request, by its number: live.h */
+        BT_NOTE_STATE = 'R', /* no note: the record of a state, by its child; can only be removed */
+};
+
+struct bt_note {
+        enum bt_note_kind kind;
+        char name[64];  /* 1 to 63 bytes and a NUL */
+        const void *at; /* NULL: remove it, if it is there */
+        size_t bytes;
+};
+
+/* One transaction: all or nothing; durable when @done says OK. All is copied before return. -EINVAL: a name is empty or too long. */
+int bt_store_put_notes(struct bt_store *store, const struct bt_note *notes, size_t count, bt_store_done_fn done, void *ctx);
+
+/*
+ * Calls @each for every whole note of @kind, in the order of the store's keys; its bytes are valid during the call. Waits for the disk: only before the
+ * first call of any other kind, while the store's thread has nothing to do. 0, or -errno.
+ */
+typedef void (*bt_store_note_fn)(void *ctx, const struct bt_note *note);
+int bt_store_read_notes(struct bt_store *store, enum bt_note_kind kind, bt_store_note_fn each, void *ctx);
+
 /* The store's file itself was found damaged, at open or since, and was set aside as store.mdb.bad: states may be missing. Any thread. */
 bool bt_store_was_damaged(const struct bt_store *store);
 

@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "shm/record.h"
+#include "supervisor/store/store_notes.h"
 #include "supervisor/store/store_records.h"
 
 enum job_kind {
@@ -39,6 +40,7 @@ enum job_kind {
         JOB_PUT_ASIDE,
         JOB_READ,
         JOB_DROP_ASIDE,
+        JOB_PUT_NOTES,
 };
 
 struct bt_store_job {
@@ -61,6 +63,8 @@ struct bt_store_job {
         struct bt_record *records; /* list: the answer; owned */
         struct bt_aside *aside;    /* list aside: the answer; owned */
         size_t record_count;
+        struct bt_note *notes;    /* put notes; owned, with what they say */
+        size_t note_count;
         size_t item_count;        /* put */
         struct bt_store_item items[]; /* their descriptors are owned */
 };
@@ -74,6 +78,9 @@ static struct bt_store_job *job_free(struct bt_store_job *job)
         job->fd = bt_close(job->fd);
         for (size_t i = 0; i < job->item_count; i++)
                 job->items[i].fd = bt_close(job->items[i].fd);
+        for (size_t i = 0; i < job->note_count; i++)
+                free((void *)job->notes[i].at);
+        free(job->notes);
         free(job->records);
         free(job->aside);
         free(job);
@@ -328,6 +335,60 @@ int bt_store_drop_aside(struct bt_store *store, const char *child, uint64_t asid
         return job_push(job);
 }
 
+/* notes */
+
+static int note_copy(struct bt_note *to, const struct bt_note *from)
+{
+        char *copy;
+
+        if (!from->name[0] || !memchr(from->name, 0, sizeof(from->name)) || (from->kind == BT_NOTE_STATE && from->at))
+                return -EINVAL;
+        *to = *from;
+        if (!from->at)
+                return 0;
+        copy = malloc(from->bytes + 1);
+        to->at = copy;
+        if (!copy)
+                return -ENOMEM;
+        memcpy(copy, from->at, from->bytes);
+        return 0;
+}
+
+int bt_store_put_notes(struct bt_store *store, const struct bt_note *notes, size_t count, bt_store_done_fn done, void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = NULL;
+        int r = store_has_room(store);
+
+        bt_assert(done);
+        if (r)
+                return r;
+        job = job_new(store, JOB_PUT_NOTES, 0, ctx);
+        if (!job)
+                return -ENOMEM;
+        job->done = done;
+        job->notes = calloc(count ? count : 1, sizeof(*job->notes));
+        if (!job->notes)
+                return -ENOMEM;
+        for (size_t i = 0; i < count; i++) {
+                r = note_copy(&job->notes[i], &notes[i]);
+                if (r)
+                        return r;
+                job->note_count++;
+        }
+        return job_push(BT_STEAL(job));
+}
+
+int bt_store_read_notes(struct bt_store *store, enum bt_note_kind kind, bt_store_note_fn each, void *ctx)
+{
+        size_t jobs;
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        jobs = store->job_count;
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        bt_assert(!jobs);
+        return bt_notes_read(store->engine, (char)kind, each, ctx);
+}
+
 bool bt_store_was_damaged(const struct bt_store *store)
 {
         return atomic_load(&store->was_damaged);
@@ -387,6 +448,9 @@ static void job_run(struct bt_store_job *job)
                 break;
         case JOB_DROP_ASIDE:
                 job->result = bt_records_drop_aside(engine, job->child, job->aside_ns);
+                break;
+        case JOB_PUT_NOTES:
+                job->result = bt_notes_put(engine, job->notes, job->note_count);
                 break;
         }
         if (engine->was_damaged)
