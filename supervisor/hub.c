@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -30,6 +31,9 @@
 #include "supervisor/hooks.h"
 #include "supervisor/request.h"
 #include "supervisor/embed.h"
+
+#define LOCK_WAIT_NS BT_NS_PER_S
+#define LOCK_PAUSE_NS (2 * BT_NS_PER_MS)
 
 void bt_hub_say(struct bt_hub *hub, const char *format, ...)
 {
@@ -360,6 +364,23 @@ static int open_signals(struct bt_hub *hub)
         return bt_loop_watch_fd(hub->loop, &hub->signals_watch, hub->signals, EPOLLIN, on_signal);
 }
 
+/*
+ * Whoever was being started by a hub that was killed this instant has a copy of its lock until it executes its program (registry.h): not for long, but
+ * longer than it takes to start us. A hub that really runs keeps it, and is found a moment later.
+ */
+static int lock_soon(int fd)
+{
+        const uint64_t deadline = bt_ns_add(bt_now_ns(), LOCK_WAIT_NS);
+        const struct timespec pause = {.tv_nsec = (long)LOCK_PAUSE_NS};
+
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK || bt_now_ns() >= deadline)
+                        return -errno;
+                (void)nanosleep(&pause, NULL);
+        }
+        return 0;
+}
+
 /* The lock is on an open file and dies with us: a hub that was killed blocks nobody (R7). */
 static int take_lock(struct bt_hub *hub)
 {
@@ -373,8 +394,7 @@ static int take_lock(struct bt_hub *hub)
         }
         (void)snprintf(path, sizeof(path), "%s/lock", dir);
         hub->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (hub->lock_fd < 0 || flock(hub->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                r = -errno;
+        r = hub->lock_fd < 0 ? -errno : lock_soon(hub->lock_fd);
         if (r)
                 bt_hub_say(hub, r == -EWOULDBLOCK ? "hub '%s' is already running" : "cannot lock the runtime directory of hub '%s'",
                            bt_plan_string(&hub->plan, hub->plan.plan->hub));

@@ -5,10 +5,13 @@
  *
  * A killed hub's children live on, for the next hub to adopt. Most tests here end them before the next start, as a reboot would.
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -204,6 +207,40 @@ static void I8_a_hub_killed_while_it_stores_leaves_a_store_that_opens(void **sta
         world_end(w);
 }
 
+/*
+ * A process that a killed hub was just starting holds a copy of its lock until it executes its program. Here it is one that takes its time: the next
+ * hub waits for it, and does not take it for a hub that runs.
+ */
+static void I8_a_lock_that_a_half_started_process_holds_is_waited_for(void **state)
+{
+        struct timespec some_time = {.tv_nsec = 100 * 1000 * 1000};
+        struct world *w = *state;
+        struct bt_slot slot;
+        char path[128];
+        pid_t pid;
+        int fd;
+
+        world_start(w, WORLD_KV);
+        world_kill_hub(w);
+        (void)snprintf(path, sizeof(path), "%s/run/%s/lock", w->dir, w->hub);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+        pid = fork();
+        if (!pid) {
+                (void)nanosleep(&some_time, NULL);
+                _exit(0);
+        }
+        (void)close(fd);
+        world_start_again(w);
+        kv_expect_version(w, "1.0");
+        assert_int_equal(world_wait(pid), 0);
+        world_slot(w, "kv", &slot);
+        world_stop(w);
+        assert_int_equal(world_wait(slot.pid), 0); /* adopted by the hub, and ours to reap */
+        world_end(w);
+}
+
 static void SHUT_3_a_blob_is_counted_on_after_stop_and_start(void **state)
 {
         struct world *w = *state;
@@ -351,6 +388,7 @@ int main(void)
                 SCENARIO(SHUT_5_a_hub_killed_after_it_stored_loses_nothing),
                 SCENARIO(HOT_10_a_child_of_a_killed_hub_is_adopted_with_its_connections),
                 SCENARIO(I8_a_hub_killed_while_it_stores_leaves_a_store_that_opens),
+                SCENARIO(I8_a_lock_that_a_half_started_process_holds_is_waited_for),
                 SCENARIO(SHUT_3_a_blob_is_counted_on_after_stop_and_start),
                 SCENARIO(I1_incarnation_numbers_go_on_over_a_stop),
                 SCENARIO(SHUT_1_a_mute_child_does_not_stop_the_stop),
