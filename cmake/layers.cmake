@@ -43,9 +43,11 @@ layer("supervisor/store/"   "\"(base|shm|supervisor/store)/|${types}"           
 layer("supervisor/proc/"    "\"(base|shm|supervisor/proc)/|${types}"             "${none}"   "process calls know base and shm, no hub")
 layer("supervisor/swap/"    "\"(base/(check|cleanup|clock|list)\\.h|shm/|supervisor/swap/|supervisor/(store/store|proc/proc|loop/loop)\\.h)|${types}"
                                                                                  "${kernel}" "a machine is pure: time, events and results arrive as arguments")
+layer("supervisor/placement/" "\"(base/(check|cleanup|clock)\\.h|supervisor/placement/)"
+                                                                                 "${kernel}" "a placement is pure: nodes, loads and children arrive as arguments")
 layer("supervisor/baton/"   "\"(base/|shm/(node|layout|record)\\.h|supervisor/(plan|control)\\.h|supervisor/baton/)|${public}"
                                                                                  "${none}"   "the command knows the plan, the control protocol, the node segment and the format of a record, no hub")
-layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|batond))/|\"supervisor/[^/]*\\.h|${public}"
+layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|placement|batond))/|\"supervisor/[^/]*\\.h|${public}"
                                                                                  "${none}"   "the hub knows everything but the command")
 layer("(examples|bindings)/" "\"(examples|bindings)/|${public}"                  "${none}"   "an example uses what a user can use: public headers")
 layer("bench/"              "\"(base|shm|bench)/|\"supervisor/(plan|control)\\.h|${public}"
@@ -64,7 +66,7 @@ user_of(liburing.h "supervisor/loop/" "supervisor/loop")
 user_of(lmdb.h "supervisor/store/store_lmdb\\.c$" "supervisor/store/store_lmdb.c")
 user_of(yaml.h "supervisor/baton/" "supervisor/baton")
 user_of(jansson.h "supervisor/baton/" "supervisor/baton")
-user_of(xxhash.h "shm/|supervisor/store/" "shm and supervisor/store")
+user_of(xxhash.h "shm/|supervisor/(store|placement)/" "shm, supervisor/store and supervisor/placement")
 
 # ---- the check ----
 
