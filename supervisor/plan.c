@@ -140,8 +140,25 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
                 return plan_bad(check, "the plan's string table does not follow its arrays");
         if (plan->max_parallel > BT_PLAN_CHILDREN_MAX || plan->shutdown_timeout_ns > BT_PLAN_NS_MAX)
                 return plan_bad(check, "the plan's max_parallel or shutdown_timeout is out of range");
-        if (plan->reserved32 || !all_zero(plan->reserved, BT_ARRAY_LEN(plan->reserved)))
-                return plan_bad(check, "reserved members of the plan's head are not zero");
+        if ((plan->flags & ~BT_PLAN_FRAGMENT) || !all_zero(plan->reserved, BT_ARRAY_LEN(plan->reserved)))
+                return plan_bad(check, "unknown flags or reserved members of the plan's head are not zero");
+        return true;
+}
+
+static bool is_fragment(const struct plan_check *check)
+{
+        return check->view->plan->flags & BT_PLAN_FRAGMENT;
+}
+
+/* What only a hub has. */
+static bool fragment_head_valid(struct plan_check *check)
+{
+        const struct bt_plan *plan = check->view->plan;
+
+        if (plan->hub || plan->runtime_dir || plan->state_dir || plan->hub_hook_count || plan->shutdown_timeout_ns || plan->max_parallel)
+                return plan_bad(check, "a fragment says what only a whole plan can say");
+        if (!string_at(check, plan->config_path))
+                return plan_bad(check, "the path of the configuration is outside the string table");
         return true;
 }
 
@@ -153,6 +170,8 @@ static bool head_strings_valid(struct plan_check *check)
         if (strings[0] || strings[plan->strings_bytes - 1])
                 return plan_bad(check, "the plan's string table does not begin and end with NUL");
         check->strings_bytes = plan->strings_bytes;
+        if (is_fragment(check))
+                return fragment_head_valid(check);
         if (!name_valid(string_at(check, plan->hub), BATON_NAME_BYTES_MAX, false))
                 return plan_bad(check, "the hub's name is not a name");
         if (!path_valid(string_at(check, plan->runtime_dir)))
@@ -200,6 +219,11 @@ static bool socket_valid(struct plan_check *check, const struct bt_plan_socket *
 {
         if (!name_valid(string_at(check, socket->name), BATON_NAME_BYTES_MAX, false))
                 return plan_bad(check, "a socket's name is not a name");
+        if (is_fragment(check)) {
+                if (socket->type || socket->backlog || socket->mode || socket->flags || socket->addr_bytes || socket->reserved)
+                        return plan_bad(check, "a fragment's socket is more than a name");
+                return true;
+        }
         if (socket->type != SOCK_STREAM && socket->type != SOCK_DGRAM &&
             socket->type != SOCK_SEQPACKET)
                 return plan_bad(check, "a socket's type is unknown");
@@ -267,6 +291,38 @@ static bool child_lists_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child's argv is empty, or not inside the string table");
         if (!same_env && !list_valid(check, child->env, child->env_count))
                 return plan_bad(check, "a child's environment is not inside the string table");
+        return true;
+}
+
+/* Words for people: names, and for @pairs a text behind each. */
+static bool labels_valid(struct plan_check *check, uint32_t off, uint32_t count, bool pairs)
+{
+        const char *at = string_at(check, off);
+
+        if (!list_valid(check, off, count))
+                return false;
+        for (uint32_t i = 0; i < count; i++, at = bt_plan_string_next(at)) {
+                char name[BATON_NAME_BYTES_MAX + 1];
+                size_t bytes = pairs ? strcspn(at, "=") : strlen(at);
+
+                if (bytes >= sizeof(name) || (pairs && (!at[bytes] || strlen(at + bytes + 1) > BT_CHILD_META_BYTES_MAX)))
+                        return false;
+                memcpy(name, at, bytes);
+                name[bytes] = 0;
+                if (!name_valid(name, BATON_NAME_BYTES_MAX, false))
+                        return false;
+        }
+        return true;
+}
+
+static bool child_labels_valid(struct plan_check *check, const struct bt_plan_child *child)
+{
+        if (child->tag_count > BT_CHILD_TAGS_MAX || child->meta_count > BT_CHILD_META_MAX)
+                return plan_bad(check, "a child has more than 16 tags or 32 keys in meta");
+        if (!labels_valid(check, child->tags, child->tag_count, false))
+                return plan_bad(check, "a child's tag is not a name");
+        if (!labels_valid(check, child->meta, child->meta_count, true))
+                return plan_bad(check, "a child's meta is not KEY=TEXT");
         return true;
 }
 
@@ -380,7 +436,7 @@ static bool children_valid(struct plan_check *check)
 
                 if (!child_names_valid(check, child) ||
                     !child_lists_valid(check, child, previous) ||
-                    !child_sockets_valid(check, child) || !child_kinds_valid(check, child) ||
+                    !child_labels_valid(check, child) || !child_sockets_valid(check, child) || !child_kinds_valid(check, child) ||
                     !child_limits_valid(check, child))
                         return false;
                 previous = child;

@@ -9,6 +9,8 @@
  * with its NUL. Everything is resolved: addresses are bytes, paths absolute, durations nanoseconds, sizes bytes. Instances are
  * expanded: `instances: 2` of web is two children, web/0 and web/1; without `instances` the child's id is its name.
  *
+ * A fragment is a plan of children alone, for a hub that runs (live.h): what only a hub has is empty in it.
+ *
  * The daemon trusts no plan: bt_plan_open() checks every offset, count, enum and string before anything is used.
  */
 
@@ -24,6 +26,9 @@
 #define BT_PLAN_HOOKS_MAX 4096
 #define BT_PLAN_LIST_MAX 16384 /* strings in one list: words of an exec, variables of an environment */
 #define BT_CHILD_SOCKETS_MAX 16
+#define BT_CHILD_TAGS_MAX 16
+#define BT_CHILD_META_MAX 32
+#define BT_CHILD_META_BYTES_MAX 255 /* of a text */
 #define BT_PLAN_PARALLEL_DEFAULT 8
 #define BT_PLAN_RESTARTS_MAX 64 /* of max_restarts: the hub remembers so many */
 #define BT_PLAN_ATTEMPTS_MAX 1000 /* of restore_attempts */
@@ -84,9 +89,11 @@ struct bt_plan {
         uint64_t hook_timeout_ns; /* 5 s; SIGKILL after; not 0 when there are hooks */
         uint64_t shutdown_timeout_ns; /* of a whole stop; 0: none */
         uint32_t max_parallel;  /* children of one request that migrate at the same time; 0: BT_PLAN_PARALLEL_DEFAULT */
-        uint32_t reserved32;
+        uint32_t flags;         /* BT_PLAN_* */
         uint64_t reserved[2];
 };
+/* Children for a hub that runs: hub and directories are "", sockets are names of the hub's own and nothing else, no hook is the hub's. */
+#define BT_PLAN_FRAGMENT 1u
 
 /* A command for one event: supervisor/hooks.h. */
 struct bt_plan_hook {
@@ -145,7 +152,11 @@ struct bt_plan_child {
         uint32_t checkpoint;             /* 1: the baton has room for checkpoints */
         uint32_t durability;             /* enum bt_durability */
         uint64_t checkpoint_every_ns;    /* 0: the hub does not ask for any */
-        uint64_t reserved[5];
+        uint32_t tags;                   /* strings: names */
+        uint32_t tag_count;              /* at most BT_CHILD_TAGS_MAX */
+        uint32_t meta;                   /* strings KEY=TEXT, KEY a name */
+        uint32_t meta_count;             /* at most BT_CHILD_META_MAX */
+        uint64_t reserved[3];
 };
 
 /* All zero but the defaults of docs/config.md. */

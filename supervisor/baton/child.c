@@ -277,6 +277,27 @@ static void apply_exec(struct bt_reader *reader, struct bt_config_child *child,
         }
 }
 
+/* Of the hub that the children are for, which knows its address. */
+static void add_named_socket(struct bt_reader *reader, struct bt_config_child *child,
+                             const struct bt_yaml *item)
+{
+        struct bt_config *config = reader->config;
+        const char *wrong = bt_read_name(item->text, BATON_NAME_BYTES_MAX);
+
+        if (!wrong && config->socket_count == BT_PLAN_SOCKETS_MAX)
+                wrong = "is one too many: a hub has at most 256 sockets";
+        if (wrong) {
+                bt_diag_error(reader->diag, item->mark, "the socket '%s' %s", item->text, wrong);
+                return;
+        }
+        if (!config->sockets)
+                config->sockets =
+                        bt_mem_array(&config->mem, BT_PLAN_SOCKETS_MAX, sizeof(*config->sockets));
+        config->sockets[config->socket_count] = (struct bt_config_socket){
+                .name = item->text, .text = item->text, .name_mark = item->mark, .used = true};
+        child->spec.sockets[child->spec.socket_count++] = config->socket_count++;
+}
+
 static void add_socket(struct bt_reader *reader, struct bt_config_child *child,
                        const struct bt_yaml *item)
 {
@@ -296,6 +317,10 @@ static void add_socket(struct bt_reader *reader, struct bt_config_child *child,
                         }
                 child->spec.sockets[child->spec.socket_count++] = i;
                 config->sockets[i].used = true;
+                return;
+        }
+        if (config->fragment) {
+                add_named_socket(reader, child, item);
                 return;
         }
         guess = bt_text_suggest(item->text, names);
@@ -451,6 +476,20 @@ static void apply_on(struct bt_reader *reader, struct bt_config_child *child,
         bt_read_hooks(reader, &child->hooks, value);
 }
 
+static void apply_tags(struct bt_reader *reader, struct bt_config_child *child,
+                       const struct child_key *key, const struct bt_yaml *value)
+{
+        (void)key;
+        bt_read_tags(reader, child, value);
+}
+
+static void apply_meta(struct bt_reader *reader, struct bt_config_child *child,
+                       const struct child_key *key, const struct bt_yaml *value)
+{
+        (void)key;
+        bt_read_meta(reader, child, value);
+}
+
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct bt_plan_child, member)
@@ -486,6 +525,8 @@ static const struct child_key child_keys[] = {
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", apply_cwd, 0, 0, 0, NULL},
         {"on", apply_on, 0, 0, 0, NULL},
+        {"tags", apply_tags, 0, 0, 0, NULL},
+        {"meta", apply_meta, 0, 0, 0, NULL},
 };
 
 /* The words of other systems, and ours. */
@@ -523,6 +564,8 @@ static const struct {
         {"checkpoint_interval", "checkpoint_every"},
         {"persistence", "durability"},
         {"hooks", "on"},
+        {"labels", "meta"},
+        {"metadata", "meta"},
 };
 
 static void unknown_key(struct bt_reader *reader, const struct bt_yaml *key)

@@ -165,6 +165,10 @@ static uint32_t put_child(struct table *table, struct bt_config *config,
         record.argv_count = child->argv.count;
         record.env = table_list(table, &child->env);
         record.env_count = child->env.count;
+        record.tags = table_list(table, &child->tags);
+        record.tag_count = child->tags.count;
+        record.meta = table_list(table, &child->meta);
+        record.meta_count = child->meta.count;
         for (uint32_t i = 0; i < count; i++) {
                 out[i] = record;
                 out[i].id = record.pool;
@@ -183,11 +187,13 @@ static void put_all(struct table *table, struct bt_config *config, struct bt_pla
         uint32_t count = 0;
 
         (void)table_add(table, "");
-        plan->hub = table_add(table, config->hub);
-        plan->runtime_dir =
-                table_add(table, bt_mem_printf(&config->mem, "%s/%s", runtime, config->hub));
-        plan->state_dir =
-                table_add(table, bt_mem_printf(&config->mem, "%s/%s", state, config->hub));
+        if (!config->fragment) {
+                plan->hub = table_add(table, config->hub);
+                plan->runtime_dir =
+                        table_add(table, bt_mem_printf(&config->mem, "%s/%s", runtime, config->hub));
+                plan->state_dir =
+                        table_add(table, bt_mem_printf(&config->mem, "%s/%s", state, config->hub));
+        }
         plan->config_path = table_add(table, config->path ? config->path : "");
         put_sockets(table, config, sockets);
         put_all_hooks(table, config, (void *)(children + config->expanded_count));
@@ -266,6 +272,7 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                 .config_path = plan->config_path,
                 .shutdown_timeout_ns = config->shutdown_timeout_ns,
                 .max_parallel = config->max_parallel,
+                .flags = config->fragment ? BT_PLAN_FRAGMENT : 0,
                 .hook_count = hooks_count(config),
                 .hub_hook_count = config->hooks.count,
                 .hook_timeout_ns = config->hook_timeout_ns,

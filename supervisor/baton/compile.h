@@ -7,7 +7,7 @@
 /**
  * bt_compile() - write the plan of @config into a sealed memfd
  * @ret_fd: O_CLOEXEC, the caller's
- * @runtime, @state: the directories that hold a folder for each hub
+ * @runtime, @state: the directories that hold a folder for each hub; NULL for a fragment, which has none
  * @ret_error: why not, in @config's memory
  *
  * The result has passed bt_plan_open(). Returns 0, or 1 with @ret_error.

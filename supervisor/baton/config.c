@@ -230,21 +230,40 @@ static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
                                       "on the one node 'local'; remove it");
 }
 
+/* What a running hub has already, and children that are added to it can only name. */
+static void check_fragment_keys(struct bt_reader *reader, const struct bt_yaml *root)
+{
+        static const char *const known[] = {"children", "defaults", NULL};
+        static const char *const of_hub[] = {"hub", "sockets", "nodes", "shutdown_timeout",
+                                             "max_parallel", "on", "hook_timeout", NULL};
+
+        for (uint32_t i = 0; i < root->entry_count; i++) {
+                const struct bt_yaml *key = root->entries[i].key;
+
+                for (size_t k = 0; of_hub[k]; k++)
+                        if (!strcmp(key->text, of_hub[k])) {
+                                bt_diag_error(reader->diag, key->mark,
+                                              "'%s' belongs to the hub, which runs already: a file "
+                                              "of children to add has only children and defaults",
+                                              key->text);
+                                return;
+                        }
+        }
+        bt_read_known(reader, root, known);
+}
+
 static void missing(struct bt_reader *reader, const char *key, const char *example)
 {
         bt_diag_error(reader->diag, (struct bt_mark){1, 1, 1},
                       "the key '%s' is missing, such as %s", key, example);
 }
 
-static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
+static void read_hub_keys(struct bt_reader *reader, const struct bt_yaml *root)
 {
         const struct bt_yaml *hub = bt_yaml_get(root, "hub");
         const struct bt_yaml *sockets = bt_yaml_get(root, "sockets");
-        const struct bt_yaml *children = bt_yaml_get(root, "children");
-        const struct bt_yaml *defaults_map = bt_yaml_get(root, "defaults");
         const struct bt_yaml *on = bt_yaml_get(root, "on");
         const struct bt_yaml *hook_timeout = bt_yaml_get(root, "hook_timeout");
-        struct bt_config_child defaults = {0};
 
         check_keys(reader, root);
         if (hub)
@@ -253,12 +272,24 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
                 missing(reader, "hub", "hub: shop");
         if (sockets)
                 read_sockets(reader, sockets);
-        reader->config->hook_timeout_ns = 5 * BT_NS_PER_S;
         if (on)
                 bt_read_hooks(reader, &reader->config->hooks, on);
         if (hook_timeout)
                 read_hook_timeout(reader, hook_timeout);
         bt_read_limits(reader, root);
+}
+
+static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
+{
+        const struct bt_yaml *children = bt_yaml_get(root, "children");
+        const struct bt_yaml *defaults_map = bt_yaml_get(root, "defaults");
+        struct bt_config_child defaults = {0};
+
+        reader->config->hook_timeout_ns = 5 * BT_NS_PER_S;
+        if (reader->config->fragment)
+                check_fragment_keys(reader, root);
+        else
+                read_hub_keys(reader, root);
         bt_read_child_init(&defaults);
         if (defaults_map &&
             bt_read_kind(reader, defaults_map, BT_YAML_MAP, "defaults", "{strategy: hot}"))
@@ -279,6 +310,7 @@ int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const ch
         struct bt_reader reader = {ret_config, diag, world};
         const struct bt_yaml *root;
 
+        ret_config->fragment = world->fragment;
         bt_diag_text(diag, text, bytes);
         root = bt_yaml_parse(&ret_config->mem, diag, text, bytes);
         if (!root && !bt_diag_count(diag, BT_SEVERITY_ERROR))
@@ -286,7 +318,7 @@ int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const ch
         else if (root && root->kind == BT_YAML_MAP)
                 read_root(&reader, root);
         else if (root && root->kind != BT_YAML_BROKEN)
-                bt_diag_error(diag, root->mark, "expected a map with the keys hub and children");
+                bt_diag_error(diag, root->mark, world->fragment ? "expected a map with the key children" : "expected a map with the keys hub and children");
         return bt_diag_count(diag, BT_SEVERITY_ERROR) ? 1 : 0;
 }
 
@@ -332,10 +364,10 @@ static int file_place(struct bt_config *config, struct bt_config_world *world, c
         return 0;
 }
 
-int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
-                   char *const *variables)
+static int load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
+                char *const *variables, bool fragment)
 {
-        struct bt_config_world world = {.environ = variables};
+        struct bt_config_world world = {.environ = variables, .fragment = fragment};
         int r = file_place(ret_config, &world, path);
 
         if (!r)
@@ -349,6 +381,18 @@ int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const cha
                 return 1;
         }
         return bt_config_parse(ret_config, diag, ret_config->text, ret_config->text_bytes, &world);
+}
+
+int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
+                   char *const *variables)
+{
+        return load(ret_config, diag, path, variables, false);
+}
+
+int bt_config_load_fragment(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
+                            char *const *variables)
+{
+        return load(ret_config, diag, path, variables, true);
 }
 
 void bt_config_free(struct bt_config *config)

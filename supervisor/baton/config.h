@@ -24,6 +24,7 @@
 struct bt_config_world {
         const char *dir;      /* absolute folder of the file: where relative paths begin */
         char *const *environ; /* what children inherit, and the PATH that is searched */
+        bool fragment;        /* children for a hub that runs: no hub, no sockets of its own; see live.c */
         bool offline;         /* ask neither the file system nor the resolver: paths are taken as they are, hosts must be numbers */
 };
 
@@ -65,6 +66,8 @@ struct bt_config_child {
         bool env_clear;
         uint32_t instances;          /* 0: not given, the child's id is its name */
         struct bt_mark state_mark;
+        struct bt_config_list tags;
+        struct bt_config_list meta;  /* KEY=TEXT */
         struct bt_config_hooks hooks;
         const struct bt_yaml *node;  /* the child's own map: to tell what was written from what was defaulted */
         struct bt_plan_child spec;   /* all but its strings; sockets and socket_count are filled */
@@ -75,6 +78,7 @@ struct bt_config {
         char *text; /* the file */
         size_t text_bytes;
         const char *path; /* absolute */
+        bool fragment;
         const char *hub;
         struct bt_config_socket *sockets;
         uint32_t socket_count;
@@ -102,5 +106,9 @@ int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const ch
 /* Reads the file at @path, then the same. Points @diag to the text. */
 int bt_config_load(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
                    char *const *variables);
+
+/* The same for children that a running hub is to be given: `children`, `defaults` and keys that begin with x- alone. */
+int bt_config_load_fragment(struct bt_config *ret_config, struct bt_diag *diag, const char *path,
+                            char *const *variables);
 
 void bt_config_free(struct bt_config *config);

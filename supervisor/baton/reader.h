@@ -53,6 +53,12 @@ void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
 void bt_read_hooks(struct bt_reader *reader, struct bt_config_hooks *hooks,
                    const struct bt_yaml *map);
 
+/* labels.c */
+void bt_read_tags(struct bt_reader *reader, struct bt_config_child *child,
+                  const struct bt_yaml *value);
+void bt_read_meta(struct bt_reader *reader, struct bt_config_child *child,
+                  const struct bt_yaml *value);
+
 /* finish.c. @defaults: lends its environment to a child that has none of its own. */
 void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
                           const struct bt_config_child *defaults);
