@@ -94,9 +94,12 @@ struct bt_node {
         int32_t hub_pid;
         uint32_t slot_count;
         uint64_t started_wall_ns;
-        uint8_t reserved[4096 - 64 - 64 - 64 - 16];
+        _Atomic uint32_t slots_used; /* no slot from here on was ever written; release after its first number */
+        uint32_t reserved0;
+        uint8_t reserved[4096 - 64 - 64 - 64 - 24];
         struct bt_slot slots[]; /* slot_count of them */
 };
+static_assert(offsetof(struct bt_node, slots_used) == 208, "aligned");
 static_assert(sizeof(struct bt_node) == 4096, "slots start on a page");
 
 /* ---- link segment: one page, one process ---- */

@@ -47,6 +47,8 @@ struct bt_slot *bt_node_begin(struct bt_node_owner *owner, uint32_t slot_idx)
 
         bt_assert(slot_idx < owner->node->slot_count);
         slot = &owner->node->slots[slot_idx];
+        if (slot_idx >= atomic_load_explicit(&owner->node->slots_used, memory_order_relaxed))
+                atomic_store_explicit(&owner->node->slots_used, slot_idx + 1, memory_order_release);
         seq = atomic_load_explicit(&slot->seq, memory_order_relaxed);
         bt_assert(!(seq & 1));
         atomic_store_explicit(&slot->seq, seq + 1, memory_order_relaxed);
@@ -104,6 +106,13 @@ static bool slot_copy(const struct bt_slot *slot, struct bt_slot *ret_slot)
                 return false;
         memcpy((void *)ret_slot, words, sizeof(words));
         return true;
+}
+
+uint32_t bt_node_slots(const struct bt_node_view *view)
+{
+        uint32_t used = atomic_load_explicit(&view->node->slots_used, memory_order_acquire);
+
+        return used < view->slot_count ? used : view->slot_count;
 }
 
 bool bt_node_read(const struct bt_node_view *view, uint32_t slot_idx, struct bt_slot *ret_slot)

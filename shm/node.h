@@ -40,6 +40,9 @@ struct bt_node_view {
 int bt_node_attach(struct bt_node_view *ret_view, int fd);
 void bt_node_detach(struct bt_node_view *view);
 
+/* How many there are to look at. The hub writes it: it may grow from one call to the next. */
+uint32_t bt_node_slots(const struct bt_node_view *view);
+
 /* A copy of one slot. False: the slot is free, or was being written all the time. Strings in the copy are terminated. */
 bool bt_node_read(const struct bt_node_view *view, uint32_t slot_idx, struct bt_slot *ret_slot);
 

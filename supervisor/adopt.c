@@ -77,7 +77,7 @@ static void found_end(struct bt_hub *hub, struct bt_found *found, const char *wh
 
         bt_hub_say(hub, "%s: process %d of the hub before this one %s: %s", found->entry->id, found->pid, r ? "CANNOT BE ENDED" : "was ended", why);
         if (!r)
-                bt_registry_remove(found->entry);
+                bt_registry_remove(&hub->registry, found->entry);
         found->entry = NULL;
 }
 
@@ -94,14 +94,14 @@ static bool find_one(struct bt_hub *hub, struct bt_registry_entry *entry, struct
         found->pidfd = entry->pid > 0 ? bt_proc_open(entry->pid) : -ESRCH;
         if (found->pidfd < 0) {
                 found->pidfd = -1;
-                bt_registry_remove(entry);
+                bt_registry_remove(&hub->registry, entry);
                 return false;
         }
         if (!entry->link_epoch) {
                 if (entry->started_ticks && bt_proc_started(entry->pid) == entry->started_ticks)
                         found_end(hub, found, "it does not use libbaton, so nothing of it can be taken over");
                 else
-                        bt_registry_remove(entry); /* another process by now */
+                        bt_registry_remove(&hub->registry, entry); /* another process by now */
                 found_deinit(found);
                 return false;
         }
@@ -112,7 +112,7 @@ static bool find_one(struct bt_hub *hub, struct bt_registry_entry *entry, struct
                 /* Ours or not, we may not look: killing on a guess would be worse than saying so. */
                 bt_hub_say(hub, "%s: process %d may be left from the hub before this one, and its descriptors may not be taken (kernel.yama.ptrace_scope?)",
                            entry->id, entry->pid);
-        bt_registry_remove(entry);
+        bt_registry_remove(&hub->registry, entry);
         found_deinit(found);
         return false;
 }
@@ -367,6 +367,8 @@ static void adopt_child(struct bt_child *child)
         }
         if (!child->current && !child->migration)
                 bt_child_down(child, NULL);
+        else if (child->migration)
+                bt_child_settled(child); /* somebody serves, whichever way that goes */
         bt_child_publish(child);
 }
 
@@ -376,20 +378,16 @@ void bt_hub_adopt(struct bt_hub *hub)
 
         for (uint32_t i = 0; i < hub->found_count; i++) {
                 struct bt_found *found = &hub->found[i];
-                struct bt_child *child = NULL;
+                struct bt_child *child = bt_hub_child_find(hub, found->entry->id);
 
-                for (uint32_t k = 0; k < hub->child_count && !child; k++) {
-                        if (!strcmp(hub->children[k].id, found->entry->id))
-                                child = &hub->children[k];
-                }
                 if (!child || child->spec->protocol != BT_PROTOCOL_BATON)
                         found_end(hub, found, "the configuration has no such child any more");
                 else
                         adopt_process(child, found);
         }
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                if (hub->children[i].adopted) {
-                        adopt_child(&hub->children[i]);
+        bt_hub_foreach_child (child, hub) {
+                if (child->adopted) {
+                        adopt_child(child);
                         adopted++;
                 }
         }

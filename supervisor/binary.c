@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted things: pinned executables and baton segments. */
+/* Counted things: loaded plans, pinned executables and baton segments. */
 #include "supervisor/hub.h"
 
 #include <errno.h>
@@ -13,6 +13,43 @@
 #include "base/check.h"
 #include "base/fd.h"
 #include "supervisor/function.h"
+
+/* ---- plans ---- */
+
+int bt_plan_load(struct bt_plan_ref **ret_plan, int fd, const char **ret_error)
+{
+        struct bt_plan_ref *plan = calloc(1, sizeof(*plan));
+        int r;
+
+        *ret_error = NULL;
+        if (!plan)
+                return -ENOMEM;
+        r = bt_plan_open(&plan->view, fd, ret_error);
+        if (r) {
+                free(plan);
+                return r;
+        }
+        plan->refs = 1;
+        *ret_plan = plan;
+        return 0;
+}
+
+struct bt_plan_ref *bt_plan_ref(struct bt_plan_ref *plan)
+{
+        plan->refs++;
+        return plan;
+}
+
+struct bt_plan_ref *bt_plan_unref(struct bt_plan_ref *plan)
+{
+        if (!plan || --plan->refs)
+                return NULL;
+        bt_plan_close(&plan->view);
+        free(plan);
+        return NULL;
+}
+
+/* ---- executables ---- */
 
 static int binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script)
 {

@@ -97,6 +97,7 @@ static void on_put(void *ctx, int result, const struct bt_record *record)
         struct bt_holding *holding = ck->putting;
 
         (void)record;
+        child->store_jobs--;
         ck->putting = NULL;
         bt_checkpoint_release(holding->baton);
         if (result == BT_STORE_OK)
@@ -136,6 +137,7 @@ static void put_next(struct bt_child *child)
                 put_failed(child, r);
                 return;
         }
+        child->store_jobs++;
         ck->putting = bt_holding_ref(child->holding);
         ck->putting_sequence = last.sequence;
 }

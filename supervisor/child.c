@@ -77,7 +77,7 @@ void bt_child_publish(struct bt_child *child)
 {
         const struct bt_inc *inc = child->current;
         const struct bt_binary *binary = inc ? inc->binary : child->binary;
-        struct bt_slot *slot = bt_node_begin(&child->hub->node, child->slot_idx);
+        struct bt_slot *slot = bt_node_begin(&child->seat.node->dir, child->seat.slot_idx);
         size_t path = strlen(binary->path);
 
         slot->phase = child->phase;
@@ -121,24 +121,25 @@ int bt_child_fresh_baton(struct bt_child *child)
         return 0;
 }
 
-int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx)
+int bt_child_init(struct bt_child *child)
 {
-        const struct bt_plan_child *spec = &hub->plan.children[idx];
-        int r;
+        struct bt_hub *hub = child->hub;
+        const struct bt_plan_view *plan = &child->plan->view;
+        const struct bt_plan_child *spec = &plan->children[child->plan_idx];
+        int r = 1;
 
-        child->hub = hub;
         child->spec = spec;
-        child->id = bt_plan_string(&hub->plan, spec->id);
-        child->pool = bt_plan_string(&hub->plan, spec->pool);
-        child->slot_idx = idx;
+        child->id = bt_plan_string(plan, spec->id);
+        child->pool = bt_plan_string(plan, spec->pool);
         child->number_next = 1;
         child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);
-        r = bt_embed_binary(&child->binary, hub, idx);
+        if (child->plan == hub->plan_ref)
+                r = bt_embed_binary(&child->binary, hub, child->plan_idx);
         if (r > 0)
-                r = bt_binary_open(&child->binary, bt_plan_string(&hub->plan, spec->exec));
+                r = bt_binary_open(&child->binary, bt_plan_string(plan, spec->exec));
         if (r) {
-                bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(&hub->plan, spec->exec), strerrordesc_np(-r));
+                bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(plan, spec->exec), strerrordesc_np(-r));
                 return r;
         }
         r = bt_holding_new(&child->holding, spec, child->id);
@@ -162,7 +163,7 @@ void bt_child_deinit(struct bt_child *child)
 
 void bt_child_start(struct bt_child *child, enum baton_reason reason)
 {
-        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .handoff = -1};
+        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .seat = child->seat, .handoff = -1};
         char why[256] = "";
 
         bt_assert(!child->current && !child->migration);
@@ -208,7 +209,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         if (child->served_pid && child->served_pid != inc->pid)
                 bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
         child->served_pid = inc->pid;
-        bt_hub_child_settled(child->hub);
+        bt_child_settled(child);
 }
 
 /* Nothing is done to it: a first start may take long. But it is said, with the usual cause. */
@@ -245,12 +246,18 @@ static bool too_many_restarts(struct bt_child *child, uint64_t now_ns)
         return within >= limit;
 }
 
+void bt_child_settled(struct bt_child *child)
+{
+        bt_list_unlink(&child->unsettled);
+        bt_hub_settled(child->hub);
+}
+
 static void child_give_up(struct bt_child *child, enum bt_phase phase)
 {
         child->phase = phase;
         bt_child_publish(child);
         bt_event(child->hub, phase == BT_PHASE_FAILED ? BT_EVENT_CHILD_GIVEN_UP : BT_EVENT_CHILD_STOPPED, child, 0, "%s", child->note);
-        bt_hub_child_settled(child->hub);
+        bt_child_settled(child);
 }
 
 void bt_child_give_up(struct bt_child *child)

@@ -236,10 +236,15 @@ static void client_status(struct bt_client *client)
 
         reply_init(&reply, client, BT_CTL_NODE);
         (void)snprintf(reply.text, sizeof(reply.text), "%s", bt_plan_string(&hub->plan, hub->plan.plan->config_path));
-        if (bt_scm_send(client->fd, &reply, sizeof(reply), &hub->node.fd, 1))
-                client_answer(client, BT_CTL_FAILED, "the node's descriptor could not be sent");
-        else
-                client_answer(client, BT_CTL_OK, "");
+        bt_list_foreach (it, &hub->nodes) {
+                const struct bt_hub_node *node = bt_list_entry(it, struct bt_hub_node, order);
+
+                if (bt_scm_send(client->fd, &reply, sizeof(reply), &node->dir.fd, 1)) {
+                        client_answer(client, BT_CTL_FAILED, "a node's descriptor could not be sent");
+                        return;
+                }
+        }
+        client_answer(client, BT_CTL_OK, "");
 }
 
 /* Consumes @fd. */

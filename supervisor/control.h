@@ -6,7 +6,7 @@
  *      client: bt_ctl_request            (UPGRADE: with the opened binary, O_PATH, as SCM_RIGHTS)
  *      hub:    bt_ctl_reply EVENT *      progress: phases of migrations, with their times
  *              bt_ctl_reply RECORD *     (EVENTS: of the event stream, in order)
- *              bt_ctl_reply NODE         (STATUS: with the node segment's descriptor as SCM_RIGHTS)
+ *              bt_ctl_reply NODE *       (STATUS: one a node, with its segment's descriptor as SCM_RIGHTS)
  *              bt_ctl_reply DONE         the outcome; then the hub closes
  *
  * Fixed records: the hub parses no text. It answers requests of its own user and of root only (SO_PEERCRED). Progress that a slow client
@@ -24,7 +24,7 @@
 #define BT_CTL_PATH_BYTES 1024
 
 enum bt_ctl_op {
-        BT_CTL_STATUS = 1,  /* the node segment */
+        BT_CTL_STATUS = 1,  /* the node segments */
         BT_CTL_UPGRADE = 2, /* target, binary; replaces each matching child by one that runs the binary */
         BT_CTL_SWAP = 3,    /* target; the same with the binary it has */
         BT_CTL_STOP = 4,    /* the hub: capture, store, terminate, end */

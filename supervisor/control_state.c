@@ -226,15 +226,6 @@ static int begin_drop(struct bt_state_ask *ask, const struct bt_ctl_request *req
 
 /* ---- import ---- */
 
-static struct bt_child *child_find(struct bt_hub *hub, const char *id)
-{
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                if (!strcmp(hub->children[i].id, id))
-                        return &hub->children[i];
-        }
-        return NULL;
-}
-
 /* The record is in the store. Into the baton with it, so that whoever starts the child next starts it with this state. */
 static void on_imported(void *ctx, int result, const struct bt_record *record)
 {
@@ -320,7 +311,7 @@ static void import_stamp(struct bt_record *record, struct bt_child *child)
 static void begin_import(struct bt_state_ask *ask, const struct bt_ctl_request *request, int fd)
 {
         struct bt_store_item item = {.fd = fd, .off = sizeof(struct bt_record), .verify = true};
-        struct bt_child *child = child_find(ask->hub, request->target);
+        struct bt_child *child = bt_hub_child_find(ask->hub, request->target);
         uint64_t bytes = 0;
         const char *why = import_open(fd, &item.record, &bytes);
         int r;

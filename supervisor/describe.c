@@ -35,8 +35,7 @@ static void describe_close(struct bt_describe *d)
 {
         bt_loop_forget(&d->exit_watch);
         bt_loop_timer_disarm(&d->deadline);
-        if (d->entry)
-                bt_registry_remove(d->entry);
+        bt_registry_remove(d->registry, d->entry);
         d->entry = NULL;
         d->pidfd = bt_close(d->pidfd);
         d->fd = bt_close(d->fd);
@@ -102,13 +101,14 @@ static void describe_register(struct bt_describe *d, const struct bt_child *chil
         (void)snprintf(entry->id, sizeof(entry->id), "%s", child->id);
         (void)snprintf(entry->path, sizeof(entry->path), "%s", binary->path);
         spawn->pid_out = &entry->pid;
+        d->registry = &child->hub->registry;
         d->entry = entry;
         atomic_store_explicit(&entry->live, 1, memory_order_release);
 }
 
 static int describe_spawn(struct bt_describe *d, const struct bt_child *child, const struct bt_binary *binary, int write_end)
 {
-        const struct bt_plan_view *plan = &child->hub->plan;
+        const struct bt_plan_view *plan = &child->plan->view;
         const struct bt_plan_child *spec = child->spec;
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct bt_spawn spawn = BT_SPAWN_NULL;

@@ -24,7 +24,8 @@ typedef void (*bt_describe_fn)(struct bt_describe *describe, const struct bt_des
 struct bt_describe {
         struct bt_loop_watch exit_watch;
         struct bt_loop_timer deadline;
-        struct bt_registry_entry *entry;
+        struct bt_registry *registry;
+        struct bt_registry_entry *entry; /* in it; NULL: none */
         bt_describe_fn done;
         bool under_way;
         bool too_late;

@@ -192,8 +192,8 @@ int baton_hub_open(struct baton_hub **ret_hub, const struct baton_hub_options *o
 /* Its loop does not turn any more: nothing of it may stay. */
 static void end_by_force(struct bt_hub *hub)
 {
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                bt_list_foreach_safe (it, &hub->children[i].incs) {
+        bt_hub_foreach_child (child, hub) {
+                bt_list_foreach_safe (it, &child->incs) {
                         struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
 
                         if (!inc->reaped)
@@ -578,26 +578,23 @@ static uint32_t draining(const struct bt_child *child)
 int baton_hub_look(const struct baton_hub *hub, const char *id, struct baton_hub_look *ret_look)
 {
         struct baton_hub_look look = {0};
+        const struct bt_child *child;
 
         if (!hub->started || !id || !ret_look || ret_look->size < sizeof(look))
                 return -EINVAL;
-        for (uint32_t i = 0; i < hub->hub.child_count; i++) {
-                const struct bt_child *child = &hub->hub.children[i];
-
-                if (strcmp(child->id, id) != 0)
-                        continue;
-                look.size = ret_look->size;
-                look.phase = bt_phase_name(child->phase);
-                look.pid = child->current ? child->current->pid : 0;
-                look.incarnation = child->current ? child->current->number : 0;
-                look.restarts = child->restarts;
-                look.swaps = child->swaps;
-                look.rollbacks = child->rollbacks;
-                look.pause_ns = child->pause_ns;
-                look.draining = draining(child);
-                look.note = child->note;
-                memcpy(ret_look, &look, sizeof(look));
-                return 0;
-        }
-        return -ENOENT;
+        child = bt_hub_child_find(&hub->hub, id);
+        if (!child)
+                return -ENOENT;
+        look.size = ret_look->size;
+        look.phase = bt_phase_name(child->phase);
+        look.pid = child->current ? child->current->pid : 0;
+        look.incarnation = child->current ? child->current->number : 0;
+        look.restarts = child->restarts;
+        look.swaps = child->swaps;
+        look.rollbacks = child->rollbacks;
+        look.pause_ns = child->pause_ns;
+        look.draining = draining(child);
+        look.note = child->note;
+        memcpy(ret_look, &look, sizeof(look));
+        return 0;
 }

@@ -40,7 +40,8 @@
 
 struct hook_job {
         const struct bt_plan_hook *hook;
-        const struct bt_child *child; /* NULL: of none */
+        struct bt_plan_ref *plan;          /* that @hook is in */
+        char pool[BATON_ID_BYTES_MAX + 1]; /* of the event's child, which may be gone by now; "": of none */
         struct bt_event event;
 };
 
@@ -81,7 +82,8 @@ __attribute__((format(printf, 3, 4))) static void hook_failed(struct bt_hooks *h
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
         bt_hub_say(hooks->hub, "on %s%s%s: %s", bt_event_row(job->event.kind)->name, *job->event.child ? " " : "", job->event.child, text);
-        bt_event(hooks->hub, BT_EVENT_HOOK_FAILED, job->child, job->event.incarnation, "on %s: %s", bt_event_row(job->event.kind)->name, text);
+        bt_event(hooks->hub, BT_EVENT_HOOK_FAILED, bt_hub_child_find(hooks->hub, job->event.child), job->event.incarnation, "on %s: %s",
+                 bt_event_row(job->event.kind)->name, text);
 }
 
 /* ---- the end of one ---- */
@@ -98,6 +100,7 @@ static void run_free(struct hook_run *run)
         bt_log_close(&run->log);
         (void)bt_close(run->pidfd);
         bt_list_unlink(&run->node);
+        (void)bt_plan_unref(run->job.plan);
         free(run);
 }
 
@@ -105,13 +108,13 @@ static void hooks_start_soon(struct bt_hooks *hooks);
 
 static void run_report(const struct hook_run *run, const struct bt_proc_exit *how)
 {
-        const struct bt_plan_view *plan = &run->hooks->hub->plan;
-        const char *exec = bt_plan_string(plan, run->job.hook->exec);
+        const struct bt_plan *plan = run->hooks->hub->plan.plan;
+        const char *exec = bt_plan_string(&run->job.plan->view, run->job.hook->exec);
         char text[96];
 
         if (run->timed_out)
                 hook_failed(run->hooks, &run->job, "%s took longer than hook_timeout (%" PRIu64 " ms) and was killed", exec,
-                            plan->plan->hook_timeout_ns / BT_NS_PER_MS);
+                            plan->hook_timeout_ns / BT_NS_PER_MS);
         else if (how->code != CLD_EXITED || how->status)
                 hook_failed(run->hooks, &run->job, "%s: %s", exec, bt_proc_exit_text(how, text, sizeof(text)));
 }
@@ -165,7 +168,7 @@ static char **run_environment(const struct hook_run *run, char (*room)[ENV_BYTES
         (void)snprintf(room[3], ENV_BYTES, "BATON_TIME_NS=%" PRIu64, event->wall_ns);
         (void)snprintf(room[4], ENV_BYTES, "BATON_MONOTONIC_NS=%" PRIu64, event->mono_ns);
         (void)snprintf(room[5], ENV_BYTES, "BATON_CHILD=%s", event->child);
-        (void)snprintf(room[6], ENV_BYTES, "BATON_POOL=%s", run->job.child ? run->job.child->pool : "");
+        (void)snprintf(room[6], ENV_BYTES, "BATON_POOL=%s", run->job.pool);
         (void)snprintf(room[7], ENV_BYTES, "BATON_INCARNATION=%" PRIu64, event->incarnation);
         (void)snprintf(room[8], ENV_BYTES, "BATON_REASON=%s", event->text);
         while (n < ENV_COUNT) {
@@ -188,12 +191,12 @@ static int run_spawn(struct hook_run *run, int out, enum bt_spawn_step *ret_step
         char room[ENV_COUNT][ENV_BYTES];
         char **envp = run_environment(run, room);
         char **argv = calloc((size_t)hook->argv_count + 1, sizeof(*argv));
-        const char *at = bt_plan_string(&hub->plan, hook->argv);
+        const char *at = bt_plan_string(&run->job.plan->view, hook->argv);
         int r = envp && argv ? 0 : -ENOMEM;
 
         for (uint32_t i = 0; !r && i < hook->argv_count; i++, at = bt_plan_string_next(at))
                 argv[i] = (char *)at; /* exec's signature lacks a const */
-        spawn.exec_path = bt_plan_string(&hub->plan, hook->exec);
+        spawn.exec_path = bt_plan_string(&run->job.plan->view, hook->exec);
         spawn.argv = argv;
         spawn.envp = envp;
         spawn.new_session = 1;
@@ -224,6 +227,7 @@ static int run_watch(struct hook_run *run)
         return r;
 }
 
+/* Takes the job's plan. */
 static void hook_start(struct bt_hooks *hooks, const struct hook_job *job)
 {
         struct hook_run *run = calloc(1, sizeof(*run));
@@ -232,6 +236,7 @@ static void hook_start(struct bt_hooks *hooks, const struct hook_job *job)
 
         if (!run) {
                 hook_failed(hooks, job, "was not run: out of memory");
+                (void)bt_plan_unref(job->plan);
                 return;
         }
         run->hooks = hooks;
@@ -247,7 +252,7 @@ static void hook_start(struct bt_hooks *hooks, const struct hook_job *job)
         if (!r)
                 r = run_watch(run);
         if (r) {
-                hook_failed(hooks, job, "%s was not run: %s: %s", bt_plan_string(&hooks->hub->plan, job->hook->exec), bt_spawn_step_name(step),
+                hook_failed(hooks, job, "%s was not run: %s: %s", bt_plan_string(&job->plan->view, job->hook->exec), bt_spawn_step_name(step),
                             strerrordesc_np(-r));
                 run_free(run);
                 return;
@@ -297,15 +302,21 @@ static void hooks_start_soon(struct bt_hooks *hooks)
                 hooks->due_ns = 0; /* the next event, or the end of a command, tries again */
 }
 
-static void hooks_queue(struct bt_hooks *hooks, const struct bt_plan_hook *hook, const struct bt_event *event, const struct bt_child *child)
+static void hooks_queue(struct bt_hooks *hooks, struct bt_plan_ref *plan, uint32_t idx, const struct bt_event *event,
+                        const struct bt_child *child)
 {
+        const struct bt_plan_hook *hook = &plan->view.hooks[idx];
+        struct hook_job *job;
+
         if (hook->event != event->kind)
                 return;
         if (hooks->queued == BT_HOOKS_QUEUED) {
                 hooks->dropped++;
                 return;
         }
-        hooks->queue[(hooks->first + hooks->queued++) % BT_HOOKS_QUEUED] = (struct hook_job){.hook = hook, .child = child, .event = *event};
+        job = &hooks->queue[(hooks->first + hooks->queued++) % BT_HOOKS_QUEUED];
+        *job = (struct hook_job){.hook = hook, .plan = bt_plan_ref(plan), .event = *event};
+        (void)snprintf(job->pool, sizeof(job->pool), "%s", child ? child->pool : "");
 }
 
 static void hooks_count_migrations(struct bt_hooks *hooks, uint32_t kind)
@@ -318,14 +329,12 @@ static void hooks_count_migrations(struct bt_hooks *hooks, uint32_t kind)
 
 void bt_hooks_event(struct bt_hub *hub, const struct bt_event *event, const struct bt_child *child)
 {
-        const struct bt_plan_view *plan = &hub->plan;
-
         if (!hub->hooks)
                 return;
-        for (uint32_t i = 0; i < plan->plan->hub_hook_count; i++)
-                hooks_queue(hub->hooks, &plan->hooks[i], event, child);
+        for (uint32_t i = 0; i < hub->plan.plan->hub_hook_count; i++)
+                hooks_queue(hub->hooks, hub->plan_ref, i, event, child);
         for (uint32_t i = 0; child && i < child->spec->hook_count; i++)
-                hooks_queue(hub->hooks, &plan->hooks[child->spec->hook_first + i], event, child);
+                hooks_queue(hub->hooks, child->plan, child->spec->hook_first + i, event, child);
         hooks_count_migrations(hub->hooks, event->kind);
         hooks_start_soon(hub->hooks);
 }
@@ -398,6 +407,8 @@ void bt_hooks_close(struct bt_hub *hub)
                 run_free(run);
         }
         bt_loop_timer_disarm(&hooks->start_timer);
+        for (uint32_t i = 0; i < hooks->queued; i++)
+                (void)bt_plan_unref(hooks->queue[(hooks->first + i) % BT_HOOKS_QUEUED].plan);
         free(hooks->queue);
         free(hooks);
         hub->hooks = NULL;

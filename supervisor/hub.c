@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hub: its start, its loop, its stop.
+ * The hub: its start, its loop, its end.
  *
  * Start, in an order that leaves nothing behind when a step fails: lock (a second hub of this name stops here), store, sockets, node directory,
- * control socket, children. Stop: see swap/shutdown.h; this file performs its actions.
+ * control socket, children. Stop: stop.c.
  *
  * The hub prints for people on stderr and never waits for its reader. It holds no lock a child can hold and reads no text.
  */
@@ -53,266 +53,6 @@ void bt_hub_say(struct bt_hub *hub, const char *format, ...)
         bt_log_say(line, used);
 }
 
-/* ---- stop ---- */
-
-/* What an action found out at once: the next event. */
-struct next {
-        enum bt_shutdown_event event;
-        uint32_t count;
-};
-
-static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uint32_t count);
-
-__attribute__((format(printf, 2, 3))) static void note_kept(struct bt_hub *hub, const char *format, ...)
-{
-        size_t used = strlen(hub->stop_text);
-
-        va_list args;
-
-        va_start(args, format);
-        (void)vsnprintf(hub->stop_text + used, sizeof(hub->stop_text) - used, format, args);
-        va_end(args);
-}
-
-static void shutdown_cancel_migrations(struct bt_hub *hub)
-{
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                if (hub->children[i].migration)
-                        bt_migration_cancel(hub->children[i].migration);
-        }
-}
-
-/* The outer limit is the shorter one: what is left of shutdown_timeout, at most @inner_ns. */
-static uint64_t within_stop(const struct bt_hub *hub, uint64_t inner_ns)
-{
-        uint64_t now = bt_now_ns();
-        uint64_t left = hub->stop_deadline_ns == BT_NS_NEVER ? BT_NS_INFINITE : hub->stop_deadline_ns > now ? hub->stop_deadline_ns - now : 0;
-
-        return left < inner_ns ? left : inner_ns;
-}
-
-/*
- * shutdown_timeout is over. States that did not arrive are not waited for; those that did are written all the same, and then everything ends
- * at once. A migration that is still being called off has its own limits; what it waits for an end of, gets it.
- */
-static void on_stop_timer(struct bt_loop_timer *timer)
-{
-        struct bt_hub *hub = bt_container_of(timer, struct bt_hub, stop_timer);
-
-        bt_hub_say(hub, "shutdown_timeout is over: what has not ended is killed");
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                bt_list_foreach (it, &hub->children[i].incs) {
-                        struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
-
-                        if (!inc->told_to_end || inc->dead)
-                                continue;
-                        hub->children[i].limits_hit++;
-                        bt_inc_kill(inc);
-                }
-        }
-        if (hub->shutdown.state == BT_SHUTDOWN_S_CAPTURING)
-                shutdown_event(hub, BT_SHUTDOWN_EV_TIMEOUT, 0);
-}
-
-static void on_shutdown_timer(struct bt_loop_timer *timer)
-{
-        shutdown_event(bt_container_of(timer, struct bt_hub, shutdown_timer), BT_SHUTDOWN_EV_TIMEOUT, 0);
-}
-
-/* All at once; one deadline, the longest that any of them was given. */
-static struct next shutdown_ask(struct bt_hub *hub)
-{
-        uint64_t wait = 0;
-        uint32_t asked = 0;
-
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                struct bt_child *child = &hub->children[i];
-                struct bt_inc *inc = child->current;
-
-                bt_loop_timer_disarm(&child->restart_timer);
-                if (!inc && child->spec->handover)
-                        bt_child_salvage(child);
-                if (!inc || !inc->link || !child->spec->handover || child->spec->state_form == BATON_STATE_NONE)
-                        continue;
-                if (child->spec->durability == BT_DURABILITY_NONE) {
-                        note_kept(hub, "%s: state not kept (durability: none)\n", child->id);
-                        continue;
-                }
-                if (!bt_baton_serves(inc->holding->baton, inc->number))
-                        continue; /* not serving yet: a state from the store is still in the store */
-                child->asked = true;
-                asked++;
-                if (child->spec->handover_data_wait_ns > wait)
-                        wait = child->spec->handover_data_wait_ns;
-                bt_inc_say(inc, BT_MSG_CAPTURE, 0, 0, BATON_CAPTURE_SHUTDOWN, 0);
-        }
-        if (asked)
-                (void)bt_loop_timer_arm(hub->loop, &hub->shutdown_timer, bt_ns_add(bt_now_ns(), within_stop(hub, wait)),
-                                            on_shutdown_timer);
-        return (struct next){.event = BT_SHUTDOWN_EV_ASKED, .count = asked};
-}
-
-void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole)
-{
-        child->asked = false;
-        child->captured = whole;
-        if (whole)
-                bt_event(hub, BT_EVENT_STATE_CAPTURED, child, 0, "%llu bytes", (unsigned long long)child->state_bytes);
-        else
-                bt_event(hub, BT_EVENT_STATE_MISSING, child, 0, "it gave none");
-        if (!whole)
-                note_kept(hub, "%s: gave no state\n", child->id);
-        shutdown_event(hub, BT_SHUTDOWN_EV_ANSWERED, 0);
-}
-
-/* What became of the states, for those who asked for the stop. */
-static void note_stored(struct bt_hub *hub, int result)
-{
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                const struct bt_child *child = &hub->children[i];
-
-                if (child->captured)
-                        note_kept(hub, "%s: %s\n", child->id, result ? "state LOST, the store could not be written" : "state kept");
-        }
-        if (!result)
-                return;
-        hub->exit_status = 1;
-        bt_hub_say(hub, "the states could not be written: %s", result == BT_STORE_E_ROOM ? "the disk is full" : strerrordesc_np(-result));
-}
-
-/* True when there is nothing to wait for. */
-static bool shutdown_store(struct bt_hub *hub)
-{
-        int r;
-
-        bt_loop_timer_disarm(&hub->shutdown_timer);
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                struct bt_child *child = &hub->children[i];
-
-                if (child->asked) {
-                        child->asked = false;
-                        child->limits_hit++;
-                        note_kept(hub, "%s: did not give its state in time (handover_data_wait)\n", child->id);
-                        bt_event(hub, BT_EVENT_STATE_MISSING, child, 0, "not in time (handover_data_wait)");
-                }
-        }
-        r = bt_hub_store_states(hub);
-        if (r < 0) {
-                note_stored(hub, r);
-                bt_event(hub, BT_EVENT_STATES_STORED, NULL, 0, "they could not be written");
-        }
-        return r != 0;
-}
-
-void bt_hub_stored(struct bt_hub *hub, int result)
-{
-        note_stored(hub, result);
-        bt_event(hub, BT_EVENT_STATES_STORED, NULL, 0, "%s", result ? "they could not be written" : "all that were captured");
-        shutdown_event(hub, BT_SHUTDOWN_EV_STORED, 0);
-}
-
-static void on_patience_over(struct bt_loop_timer *timer)
-{
-        struct bt_inc *inc = bt_container_of(timer, struct bt_inc, deadline);
-
-        inc->child->limits_hit++;
-        bt_inc_kill(inc);
-}
-
-static struct next shutdown_end(struct bt_hub *hub)
-{
-        uint32_t told = 0;
-
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                struct bt_child *child = &hub->children[i];
-                uint64_t patience = within_stop(hub, child->spec->shutdown_ns);
-
-                child->phase = BT_PHASE_STOPPING;
-                bt_list_foreach (it, &child->incs) {
-                        struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
-
-                        told++;
-                        if (!patience) {
-                                bt_inc_kill(inc);
-                                continue;
-                        }
-                        bt_inc_stop(inc);
-                        if (patience != BT_NS_INFINITE)
-                                (void)bt_loop_timer_arm(hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), patience), on_patience_over);
-                }
-                bt_child_publish(child);
-        }
-        return (struct next){.event = BT_SHUTDOWN_EV_TOLD, .count = told};
-}
-
-static void tell_over(struct bt_hub *hub)
-{
-        for (uint32_t i = 0; i < hub->child_count; i++)
-                bt_event(hub, BT_EVENT_CHILD_UNREGISTERED, &hub->children[i], 0, "the hub ends");
-        bt_event(hub, BT_EVENT_SHUTDOWN_OVER, NULL, 0, "%s", hub->stop_text);
-}
-
-static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uint32_t count)
-{
-        struct next next = {.event = event, .count = count};
-
-        for (;;) {
-                switch (bt_shutdown_step(&hub->shutdown, next.event, next.count)) {
-                case BT_SHUTDOWN_ACT_CANCEL_MIGRATIONS:
-                        shutdown_cancel_migrations(hub); /* their ends are events */
-                        return;
-                case BT_SHUTDOWN_ACT_ASK:
-                        next = shutdown_ask(hub);
-                        break;
-                case BT_SHUTDOWN_ACT_STORE:
-                        if (!shutdown_store(hub))
-                                return;
-                        next = (struct next){.event = BT_SHUTDOWN_EV_STORED};
-                        break;
-                case BT_SHUTDOWN_ACT_END:
-                        next = shutdown_end(hub);
-                        break;
-                case BT_SHUTDOWN_ACT_FINISH:
-                        tell_over(hub);
-                        hub->over = true;
-                        return;
-                case BT_SHUTDOWN_ACT_NONE:
-                        return;
-                }
-        }
-}
-
-void bt_hub_stop(struct bt_hub *hub)
-{
-        uint32_t migrations = 0;
-
-        if (hub->stopping)
-                return;
-        hub->stopping = true;
-        hub->stop_deadline_ns = BT_NS_NEVER;
-        if (hub->plan.plan->shutdown_timeout_ns) {
-                hub->stop_deadline_ns = bt_ns_add(bt_now_ns(), hub->plan.plan->shutdown_timeout_ns);
-                (void)bt_loop_timer_arm(hub->loop, &hub->stop_timer, hub->stop_deadline_ns, on_stop_timer);
-        }
-        bt_hub_say(hub, "stopping");
-        bt_event(hub, BT_EVENT_SHUTDOWN_BEGUN, NULL, 0, "%u children", hub->child_count);
-        for (uint32_t i = 0; i < hub->child_count; i++)
-                migrations += hub->children[i].migration != NULL;
-        shutdown_event(hub, BT_SHUTDOWN_EV_BEGIN, migrations);
-}
-
-void bt_hub_migration_over(struct bt_hub *hub)
-{
-        if (hub->stopping)
-                shutdown_event(hub, BT_SHUTDOWN_EV_SETTLED, 0);
-}
-
-void bt_hub_exited(struct bt_hub *hub)
-{
-        if (hub->stopping)
-                shutdown_event(hub, BT_SHUTDOWN_EV_EXITED, 0);
-}
-
 static void on_signal(struct bt_loop_watch *watch, uint32_t events)
 {
         struct bt_hub *hub = bt_container_of(watch, struct bt_hub, signals_watch);
@@ -326,20 +66,15 @@ static void on_signal(struct bt_loop_watch *watch, uint32_t events)
 /* ---- start ---- */
 
 /* When the first start of every child is over, one way or the other, whoever waits for us is told. */
-void bt_hub_child_settled(struct bt_hub *hub)
+void bt_hub_settled(struct bt_hub *hub)
 {
-        uint32_t running = 0, failed = 0;
+        uint32_t running = 0, failed;
 
-        if (hub->settled)
+        if (hub->settled || !bt_list_empty(&hub->children.unsettled))
                 return;
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                enum bt_phase phase = hub->children[i].phase;
-
-                running += phase == BT_PHASE_RUNNING || phase == BT_PHASE_MIGRATING;
-                failed += phase == BT_PHASE_FAILED || phase == BT_PHASE_STOPPED;
-        }
-        if (running + failed < hub->child_count || hub->load_next < hub->child_count)
-                return;
+        bt_hub_foreach_child (child, hub)
+                running += child->phase == BT_PHASE_RUNNING || child->phase == BT_PHASE_MIGRATING;
+        failed = hub->children.count - running;
         hub->settled = true;
         bt_event(hub, BT_EVENT_CHILDREN_STARTED, NULL, 0, "%u running, %u not", running, failed);
         bt_hub_say(hub, "%s: %u running, %u not", bt_plan_string(&hub->plan, hub->plan.plan->hub), running, failed);
@@ -415,20 +150,13 @@ static void raise_nofile(struct bt_hub *hub)
 
 static int open_children(struct bt_hub *hub)
 {
-        int r = bt_node_create(&hub->node, bt_plan_string(&hub->plan, hub->plan.plan->hub), "local", hub->plan.plan->child_count);
+        struct bt_hub_node *local = NULL;
+        struct bt_child *child;
+        int r = bt_hub_node_new(&local, hub, BT_HUB_NODE_LOCAL);
 
-        if (r)
-                return r;
-        hub->children = calloc(hub->plan.plan->child_count ? hub->plan.plan->child_count : 1, sizeof(*hub->children));
-        if (!hub->children)
-                return -ENOMEM;
-        for (uint32_t i = 0; i < hub->plan.plan->child_count; i++) {
-                hub->child_count++;
-                r = bt_child_init(&hub->children[i], hub, i);
-                if (r)
-                        return r;
-        }
-        return 0;
+        for (uint32_t i = 0; !r && i < hub->plan.plan->child_count; i++)
+                r = bt_hub_child_add(hub, hub->plan_ref, i, local, &child);
+        return r;
 }
 
 /* And who is in it: processes of a hub that was killed. */
@@ -439,7 +167,6 @@ static int open_registry(struct bt_hub *hub)
         int r;
 
         (void)snprintf(path, sizeof(path), "%s/processes", dir);
-        /* A child has one process, two in a swap, and those that drain. */
         r = bt_registry_open(&hub->registry, path, hub->plan.plan->child_count * 4 + 64);
         if (r) {
                 bt_hub_say(hub, "cannot use %s: %s", path, strerrordesc_np(-r));
@@ -507,14 +234,12 @@ static void close_all(struct bt_hub *hub)
                 bt_hooks_finish(hub);
         bt_hooks_close(hub);
         hub->store = bt_store_close(hub->store);
-        for (uint32_t i = 0; i < hub->child_count; i++)
-                bt_child_deinit(&hub->children[i]);
-        free(hub->children);
+        bt_children_free_all(hub);
         bt_hub_close_control(hub);
         bt_events_close(hub);
         bt_request_free_all(hub);
         bt_hub_found_free(hub);
-        bt_node_destroy(&hub->node);
+        bt_hub_nodes_free(hub);
         close_registry(hub);
         bt_hub_close_sockets(hub);
         if (hub->loop) {
@@ -528,15 +253,18 @@ static void close_all(struct bt_hub *hub)
         (void)bt_close(hub->null_fd);
         (void)bt_close(hub->lock_fd);
         (void)bt_close(hub->ready_fd);
-        bt_plan_close(&hub->plan);
+        hub->plan_ref = bt_plan_unref(hub->plan_ref);
+        hub->plan = (struct bt_plan_view){0};
 }
 
 void bt_hub_init(struct bt_hub *hub)
 {
-        *hub = (struct bt_hub){.null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = -1, .node = BT_NODE_OWNER_NULL,
+        *hub = (struct bt_hub){.null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = -1,
                                .registry = BT_REGISTRY_NULL};
         bt_list_init(&hub->clients);
         bt_list_init(&hub->requests);
+        bt_list_init(&hub->nodes);
+        bt_children_init(&hub->children);
         for (size_t i = 0; i < BT_ARRAY_LEN(hub->sockets); i++)
                 hub->sockets[i] = -1;
 }
@@ -544,21 +272,22 @@ void bt_hub_init(struct bt_hub *hub)
 int bt_hub_open(struct bt_hub *hub, int plan_fd)
 {
         const char *error = "";
-        int r = bt_plan_open(&hub->plan, plan_fd, &error);
+        int r = bt_plan_load(&hub->plan_ref, plan_fd, &error);
 
         if (r) {
                 bt_hub_say(hub, "the plan is not usable: %s", r == -EINVAL ? error : strerrordesc_np(-r));
                 return -EBADMSG;
         }
+        hub->plan = hub->plan_ref->view;
         r = open_all(hub);
         if (r) {
                 bt_hub_close(hub);
                 return r;
         }
-        bt_event(hub, BT_EVENT_CHILDREN_STARTING, NULL, 0, "%u", hub->child_count);
+        bt_event(hub, BT_EVENT_CHILDREN_STARTING, NULL, 0, "%u", hub->children.count);
         bt_hub_adopt(hub);
         bt_hub_load_all(hub);
-        bt_hub_child_settled(hub);
+        bt_hub_settled(hub);
         return 0;
 }
 

@@ -3,10 +3,10 @@
 /*
  * The hub and all that it owns, for the files of this folder.
  *
- *      bt_hub ── bt_child (one a plan record) ── bt_inc (one a process: the current one, a successor, predecessors that drain)
+ *      bt_hub ── bt_child (one a plan record: children.h) ── bt_inc (one a process: the current one, a successor, predecessors that drain)
  *         │           └── bt_migration (while one is under way) ── bt_waiter (clients that want to know)
  *         ├── bt_client (one a control connection)
- *         └── store, node directory, listening sockets
+ *         └── store, nodes (node.h), listening sockets
  *
  * Everything here lives on the hub's one thread. Objects free themselves only from the loop, never while somebody up the stack uses them:
  * a process that ended is unlinked at once and freed when its exit has been dealt with.
@@ -21,9 +21,11 @@
 #include "shm/baton.h"
 #include "shm/link.h"
 #include "shm/node.h"
+#include "supervisor/children.h"
 #include "supervisor/control.h"
 #include "supervisor/describe.h"
 #include "supervisor/loop/loop.h"
+#include "supervisor/node.h"
 #include "supervisor/plan.h"
 #include "supervisor/proc/proc.h"
 #include "supervisor/registry.h"
@@ -40,6 +42,12 @@ struct bt_events;
 struct bt_hooks;
 
 /* ---- things with more than one user: counted ---- */
+
+/* A loaded plan: the configuration's, or a fragment that children were added from. */
+struct bt_plan_ref {
+        uint32_t refs;
+        struct bt_plan_view view;
+};
 
 /* A pinned executable: what was committed is what is started again, whatever the path names by then (R27). */
 struct bt_binary {
@@ -125,6 +133,7 @@ struct bt_inc_spawn {
         struct bt_binary *binary;
         struct bt_holding *holding;
         enum baton_reason reason;
+        struct bt_seat seat; /* where it shows itself; borrowed */
         int handoff; /* read end of a hand-off socket, -1: none; borrowed */
 };
 
@@ -193,10 +202,17 @@ enum bt_recovered {
 
 struct bt_child {
         struct bt_hub *hub;
+        struct bt_list order; /* these four: children.h */
+        struct bt_list to_load;
+        struct bt_list unsettled;
+        struct bt_child *bucket_next;
+        struct bt_plan_ref *plan; /* that @spec, @id and @pool are in */
+        uint32_t plan_idx;
+        uint32_t store_jobs; /* under way for it, whose answers name it */
         const struct bt_plan_child *spec;
         const char *id;
         const char *pool;
-        uint32_t slot_idx;
+        struct bt_seat seat;
         enum bt_phase phase;
         struct bt_list incs;
         struct bt_inc *current; /* the one that serves, or is being started to; NULL: down */
@@ -234,13 +250,14 @@ struct bt_child {
         char note[128];
 };
 
-int bt_child_init(struct bt_child *child, struct bt_hub *hub, uint32_t idx);
+int bt_child_init(struct bt_child *child); /* called by bt_hub_child_add(): @hub, @plan, @plan_idx and @seat are set */
 void bt_child_deinit(struct bt_child *child);
 void bt_child_start(struct bt_child *child, enum baton_reason reason);
 /* Nobody serves any more: the restart policy decides. @how: NULL when no process was ever there. */
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
+void bt_child_settled(struct bt_child *child); /* its first start is over, one way or the other: maybe all are */
 __attribute__((format(printf, 2, 3))) void bt_child_note(struct bt_child *child, const char *format, ...);
 const char *bt_child_reason_name(enum baton_reason reason); /* "fresh", "hot", .. */
 void bt_child_give_up(struct bt_child *child); /* failed, until somebody starts it */
@@ -282,6 +299,7 @@ struct bt_migration {
         struct bt_inc *pred;
         struct bt_inc *succ;
         struct bt_holding *holding; /* the successor's */
+        struct bt_seat seat;        /* the successor's, when it is on another node */
         struct bt_loop_timer timer;
         struct bt_list waiters;
         int handoff_out; /* hot: predecessor's end, until it is sent */
@@ -309,9 +327,12 @@ struct bt_waiter {
                      const char *text);
 };
 
-/* 0; or an outcome with a sentence in @ret_why and no migration. @binary: NULL keeps the child's. @waiter: may join one under way. */
-enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, uint32_t strategy, struct bt_waiter *waiter, char *ret_why,
-                               size_t why_bytes);
+/*
+ * 0; or an outcome with a sentence in @ret_why and no migration. @binary: NULL keeps the child's. @node: NULL keeps the child's. @waiter: may join
+ * one under way that leads to the same binary and node.
+ */
+enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, struct bt_hub_node *node, uint32_t strategy,
+                               struct bt_waiter *waiter, char *ret_why, size_t why_bytes);
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event);
 /* A hot swap that a killed hub had under way: the word was passed, the successor is restoring. */
 int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ);
@@ -327,12 +348,12 @@ void bt_parcel_free(struct bt_parcel *parcel);
 struct bt_hub {
         struct bt_loop *loop;
         struct bt_embed *embed; /* the program this hub is in: embed.h; NULL: batond */
-        struct bt_plan_view plan;
+        struct bt_plan_ref *plan_ref; /* the configuration's */
+        struct bt_plan_view plan;     /* what is in it */
         struct bt_store *store;
         struct bt_loop_sender *store_sender; /* used by the store's thread only */
-        struct bt_node_owner node;
-        struct bt_child *children;
-        uint32_t child_count;
+        struct bt_list nodes;
+        struct bt_children children;
         int sockets[BT_PLAN_SOCKETS_MAX];
         struct bt_registry registry;
         struct bt_found *found; /* at the start only */
@@ -352,8 +373,7 @@ struct bt_hub {
         struct bt_loop_timer shutdown_timer;
         struct bt_loop_timer stop_timer; /* shutdown_timeout */
         uint64_t stop_deadline_ns;       /* while stopping; BT_NS_NEVER: none */
-        uint32_t load_next; /* first child that was not asked for in the store yet */
-        uint32_t loads;     /* asked for, no answer yet */
+        uint32_t loads; /* states asked for in the store, no answer yet */
         struct bt_events *events; /* events.h */
         struct bt_hooks *hooks;   /* hooks.h; NULL: there are none */
         bool settled;       /* the first start of all children is over */
@@ -369,14 +389,16 @@ int bt_hub_run(int plan_fd, int ready_fd);
 void bt_hub_init(struct bt_hub *hub);
 int bt_hub_open(struct bt_hub *hub, int plan_fd); /* 0, or -errno, said in words, and everything closed again; -EBADMSG: the plan */
 void bt_hub_close(struct bt_hub *hub);            /* only after all processes have ended, or when none was started */
+void bt_hub_settled(struct bt_hub *hub); /* if the first start of all children is over: says so, once */
+__attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const char *format, ...);
+
+/* stop.c */
 void bt_hub_stop(struct bt_hub *hub);
-void bt_hub_child_settled(struct bt_hub *hub); /* a child runs or gave up: maybe all have */
 /* During a stop: one child answered, or one process ended. */
 void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole);
 void bt_hub_exited(struct bt_hub *hub);
 void bt_hub_stored(struct bt_hub *hub, int result);
 void bt_hub_migration_over(struct bt_hub *hub);
-__attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const char *format, ...);
 
 /* sockets.c */
 int bt_hub_open_sockets(struct bt_hub *hub);
@@ -396,7 +418,7 @@ void bt_child_load(struct bt_child *child);             /* its record, if there 
 void bt_child_fill_record(struct bt_store_item *item, struct bt_child *child); /* of what is in its baton */
 int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
 void bt_child_salvage(struct bt_child *child);          /* at a stop: what a child that is down left in its arena */
-void bt_hub_load_all(struct bt_hub *hub);               /* starts all children, a bounded number at once */
+void bt_hub_load_all(struct bt_hub *hub);               /* starts all children that were added and not started yet, a bounded number at once */
 void bt_child_forget_stored(struct bt_child *child);    /* delivered and confirmed */
 
 /* control.c */
@@ -404,6 +426,10 @@ int bt_hub_open_control(struct bt_hub *hub);
 void bt_hub_close_control(struct bt_hub *hub); /* answers those who wait for the stop */
 
 /* binary.c */
+/* A checked plan, with one reference. @fd is borrowed. Returns as bt_plan_open(). */
+int bt_plan_load(struct bt_plan_ref **ret_plan, int fd, const char **ret_error);
+struct bt_plan_ref *bt_plan_ref(struct bt_plan_ref *plan);
+struct bt_plan_ref *bt_plan_unref(struct bt_plan_ref *plan); /* takes NULL */
 int bt_binary_open(struct bt_binary **ret_binary, const char *path);
 int bt_binary_adopt(struct bt_binary **ret_binary, const char *path, int fd); /* takes @fd */
 struct bt_binary *bt_binary_ref(struct bt_binary *binary);

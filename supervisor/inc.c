@@ -253,7 +253,7 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
         bt_log_close(&inc->out);
         bt_log_close(&inc->err);
         bt_list_unlink(&inc->node);
-        bt_registry_remove(inc->entry);
+        bt_registry_remove(&inc->child->hub->registry, inc->entry);
         (void)bt_close(inc->pidfd);
         (void)bt_close(inc->bell);
         (void)bt_close(inc->hub_bell);
@@ -313,7 +313,7 @@ static char **start_vector(const struct bt_plan_view *plan, uint32_t first, uint
 /* Listening sockets from descriptor 3 on, and the variables that announce them. Returns the next free number. */
 static int start_sockets(struct start *start, const struct bt_child *child)
 {
-        const struct bt_plan_view *plan = &child->hub->plan;
+        const struct bt_plan_view *plan = &child->plan->view;
         size_t used = (size_t)snprintf(start->names_env, sizeof(start->names_env), "LISTEN_FDNAMES=");
         int to = FIRST_FD;
 
@@ -347,7 +347,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         if (r)
                 return r;
         inc->link = inc->link_seg.at;
-        inc->link->slot_idx = how->child->slot_idx;
+        inc->link->slot_idx = how->seat.slot_idx;
         bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
 
@@ -369,7 +369,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         start_link_fd(start, inc, BT_LINK_FD_CHANNEL, start->child_channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_BATON, inc->holding->fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_HANDOFF, how->handoff, &to);
-        start_link_fd(start, inc, BT_LINK_FD_NODE, how->child->hub->node.fd, &to);
+        start_link_fd(start, inc, BT_LINK_FD_NODE, how->seat.node->dir.fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_HUB_CHANNEL, inc->channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_OUT, inc->out.fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_ERR, inc->err.fd, &to);
@@ -379,7 +379,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
 static int start_describe(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
 {
         const struct bt_child *child = how->child;
-        const struct bt_plan_view *plan = &child->hub->plan;
+        const struct bt_plan_view *plan = &child->plan->view;
         const struct bt_plan_child *spec = child->spec;
         uint32_t n = spec->env_count;
         int to, r = 0;

@@ -159,9 +159,15 @@ static void do_describe(struct bt_migration *m)
         queue(m, BT_SWAP_EV_DESCRIBED);
 }
 
+/* Where the successor is started: where the child is, or where it is going. Going back is to where it was. */
+static struct bt_seat seat_of_succ(const struct bt_migration *m, enum baton_reason reason)
+{
+        return m->seat.node && reason != BATON_REASON_ROLLBACK ? m->seat : m->child->seat;
+}
+
 static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum baton_reason reason)
 {
-        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .reason = reason};
+        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .reason = reason, .seat = seat_of_succ(m, reason)};
         int stale = drop_stale(m);
         int r = stale ? stale : handoff_for_succ(m);
 
@@ -309,6 +315,11 @@ static void do_commit(struct bt_migration *m)
         }
         (void)bt_binary_unref(child->binary);
         child->binary = bt_binary_ref(m->succ->binary);
+        if (m->seat.node && m->succ->reason != BATON_REASON_ROLLBACK) {
+                bt_seat_give_back(&child->seat);
+                child->seat = m->seat;
+                m->seat.node = NULL;
+        }
         child->total_ns = bt_now_ns() - m->begun_ns;
         child->pause_ns = m->succ->link && baton->restored_ns > baton->passed_ns && baton->passed_ns >= m->begun_ns
                                   ? baton->restored_ns - baton->passed_ns
@@ -397,6 +408,7 @@ static void migration_free(struct bt_migration *m)
         bt_parcel_free(&m->parcel);
         (void)bt_binary_unref(m->binary);
         (void)bt_holding_unref(m->holding);
+        bt_seat_give_back(&m->seat);
         free(m);
 }
 
@@ -587,20 +599,26 @@ void bt_migration_cancel(struct bt_migration *m)
 
 /* ---- the beginning ---- */
 
-static int migration_new(struct bt_migration **ret_m, struct bt_child *child, struct bt_binary *binary, bool own_baton)
+static int migration_new(struct bt_migration **ret_m, struct bt_child *child, struct bt_binary *binary, struct bt_hub_node *node, bool own_baton)
 {
         struct bt_migration *m = calloc(1, sizeof(*m));
+        int r;
 
         if (!m)
                 return -ENOMEM;
+        r = node == child->seat.node ? 0 : bt_seat_take(&m->seat, node);
+        if (r) {
+                free(m);
+                return r;
+        }
         m->child = child;
         m->handoff_out = m->handoff_in = -1;
         m->begun_ns = bt_now_ns();
         bt_list_init(&m->waiters);
         if (own_baton) {
-                int r = bt_holding_new(&m->holding, child->spec, child->id);
-
+                r = bt_holding_new(&m->holding, child->spec, child->id);
                 if (r) {
+                        bt_seat_give_back(&m->seat);
                         free(m);
                         return r;
                 }
@@ -618,7 +636,7 @@ int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pr
 {
         struct bt_swap_actions actions;
         struct bt_migration *m = NULL;
-        int r = migration_new(&m, child, succ->binary, false);
+        int r = migration_new(&m, child, succ->binary, child->seat.node, false);
 
         if (r)
                 return r;
@@ -646,11 +664,13 @@ static const char *refusal(const struct bt_child *child, uint32_t strategy)
         return NULL;
 }
 
-static enum bt_ctl_outcome join(struct bt_migration *m, const struct bt_binary *binary, struct bt_waiter *waiter, char *ret_why,
-                                size_t why_bytes)
+static enum bt_ctl_outcome join(struct bt_migration *m, const struct bt_binary *binary, const struct bt_hub_node *node, struct bt_waiter *waiter,
+                                char *ret_why, size_t why_bytes)
 {
-        if (!bt_binary_same(m->binary, binary)) {
-                (void)snprintf(ret_why, why_bytes, "a migration to %s is under way: try again when it is over", m->binary->path);
+        const struct bt_hub_node *to = m->seat.node ? m->seat.node : m->child->seat.node;
+
+        if (!bt_binary_same(m->binary, binary) || to != node) {
+                (void)snprintf(ret_why, why_bytes, "a migration to %s on node %s is under way: try again when it is over", m->binary->path, to->name);
                 return BT_CTL_FAILED;
         }
         bt_list_push(&m->waiters, &waiter->node);
@@ -664,8 +684,8 @@ static bool should_ask(const struct bt_child *child, const struct bt_binary *bin
                bt_describe_possible(binary);
 }
 
-enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, uint32_t strategy, struct bt_waiter *waiter, char *ret_why,
-                               size_t why_bytes)
+enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, struct bt_hub_node *node, uint32_t strategy,
+                               struct bt_waiter *waiter, char *ret_why, size_t why_bytes)
 {
         bool handover = child->spec->handover && child->spec->protocol == BT_PROTOCOL_BATON;
         struct bt_swap_actions actions;
@@ -677,14 +697,16 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
                 strategy = child->spec->strategy;
         if (!binary)
                 binary = child->binary;
+        if (!node)
+                node = child->seat.node;
         if (child->migration)
-                return join(child->migration, binary, waiter, ret_why, why_bytes);
+                return join(child->migration, binary, node, waiter, ret_why, why_bytes);
         why = refusal(child, strategy);
         if (why) {
                 (void)snprintf(ret_why, why_bytes, "%s", why);
                 return BT_CTL_FAILED;
         }
-        r = migration_new(&m, child, binary, !handover && child->current);
+        r = migration_new(&m, child, binary, node, !handover && child->current);
         if (r) {
                 (void)snprintf(ret_why, why_bytes, "%s", strerrordesc_np(-r));
                 return BT_CTL_FAILED;

@@ -128,14 +128,13 @@ void bt_child_salvage(struct bt_child *child)
 
 int bt_hub_store_states(struct bt_hub *hub)
 {
-        struct bt_store_item *items = calloc(hub->child_count ? hub->child_count : 1, sizeof(*items));
+        struct bt_store_item *items = calloc(hub->children.count ? hub->children.count : 1, sizeof(*items));
         size_t count = 0;
         int r = 0;
 
         if (!items)
                 return -ENOMEM;
-        for (uint32_t i = 0; i < hub->child_count; i++) {
-                struct bt_child *child = &hub->children[i];
+        bt_hub_foreach_child (child, hub) {
                 const struct bt_state_meta *meta = &child->holding->baton->meta;
 
                 if (!child->captured || meta->present != 1 || meta->bytes > child->holding->baton->state_bytes_max)
@@ -297,6 +296,7 @@ static void on_loaded(void *ctx, int result, const struct bt_record *record)
 {
         struct bt_child *child = ctx;
 
+        child->store_jobs--;
         loaded(child, result, record);
         load_more(child->hub);
 }
@@ -316,13 +316,16 @@ void bt_child_load(struct bt_child *child)
         hub->loads++;
         if (r)
                 loaded(child, r, NULL);
+        else
+                child->store_jobs++;
 }
 
 static void load_more(struct bt_hub *hub)
 {
-        while (!hub->stopping && hub->loads < LOADS_MAX && hub->load_next < hub->child_count) {
-                struct bt_child *child = &hub->children[hub->load_next++];
+        while (!hub->stopping && hub->loads < LOADS_MAX && !bt_list_empty(&hub->children.to_load)) {
+                struct bt_child *child = bt_list_entry(hub->children.to_load.next, struct bt_child, to_load);
 
+                bt_list_unlink(&child->to_load);
                 if (!child->adopted)
                         bt_child_load(child);
         }
@@ -347,10 +350,10 @@ static void on_listed(void *ctx, int result, const struct bt_record *records, si
         if (result)
                 return;
         for (size_t i = 0; i < count; i++) {
-                for (uint32_t k = 0; k < hub->child_count; k++) {
-                        if (hub->children[k].adopted && !bt_child_is_durable(&hub->children[k]) && !strcmp(hub->children[k].id, records[i].child))
-                                (void)bt_store_del(hub->store, records[i].child, records[i].sequence, on_deleted_old, hub);
-                }
+                const struct bt_child *child = bt_hub_child_find(hub, records[i].child);
+
+                if (child && child->adopted && !bt_child_is_durable(child))
+                        (void)bt_store_del(hub->store, records[i].child, records[i].sequence, on_deleted_old, hub);
         }
 }
 
@@ -364,6 +367,7 @@ static void on_deleted(void *ctx, int result, const struct bt_record *record)
         struct bt_child *child = ctx;
 
         (void)record;
+        child->store_jobs--;
         if (result < 0)
                 bt_child_note(child, "its delivered state could not be removed from the store: %s", strerrordesc_np(-result));
 }
@@ -378,6 +382,7 @@ void bt_child_forget_stored(struct bt_child *child)
         child->stored_sequence = 0;
         if (bt_child_is_durable(child))
                 return; /* it is the last checkpoint on the disk, until there is a newer one */
+        child->store_jobs++;
         r = bt_store_del(child->hub->store, child->id, sequence, on_deleted, child);
         if (r)
                 on_deleted(child, r, NULL);

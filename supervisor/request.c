@@ -46,8 +46,10 @@ static void request_pump(struct bt_request *request)
                 enum bt_ctl_outcome outcome;
                 char why[512] = "";
 
+                if (!item->child)
+                        continue;
                 request->under_way++;
-                outcome = bt_migrate(item->child, request->binary, request->strategy, &item->waiter, why, sizeof(why));
+                outcome = bt_migrate(item->child, request->binary, NULL, request->strategy, &item->waiter, why, sizeof(why));
                 if (outcome != BT_CTL_OK) {
                         request->under_way--;
                         item_over(item, outcome, "refused", 0, why);
@@ -90,14 +92,14 @@ static void request_fill(struct bt_request *request, const char *target)
 {
         struct bt_hub *hub = request->hub;
 
-        for (uint32_t i = 0; i < hub->child_count; i++) {
+        bt_hub_foreach_child (child, hub) {
                 struct bt_request_item *item = &request->items[request->count];
 
-                if (!bt_request_matches(&hub->children[i], target))
+                if (!bt_request_matches(child, target))
                         continue;
                 request->count++;
                 item->request = request;
-                item->child = &hub->children[i];
+                item->child = child;
                 item->waiter.event = on_event;
                 item->waiter.over = on_over;
                 bt_list_init(&item->waiter.node);
@@ -110,8 +112,8 @@ enum bt_ctl_outcome bt_request_begin(struct bt_hub *hub, const char *target, str
         struct bt_request *request;
         uint32_t matches = 0;
 
-        for (uint32_t i = 0; i < hub->child_count; i++)
-                matches += bt_request_matches(&hub->children[i], target);
+        bt_hub_foreach_child (child, hub)
+                matches += bt_request_matches(child, target);
         if (!matches) {
                 *ret_why = "no such child";
                 return BT_CTL_NO_SUCH;
@@ -138,6 +140,20 @@ void bt_request_abandon(struct bt_request *request)
 {
         if (request)
                 request->owner = NULL;
+}
+
+void bt_request_forget(struct bt_hub *hub, const struct bt_child *child)
+{
+        bt_list_foreach (it, &hub->requests) {
+                struct bt_request *request = bt_list_entry(it, struct bt_request, node);
+
+                for (uint32_t i = request->next; i < request->count; i++) {
+                        if (request->items[i].child != child)
+                                continue;
+                        item_over(&request->items[i], BT_CTL_NO_SUCH, "refused", 0, "it was removed");
+                        request->items[i].child = NULL;
+                }
+        }
 }
 
 void bt_request_free_all(struct bt_hub *hub)

@@ -21,7 +21,7 @@ struct bt_request;
 struct bt_request_item {
         struct bt_waiter waiter;
         struct bt_request *request;
-        struct bt_child *child;
+        struct bt_child *child; /* NULL: removed before its turn came */
 };
 
 struct bt_request_owner {
@@ -58,4 +58,6 @@ enum bt_ctl_outcome bt_request_begin(struct bt_hub *hub, const char *target, str
                                      const struct bt_request_owner *owner, void *ctx, struct bt_request **ret_request, const char **ret_why);
 /* Whoever asked does not wait any more. Takes NULL. */
 void bt_request_abandon(struct bt_request *request);
+/* @child is about to be removed: where it waits for its turn, its part is over. */
+void bt_request_forget(struct bt_hub *hub, const struct bt_child *child);
 void bt_request_free_all(struct bt_hub *hub); /* when the loop does not turn any more */

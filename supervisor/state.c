@@ -85,6 +85,7 @@ static void on_set_aside(void *ctx, int result, const struct bt_record *record)
         struct bt_child *child = ctx;
 
         (void)record;
+        child->store_jobs--;
         if (result != BT_STORE_OK && result != BT_STORE_E_ABSENT)
                 bt_child_note(child, "a state could not be set aside and is LOST: %s",
                               result == BT_STORE_E_ROOM ? "the disk is full" : result < 0 ? strerrordesc_np(-result) : "it cannot be read");
@@ -95,6 +96,7 @@ static void on_moved_aside(void *ctx, int result, const struct bt_record *record
         struct bt_child *child = ctx;
 
         (void)record;
+        child->store_jobs--;
         if (result != BT_STORE_OK && result != BT_STORE_E_ABSENT)
                 bt_child_note(child, "its stored state could not be set aside: %s",
                               result == BT_STORE_E_ROOM ? "the disk is full" : result < 0 ? strerrordesc_np(-result) : "it cannot be read");
@@ -102,8 +104,10 @@ static void on_moved_aside(void *ctx, int result, const struct bt_record *record
 
 void bt_state_move_aside(struct bt_child *child, uint64_t sequence)
 {
-        int r = bt_store_quarantine(child->hub->store, child->id, sequence, on_moved_aside, child);
+        int r;
 
+        child->store_jobs++;
+        r = bt_store_quarantine(child->hub->store, child->id, sequence, on_moved_aside, child);
         if (r)
                 on_moved_aside(child, r, NULL);
 }
@@ -115,8 +119,10 @@ int bt_state_set_aside(struct bt_child *child)
 
         if (child->stored_sequence || bt_child_is_durable(child))
                 bt_state_move_aside(child, child->stored_sequence); /* durable: the last checkpoint on the disk, too */
-        if (!child->stored_sequence && bt_state_item(child, &item))
+        if (!child->stored_sequence && bt_state_item(child, &item)) {
+                child->store_jobs++;
                 r = bt_store_put_aside(child->hub->store, &item, on_set_aside, child);
+        }
         if (r)
                 on_set_aside(child, r, NULL);
         r = bt_child_fresh_baton(child);

@@ -139,7 +139,7 @@ static void print_json(struct bt_mem *mem, const struct bt_node_view *view, cons
                 "{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, node->hub)), "node",
                 bt_json_text(clean(mem, node->name)), "pid", (json_int_t)node->hub_pid, "uptime_ns",
                 (json_int_t)since(node->started_wall_ns), "config", bt_json_text(config)));
-        for (uint32_t i = 0; i < view->slot_count; i++) {
+        for (uint32_t i = 0; i < bt_node_slots(view); i++) {
                 struct bt_slot slot;
 
                 if (bt_node_read(view, i, &slot))
@@ -226,7 +226,7 @@ static void print_table(struct bt_mem *mem, const struct bt_node_view *view, con
                      clean(mem, config));
         for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
                 bt_table_add(&table, heads[i]);
-        for (uint32_t i = 0; i < view->slot_count; i++) {
+        for (uint32_t i = 0; i < bt_node_slots(view); i++) {
                 struct bt_slot slot;
 
                 if (bt_node_read(view, i, &slot))

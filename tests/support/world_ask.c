@@ -128,7 +128,7 @@ static void map_node(struct world *w)
 
 static bool find_slot(const struct world *w, const char *id, struct bt_slot *ret_slot)
 {
-        for (uint32_t i = 0; i < w->node.slot_count; i++) {
+        for (uint32_t i = 0; i < bt_node_slots(&w->node); i++) {
                 if (bt_node_read(&w->node, i, ret_slot) && !strcmp(ret_slot->id, id))
                         return true;
         }

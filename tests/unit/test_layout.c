@@ -28,7 +28,7 @@ struct row {
 static const struct row rows[] = {
         ROW(bt_seg_head, magic), ROW(bt_seg_head, layout), ROW(bt_seg_head, abi), ROW(bt_seg_head, bytes), ROW(bt_seg_head, epoch),
         ROW(bt_node, head), ROW(bt_node, name), ROW(bt_node, hub), ROW(bt_node, hub_pid), ROW(bt_node, slot_count),
-        ROW(bt_node, started_wall_ns), ROW(bt_node, slots[0]),
+        ROW(bt_node, started_wall_ns), ROW(bt_node, slots_used), ROW(bt_node, slots[0]),
         ROW(bt_slot, seq), ROW(bt_slot, phase), ROW(bt_slot, id), ROW(bt_slot, incarnation), ROW(bt_slot, pid), ROW(bt_slot, strategy),
         ROW(bt_slot, started_wall_ns), ROW(bt_slot, restarts), ROW(bt_slot, swaps), ROW(bt_slot, rollbacks), ROW(bt_slot, swap_pause_ns),
         ROW(bt_slot, swap_total_ns), ROW(bt_slot, state_bytes), ROW(bt_slot, state_form), ROW(bt_slot, draining), ROW(bt_slot, exit_code),
