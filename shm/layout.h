@@ -22,6 +22,8 @@
 #define BT_MAGIC_LINK UINT64_C(0x314b4e494c4e5442)  /* "BTNLINK1" */
 #define BT_MAGIC_BATON UINT64_C(0x314f544142544221) /* "!BTBATO1" */
 #define BT_MAGIC_RECORD UINT64_C(0x3144524f43455242) /* "BRECORD1" */
+#define BT_MAGIC_MAILBOX UINT64_C(0x314c49414d4e5442) /* "BTNMAIL1" */
+#define BT_MAGIC_DESK UINT64_C(0x314b5345444e5442)    /* "BTNDESK1" */
 
 /* Byte order, word bytes and page size of the machine that wrote; another value is another machine. */
 #define BT_ABI_THIS                                                                                \
@@ -170,6 +172,14 @@ enum bt_link_fd {
         _BT_LINK_FD_N = 9,
 };
 
+/* The same for a child that has a mailbox, by index in bt_link.mail_fds. They belong to the child: each of its processes gets the same ones. */
+enum bt_link_mail {
+        BT_LINK_MAIL_BOX = 0,  /* the mailbox segment */
+        BT_LINK_MAIL_DESK = 1, /* the desk segment */
+        BT_LINK_MAIL_BELL = 2, /* eventfd, producers ring */
+        _BT_LINK_MAIL_N = 3,
+};
+
 /* @attached */
 #define BT_LINK_NOT_ATTACHED 0
 #define BT_LINK_ATTACHED 1
@@ -191,7 +201,9 @@ struct bt_link {
         _Atomic uint32_t life_off;
         uint8_t life[64] __attribute__((aligned(64)));
         char text[BT_LINK_TEXT_BYTES];  /* W child, before REFUSED or NOT_PASSED: why, NUL-terminated; the hub copies and terminates */
-        uint8_t reserved2[4096 - 192 - 64 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
+        int32_t mail_fds[_BT_LINK_MAIL_N]; /* numbers in the process, 0: none, as in a child without a mailbox; W hub */
+        uint32_t owner;                 /* under which it claims slots in reply rings; W hub */
+        uint8_t reserved2[4096 - 192 - 64 - 16 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
         struct bt_ring to_child __attribute__((aligned(64)));
         struct bt_ring to_hub __attribute__((aligned(64)));
 };
@@ -296,6 +308,118 @@ struct bt_arena {
 };
 #define BT_MAGIC_ARENA UINT64_C(0x31414e4552415442) /* "BTARENA1" */
 static_assert(sizeof(struct bt_arena) == 4096, "one page");
+
+/* ---- mailbox segment: many producers, one consumer. A child's, for its clients; or a client's, for answers. shm/mailbox.h ---- */
+
+#define BT_MAILBOX_SLOTS_MIN 2
+#define BT_MAILBOX_SLOTS_MAX 65536
+#define BT_MAILBOX_BYTES_MAX 65536
+#define BT_MAILBOX_REGION_MAX (UINT64_C(1) << 40)
+
+/* What a message says beside its payload. W producer, before the slot is READY. */
+struct bt_letter {
+        uint64_t call;        /* number that the client gave it, or that of the call it answers */
+        uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none. Nobody waits after it */
+        uint64_t tag;         /* the program's own */
+        uint64_t ref_off;     /* in the region of the client's segment */
+        uint64_t ref_bytes;   /* 0: no reference */
+        uint32_t flags;       /* BT_LETTER_* */
+        int32_t status;       /* of an answer: 0, or an error */
+        uint32_t bytes;       /* of the payload in the slot */
+        uint32_t reserved;
+};
+static_assert(sizeof(struct bt_letter) == 56, "no holes");
+
+#define BT_LETTER_CALL 1u   /* wants an answer */
+#define BT_LETTER_ANSWER 2u /* is one */
+
+/* What a slot is. See the slot's word in shm/mailbox.h. */
+enum bt_slot_state {
+        BT_SLOT_FREE = 0,    /* for the lap in the word */
+        BT_SLOT_CLAIMED = 1, /* its owner writes */
+        BT_SLOT_READY = 2,   /* whole, not read */
+        BT_SLOT_HOLE = 3,    /* nothing will come: withdrawn, or its owner died */
+        BT_SLOT_TAKEN = 4,   /* in the consumer's hands */
+        _BT_SLOT_STATE_N,
+};
+
+struct bt_mail_slot {
+        _Atomic uint64_t word;   /* lap:29, owner:32, state:3 */
+        struct bt_letter letter;
+        uint8_t payload[];
+};
+static_assert(sizeof(struct bt_mail_slot) == 64, "the payload begins on a cache line");
+
+/* What the hub says to producers: bt_mailbox.gate */
+#define BT_MAILBOX_OPEN 0u
+#define BT_MAILBOX_SWAPPING 1u /* its child is being replaced: others of the pool first */
+#define BT_MAILBOX_CLOSED 2u   /* its child was removed: nothing more is taken */
+
+struct bt_mailbox {
+        struct bt_seg_head head;
+        uint32_t slot_count;    /* a power of two; W hub, once, like all up to @id */
+        uint32_t slot_bytes;    /* from one slot to the next: 64 and the payload, rounded up to 64 */
+        uint32_t payload_bytes; /* at most so many in a slot */
+        uint32_t spin_ns;       /* how long the consumer watches for one more before it sleeps */
+        uint64_t slots_off;
+        uint64_t region_off;    /* a client's own memory for large payloads; page aligned */
+        uint64_t region_bytes;
+        uint8_t reserved0[24];
+        char id[64];            /* the child's; of a client: its name */
+        _Atomic uint64_t tail __attribute__((aligned(64)));    /* positions claimed so far, or one less; W producers, by compare-and-swap */
+        _Atomic uint64_t read __attribute__((aligned(64)));    /* positions given back so far: a copy for others; W consumer */
+        _Atomic uint32_t asleep __attribute__((aligned(64)));  /* 1: ring the bell; W consumer, the producer that rings takes it back */
+        _Atomic uint32_t waiting __attribute__((aligned(64))); /* 1: producers wait for room; W producers, consumer takes it back */
+        _Atomic uint32_t room;                                 /* futex of theirs; W consumer */
+        _Atomic uint32_t gate __attribute__((aligned(64)));    /* BT_MAILBOX_OPEN ..; W hub */
+        _Atomic uint64_t full __attribute__((aligned(64)));    /* how often there was no room; W producers */
+        uint8_t reserved1[4096 - 512 - 8];
+};
+static_assert(offsetof(struct bt_mailbox, id) == 128, "aligned");
+static_assert(offsetof(struct bt_mailbox, tail) == 192, "own line");
+static_assert(offsetof(struct bt_mailbox, gate) == 448, "own line");
+static_assert(offsetof(struct bt_mailbox, full) == 512, "own line");
+static_assert(sizeof(struct bt_mailbox) == 4096, "slots start on a page");
+
+/* ---- desk segment: what of a mailbox only its child's holder may write. shm/desk.h ---- */
+
+#define BT_DESK_UNDO_MAX (UINT64_C(64) << 20)
+
+struct bt_desk {
+        struct bt_seg_head head;
+        uint64_t box_off;               /* payload of the answer; W hub, once, like all up to @undo_bytes */
+        uint64_t box_bytes;
+        uint64_t undo_off;              /* old bytes of what the message in hand has changed in the arena */
+        uint64_t undo_bytes;            /* 0: there is no room for that */
+        uint8_t reserved0[32];
+        /* The next message that is not done. The commit point of a message is the store that moves it. All from here on: W holder */
+        _Atomic uint64_t cursor __attribute__((aligned(64)));
+        _Atomic uint64_t open __attribute__((aligned(64))); /* 1 + position of the message in hand, 0: none */
+        _Atomic uint64_t undo_used;     /* bytes of the log; moved after an entry is whole */
+        _Atomic uint64_t delivery;      /* position << 8 | how often it was begun, at most 255 */
+        uint64_t undoes;                /* 1: the message in hand has the bracket and the log, 0: it has neither */
+        uint64_t reserved2[4];
+        _Atomic uint64_t answer __attribute__((aligned(64))); /* 1 + position of the message whose answer is in the box and not pushed, 0: none */
+        uint32_t answer_client;
+        uint32_t reserved3;
+        struct bt_letter answer_letter;
+        uint8_t reserved4[56];
+        /* counters, for status */
+        _Atomic uint64_t handled __attribute__((aligned(64)));
+        _Atomic uint64_t redelivered;   /* begun again */
+        _Atomic uint64_t failed;        /* the handler returned an error */
+        _Atomic uint64_t expired;       /* nobody waited any more: not handled */
+        _Atomic uint64_t holes;
+        _Atomic uint64_t broken;        /* slots that no honest producer can have written */
+        _Atomic uint64_t unanswered;    /* answers that could not be given: the client is gone, or takes none */
+        uint64_t reserved5;
+        uint8_t reserved6[4096 - 448];
+};
+static_assert(offsetof(struct bt_desk, cursor) == 128, "own line");
+static_assert(offsetof(struct bt_desk, open) == 192, "own line");
+static_assert(offsetof(struct bt_desk, answer) == 256, "own line");
+static_assert(offsetof(struct bt_desk, handled) == 384, "own line");
+static_assert(sizeof(struct bt_desk) == 4096, "one page");
 
 /* ---- the durable record: head of every state on disk. Frozen by header_version ---- */
 

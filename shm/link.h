@@ -10,12 +10,15 @@
 #include "shm/ring.h"
 #include "shm/segment.h"
 
-/* What goes over the channel: one bt_chan with 0 or 1 descriptors. */
+/* What goes over the channel: one bt_chan with 0 or 1 descriptors, a CLIENT with 2. */
 enum bt_chan_type {
         BT_CHAN_KEEP = 1,    /* both ways: @name, one descriptor */
         BT_CHAN_DROP = 2,    /* C->H: @name */
         BT_CHAN_HANDOFF = 3, /* H->C: write end of a hand-off socket; @token: the heir, 0 for a cold swap */
+        BT_CHAN_CLIENT = 4,  /* H->C: a client that has opened this child; its mailbox segment, its bell; @token: its number */
+        BT_CHAN_CLIENT_GONE = 5, /* H->C: @token: its number */
 };
+#define BT_CHAN_FDS_MAX 2
 
 struct bt_chan {
         uint32_t type;

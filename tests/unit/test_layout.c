@@ -34,7 +34,7 @@ static const struct row rows[] = {
         ROW(bt_slot, swap_total_ns), ROW(bt_slot, state_bytes), ROW(bt_slot, state_form), ROW(bt_slot, draining), ROW(bt_slot, exit_code),
         ROW(bt_slot, exit_kind), ROW(bt_slot, limits_hit), ROW(bt_slot, exec), ROW(bt_slot, note),
         ROW(bt_link, head), ROW(bt_link, incarnation), ROW(bt_link, reason), ROW(bt_link, fds), ROW(bt_link, slot_idx), ROW(bt_link, wake),
-        ROW(bt_link, attached), ROW(bt_link, life_off), ROW(bt_link, life), ROW(bt_link, text), ROW(bt_link, to_child), ROW(bt_link, to_hub),
+        ROW(bt_link, attached), ROW(bt_link, life_off), ROW(bt_link, life), ROW(bt_link, text), ROW(bt_link, mail_fds), ROW(bt_link, owner), ROW(bt_link, to_child), ROW(bt_link, to_hub),
         ROW(bt_ring, head), ROW(bt_ring, tail), ROW(bt_ring, recs),
         ROW(bt_rec, type), ROW(bt_rec, flags), ROW(bt_rec, token), ROW(bt_rec, arg),
         ROW(bt_chan, type), ROW(bt_chan, token), ROW(bt_chan, name),
@@ -49,6 +49,18 @@ static const struct row rows[] = {
         ROW(bt_state_meta, present), ROW(bt_state_meta, slot_idx),
         ROW(bt_arena, magic), ROW(bt_arena, bytes_max), ROW(bt_arena, top), ROW(bt_arena, root), ROW(bt_arena, live_bytes),
         ROW(bt_arena, free),
+        ROW(bt_mailbox, head), ROW(bt_mailbox, slot_count), ROW(bt_mailbox, slot_bytes), ROW(bt_mailbox, payload_bytes),
+        ROW(bt_mailbox, spin_ns), ROW(bt_mailbox, slots_off), ROW(bt_mailbox, region_off), ROW(bt_mailbox, region_bytes),
+        ROW(bt_mailbox, id), ROW(bt_mailbox, tail), ROW(bt_mailbox, read), ROW(bt_mailbox, asleep), ROW(bt_mailbox, waiting),
+        ROW(bt_mailbox, room), ROW(bt_mailbox, gate), ROW(bt_mailbox, full),
+        ROW(bt_mail_slot, word), ROW(bt_mail_slot, letter), {"bt_mail_slot", "payload", offsetof(struct bt_mail_slot, payload), 0},
+        ROW(bt_letter, call), ROW(bt_letter, deadline_ns), ROW(bt_letter, tag), ROW(bt_letter, ref_off), ROW(bt_letter, ref_bytes),
+        ROW(bt_letter, flags), ROW(bt_letter, status), ROW(bt_letter, bytes),
+        ROW(bt_desk, head), ROW(bt_desk, box_off), ROW(bt_desk, box_bytes), ROW(bt_desk, undo_off), ROW(bt_desk, undo_bytes),
+        ROW(bt_desk, cursor), ROW(bt_desk, open), ROW(bt_desk, undo_used), ROW(bt_desk, delivery), ROW(bt_desk, undoes),
+        ROW(bt_desk, answer), ROW(bt_desk, answer_client), ROW(bt_desk, answer_letter), ROW(bt_desk, handled),
+        ROW(bt_desk, redelivered), ROW(bt_desk, failed), ROW(bt_desk, expired), ROW(bt_desk, holes), ROW(bt_desk, broken),
+        ROW(bt_desk, unanswered),
 };
 
 static char text[128 * 1024];

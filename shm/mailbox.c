@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shm/mailbox.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "shm/futex.h"
+
+#define STATE_BITS 3
+#define OWNER_BITS 32
+#define LAP_MASK   ((1u << (64 - STATE_BITS - OWNER_BITS)) - 1)
+
+#define CLAIM_TRIES      4096 /* each failed one is a claim of somebody else's, or a lie */
+#define SPIN_CLOCK_EVERY 32   /* looks at the word between two looks at the clock */
+#define ROOM_AGAIN_NS                                                                              \
+        BT_NS_PER_MS /* producers that wait are told of less than half a mailbox of room at most so often */
+
+static uint64_t line_up(uint64_t bytes)
+{
+        return (bytes + 63) & ~UINT64_C(63);
+}
+
+static uint64_t page_up(uint64_t bytes)
+{
+        return (bytes + BT_PAGE_BYTES - 1) & ~(uint64_t)(BT_PAGE_BYTES - 1);
+}
+
+uint64_t bt_slot_pack(uint32_t lap, uint32_t owner, enum bt_slot_state state)
+{
+        return (uint64_t)(lap & LAP_MASK) << (STATE_BITS + OWNER_BITS) |
+               (uint64_t)owner << STATE_BITS | (uint64_t)state;
+}
+
+struct bt_slot_word bt_slot_unpack(uint64_t word)
+{
+        return (struct bt_slot_word){.lap = (uint32_t)(word >> (STATE_BITS + OWNER_BITS)),
+                                     .owner = (uint32_t)(word >> STATE_BITS),
+                                     .state =
+                                             (enum bt_slot_state)(word & ((1u << STATE_BITS) - 1))};
+}
+
+/* ---- the segment ---- */
+
+static bool power_of_two(uint64_t n)
+{
+        return n && !(n & (n - 1));
+}
+
+bool bt_mailbox_shape_valid(const struct bt_mailbox_shape *shape)
+{
+        return power_of_two(shape->slot_count) && shape->slot_count >= BT_MAILBOX_SLOTS_MIN &&
+               shape->slot_count <= BT_MAILBOX_SLOTS_MAX && shape->payload_bytes > 0 &&
+               shape->payload_bytes <= BT_MAILBOX_BYTES_MAX &&
+               shape->region_bytes <= BT_MAILBOX_REGION_MAX;
+}
+
+static uint32_t slot_bytes(uint32_t payload_bytes)
+{
+        return (uint32_t)(sizeof(struct bt_mail_slot) + line_up(payload_bytes));
+}
+
+static uint64_t region_off(const struct bt_mailbox_shape *shape)
+{
+        return page_up(sizeof(struct bt_mailbox) +
+                       (uint64_t)shape->slot_count * slot_bytes(shape->payload_bytes));
+}
+
+uint64_t bt_mailbox_bytes(const struct bt_mailbox_shape *shape)
+{
+        return region_off(shape) + page_up(shape->region_bytes);
+}
+
+int bt_mailbox_create(struct bt_seg *ret_seg, int *ret_fd, const char *id,
+                      const struct bt_mailbox_shape *shape)
+{
+        uint64_t bytes = bt_mailbox_bytes(shape);
+        struct bt_mailbox *mb;
+        int r;
+
+        bt_assert(bt_mailbox_shape_valid(shape) && strlen(id) <= BATON_ID_BYTES_MAX);
+        r = bt_seg_create(ret_seg, ret_fd, "baton-mailbox", BT_MAGIC_MAILBOX, bytes, bytes);
+        if (r)
+                return bt_fold(r);
+        mb = ret_seg->at;
+        mb->slot_count = shape->slot_count;
+        mb->slot_bytes = slot_bytes(shape->payload_bytes);
+        mb->payload_bytes = shape->payload_bytes;
+        mb->spin_ns = shape->spin_ns;
+        mb->slots_off = sizeof(*mb);
+        mb->region_off = region_off(shape);
+        mb->region_bytes = page_up(shape->region_bytes);
+        (void)snprintf(mb->id, sizeof(mb->id), "%s", id);
+        return 0;
+}
+
+bool bt_mailbox_look(struct bt_mailbox_view *ret_view, const struct bt_seg *seg)
+{
+        struct bt_mailbox *mb = seg->at;
+        struct bt_mailbox_shape shape = {.slot_count = mb->slot_count,
+                                         .payload_bytes = mb->payload_bytes,
+                                         .spin_ns = mb->spin_ns,
+                                         .region_bytes = mb->region_bytes};
+
+        /* The copy is checked, and what follows from it is computed: nothing of the head is read again. */
+        if (!bt_mailbox_shape_valid(&shape) || bt_mailbox_bytes(&shape) != seg->bytes)
+                return false;
+        *ret_view = (struct bt_mailbox_view){.mb = mb,
+                                             .slot_count = shape.slot_count,
+                                             .slot_bytes = slot_bytes(shape.payload_bytes),
+                                             .payload_bytes = shape.payload_bytes,
+                                             .spin_ns = shape.spin_ns,
+                                             .slots_off = sizeof(*mb),
+                                             .region_off = region_off(&shape),
+                                             .region_bytes = page_up(shape.region_bytes)};
+        return true;
+}
+
+int bt_mailbox_attach(struct bt_seg *ret_seg, struct bt_mailbox_view *ret_view, int fd)
+{
+        struct bt_seg seg = BT_SEG_NULL;
+        int r = bt_seg_attach(&seg, fd, BT_MAGIC_MAILBOX, 0, 1);
+
+        if (r)
+                return r;
+        if (seg.bytes < sizeof(struct bt_mailbox) || !bt_mailbox_look(ret_view, &seg)) {
+                bt_seg_detach(&seg);
+                return BT_SEG_E_LAYOUT;
+        }
+        *ret_seg = seg;
+        return 0;
+}
+
+struct bt_mail_slot *bt_mailbox_slot(const struct bt_mailbox_view *view, uint64_t pos)
+{
+        char *slots = (char *)view->mb + view->slots_off;
+
+        return (struct bt_mail_slot *)(void *)(slots +
+                                               (pos & (view->slot_count - 1)) * view->slot_bytes);
+}
+
+static uint32_t lap_of(const struct bt_mailbox_view *view, uint64_t pos)
+{
+        return (uint32_t)(pos / view->slot_count) & LAP_MASK;
+}
+
+/* ---- producers ---- */
+
+/* @pos is claimed, or was: the tail is behind it for all who look. Nobody minds who moves it. */
+static void tail_past(const struct bt_mailbox_view *view, uint64_t pos)
+{
+        (void)atomic_compare_exchange_strong(&view->mb->tail, &pos, pos + 1);
+}
+
+int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_t *ret_pos)
+{
+        struct bt_mailbox *mb = view->mb;
+        uint64_t seen_pos = UINT64_MAX;
+
+        if (atomic_load_explicit(&mb->gate, memory_order_relaxed) == BT_MAILBOX_CLOSED)
+                return BT_MAILBOX_E_CLOSED;
+        for (uint32_t i = 0; i < CLAIM_TRIES; i++) {
+                uint64_t pos = atomic_load(&mb->tail);
+                uint32_t lap = lap_of(view, pos);
+                struct bt_mail_slot *slot = bt_mailbox_slot(view, pos);
+                uint64_t word = atomic_load(&slot->word);
+                struct bt_slot_word w = bt_slot_unpack(word);
+
+                if (w.lap == lap && w.state == BT_SLOT_FREE) {
+                        if (!atomic_compare_exchange_strong(
+                                    &slot->word, &word, bt_slot_pack(lap, owner, BT_SLOT_CLAIMED)))
+                                continue;
+                        tail_past(view, pos);
+                        *ret_pos = pos;
+                        return 0;
+                }
+                if (w.lap == lap || w.lap == ((lap + 1) & LAP_MASK)) {
+                        tail_past(view,
+                                  pos); /* somebody has claimed it, or is done with it already */
+                } else if (atomic_load(&mb->tail) != pos) {
+                        continue; /* the word is newer than the tail we looked at */
+                } else if (w.lap == ((lap - 1) & LAP_MASK)) {
+                        atomic_fetch_add_explicit(&mb->full, 1, memory_order_relaxed);
+                        return BT_MAILBOX_E_FULL;
+                } else if (pos == seen_pos) {
+                        return BT_MAILBOX_E_BROKEN;
+                } else {
+                        seen_pos = pos;
+                }
+        }
+        return -EAGAIN;
+}
+
+int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos)
+{
+        uint32_t lap = lap_of(view, pos);
+        uint64_t claimed = bt_slot_pack(lap, owner, BT_SLOT_CLAIMED);
+
+        if (!atomic_compare_exchange_strong(&bt_mailbox_slot(view, pos)->word, &claimed,
+                                            bt_slot_pack(lap, owner, BT_SLOT_READY)))
+                return BT_MAILBOX_E_STALE;
+        return 0;
+}
+
+int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner,
+                    const struct bt_letter *letter, const void *payload, uint64_t *ret_pos)
+{
+        struct bt_mail_slot *slot;
+        uint64_t pos;
+        int r;
+
+        if (letter->bytes > view->payload_bytes)
+                return -EMSGSIZE;
+        r = bt_mailbox_claim(view, owner, &pos);
+        if (r)
+                return r;
+        slot = bt_mailbox_slot(view, pos);
+        slot->letter = *letter;
+        if (letter->bytes)
+                memcpy(slot->payload, payload, letter->bytes);
+        r = bt_mailbox_publish(view, owner, pos);
+        if (!r && ret_pos)
+                *ret_pos = pos;
+        return r;
+}
+
+/* Of those who see it set, one rings. The fence is the other half of the one in bt_mailbox_sleep(). */
+bool bt_mailbox_must_ring(const struct bt_mailbox_view *view)
+{
+        atomic_thread_fence(memory_order_seq_cst);
+        return atomic_load_explicit(&view->mb->asleep, memory_order_relaxed) &&
+               atomic_exchange(&view->mb->asleep, 0) == 1;
+}
+
+int bt_mailbox_withdraw(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos)
+{
+        uint32_t lap = lap_of(view, pos);
+        uint64_t ready = bt_slot_pack(lap, owner, BT_SLOT_READY);
+
+        if (!atomic_compare_exchange_strong(&bt_mailbox_slot(view, pos)->word, &ready,
+                                            bt_slot_pack(lap, owner, BT_SLOT_HOLE)))
+                return BT_MAILBOX_E_STALE;
+        return 0;
+}
+
+/* True while a claim now would be refused. */
+static bool seems_full(const struct bt_mailbox_view *view)
+{
+        uint64_t pos = atomic_load(&view->mb->tail);
+
+        return bt_slot_unpack(atomic_load(&bt_mailbox_slot(view, pos)->word)).lap ==
+               ((lap_of(view, pos) - 1) & LAP_MASK);
+}
+
+int bt_mailbox_wait_room(const struct bt_mailbox_view *view, uint64_t deadline_ns)
+{
+        struct bt_mailbox *mb = view->mb;
+        struct bt_futex_word word = {.word = &mb->room, .expected = atomic_load(&mb->room)};
+
+        atomic_store(&mb->waiting, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (!seems_full(view) ||
+            atomic_load_explicit(&mb->gate, memory_order_relaxed) == BT_MAILBOX_CLOSED)
+                return 0;
+        return bt_futex_wait(&word, 1, deadline_ns);
+}
+
+uint32_t bt_mailbox_depth(const struct bt_mailbox_view *view)
+{
+        uint64_t read = atomic_load_explicit(&view->mb->read, memory_order_relaxed);
+        uint64_t tail = atomic_load_explicit(&view->mb->tail, memory_order_relaxed);
+
+        if (tail <= read)
+                return 0;
+        return tail - read < view->slot_count ? (uint32_t)(tail - read) : view->slot_count;
+}
+
+/* ---- the consumer ---- */
+
+/* Word by word, relaxed: a producer that lies may write at the same time, and that must stay defined. Both ends are on 8-byte boundaries. */
+static void words_copy(void *to, const void *from, size_t bytes)
+{
+        uint64_t *dst = to;
+        const _Atomic uint64_t *src = from;
+
+        for (size_t i = 0; i < (bytes + 7) / 8; i++)
+                dst[i] = atomic_load_explicit(&src[i], memory_order_relaxed);
+}
+
+/* The word at @pos, as a result of take(); READY and TAKEN are 0. */
+static int look_at(const struct bt_mailbox_view *view, uint64_t pos, uint64_t *ret_word)
+{
+        uint64_t word = atomic_load(&bt_mailbox_slot(view, pos)->word);
+        struct bt_slot_word w = bt_slot_unpack(word);
+
+        *ret_word = word;
+        if (w.lap != lap_of(view, pos))
+                return BT_MAILBOX_E_BROKEN;
+        switch (w.state) {
+        case BT_SLOT_FREE:
+                return w.owner ? BT_MAILBOX_E_BROKEN : BT_MAILBOX_E_EMPTY;
+        case BT_SLOT_CLAIMED:
+                return BT_MAILBOX_E_BUSY;
+        case BT_SLOT_READY:
+        case BT_SLOT_TAKEN:
+                return 0;
+        case BT_SLOT_HOLE:
+                return BT_MAILBOX_E_HOLE;
+        default:
+                return BT_MAILBOX_E_BROKEN;
+        }
+}
+
+int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_taken *ret_taken,
+                    void *ret_payload)
+{
+        struct bt_mail_slot *slot = bt_mailbox_slot(view, pos);
+        struct bt_slot_word w;
+        uint64_t word;
+        int r = look_at(view, pos, &word);
+
+        if (r)
+                return r;
+        w = bt_slot_unpack(word);
+        /* It fails when the message was withdrawn just now, or is scribbled on. */
+        if (w.state == BT_SLOT_READY &&
+            !atomic_compare_exchange_strong(&slot->word, &word,
+                                            bt_slot_pack(w.lap, w.owner, BT_SLOT_TAKEN)))
+                return bt_slot_unpack(word).state == BT_SLOT_HOLE ? BT_MAILBOX_E_HOLE
+                                                                  : BT_MAILBOX_E_BROKEN;
+        ret_taken->owner = w.owner;
+        ret_taken->again = w.state == BT_SLOT_TAKEN;
+        words_copy(&ret_taken->letter, &slot->letter, sizeof(slot->letter));
+        if (ret_taken->letter.bytes > view->payload_bytes)
+                return BT_MAILBOX_E_BROKEN;
+        words_copy(ret_payload, slot->payload, ret_taken->letter.bytes);
+        return 0;
+}
+
+/*
+ * Telling them at each slot would wake all of them for each message. So when half of the mailbox is free, or, for a slow consumer, after a
+ * while.
+ */
+static void tell_of_room(struct bt_mailbox_view *view)
+{
+        struct bt_mailbox *mb = view->mb;
+        uint64_t now;
+
+        atomic_thread_fence(memory_order_seq_cst);
+        if (!atomic_load_explicit(&mb->waiting, memory_order_relaxed))
+                return;
+        now = bt_now_ns();
+        if (bt_mailbox_depth(view) > view->slot_count / 2 && now - view->roomed_ns < ROOM_AGAIN_NS)
+                return;
+        view->roomed_ns = now;
+        atomic_store(&mb->waiting, 0);
+        atomic_fetch_add(&mb->room, 1);
+        bt_futex_wake(&mb->room);
+}
+
+void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos)
+{
+        atomic_store(&bt_mailbox_slot(view, pos)->word,
+                     bt_slot_pack(lap_of(view, pos) + 1, 0, BT_SLOT_FREE));
+        atomic_store_explicit(&view->mb->read, pos + 1, memory_order_relaxed);
+        tell_of_room(view);
+}
+
+void bt_mailbox_resume(struct bt_mailbox_view *view, uint64_t cursor)
+{
+        uint64_t word;
+        int r;
+
+        bt_mailbox_awake(view);
+        if (cursor == 0)
+                return;
+        r = look_at(view, cursor - 1, &word);
+        if (r !=
+            BT_MAILBOX_E_BROKEN) /* of that lap: it was not freed. In the next lap it is FREE, or somebody's */
+                bt_mailbox_free(view, cursor - 1);
+        atomic_store_explicit(&view->mb->read, cursor, memory_order_relaxed);
+}
+
+bool bt_mailbox_ready(const struct bt_mailbox_view *view, uint64_t cursor)
+{
+        uint64_t word;
+        int r = look_at(view, cursor, &word);
+
+        return r != BT_MAILBOX_E_EMPTY && r != BT_MAILBOX_E_BUSY;
+}
+
+bool bt_mailbox_sleep(const struct bt_mailbox_view *view, uint64_t cursor)
+{
+        atomic_store(&view->mb->asleep, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (!bt_mailbox_ready(view, cursor))
+                return true;
+        bt_mailbox_awake(view);
+        return false;
+}
+
+void bt_mailbox_awake(const struct bt_mailbox_view *view)
+{
+        atomic_store_explicit(&view->mb->asleep, 0, memory_order_relaxed);
+}
+
+bool bt_mailbox_spin(const struct bt_mailbox_view *view, uint64_t cursor, uint64_t spin_ns,
+                     const _Atomic uint32_t *called, uint32_t called_seen)
+{
+        uint64_t until;
+
+        if (bt_mailbox_ready(view, cursor))
+                return true;
+        if (!spin_ns)
+                return false;
+        until = bt_ns_add(bt_now_ns(), spin_ns);
+        do {
+                for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
+                        if (bt_mailbox_ready(view, cursor))
+                                return true;
+                        if (called &&
+                            atomic_load_explicit(called, memory_order_relaxed) != called_seen)
+                                return false;
+                        bt_cpu_relax();
+                }
+        } while (bt_now_ns() < until);
+        return false;
+}
+
+/* ---- the hub ---- */
+
+uint32_t bt_mailbox_repair(const struct bt_mailbox_view *view, uint32_t owner)
+{
+        uint32_t count = 0;
+
+        for (uint64_t i = 0; i < view->slot_count; i++) {
+                struct bt_mail_slot *slot = bt_mailbox_slot(view, i);
+                uint64_t word = atomic_load(&slot->word);
+                struct bt_slot_word w = bt_slot_unpack(word);
+
+                if (w.state == BT_SLOT_CLAIMED && w.owner == owner &&
+                    atomic_compare_exchange_strong(&slot->word, &word,
+                                                   bt_slot_pack(w.lap, owner, BT_SLOT_HOLE)))
+                        count++;
+        }
+        return count;
+}
+
+uint32_t bt_mailbox_waits_for(const struct bt_mailbox_view *view, uint64_t cursor)
+{
+        uint64_t word;
+
+        return look_at(view, cursor, &word) == BT_MAILBOX_E_BUSY ? bt_slot_unpack(word).owner : 0;
+}
+
+bool bt_mailbox_valid(const struct bt_mailbox_view *view, uint64_t cursor)
+{
+        uint64_t tail = atomic_load(&view->mb->tail);
+        uint64_t end = cursor, word;
+
+        while (end - cursor < view->slot_count) {
+                int r = look_at(view, end, &word);
+
+                if (r == BT_MAILBOX_E_BROKEN || r == BT_MAILBOX_E_EMPTY)
+                        break;
+                if (!bt_slot_unpack(word).owner ||
+                    (bt_slot_unpack(word).state == BT_SLOT_TAKEN && end != cursor))
+                        return false;
+                end++;
+        }
+        /* Behind the claimed ones all are free for this lap; the last may be what the consumer has moved past and not freed. */
+        for (uint64_t pos = end; pos - cursor < view->slot_count; pos++) {
+                if (look_at(view, pos, &word) == BT_MAILBOX_E_EMPTY)
+                        continue;
+                if (cursor == 0 || pos != cursor - 1 + view->slot_count ||
+                    bt_slot_unpack(word).lap != lap_of(view, cursor - 1))
+                        return false;
+        }
+        return tail == end || tail + 1 == end;
+}
