@@ -2,17 +2,15 @@
 /*
  * A child's life: open, ready, dispatch. The callbacks' order is documented in <baton/child.h>; this file is where it is kept.
  *
- *      OPENED --ready()--> PARKED --passed--> HOLDING --HANDOVER--> [LEAVING] --> PASSED --RETIRE--> RETIRING --> ENDED
+ *      OPENED --ready()--> PARKED --passed--> HOLDING --HANDOVER--> LEAVING --> PASSED --RETIRE--> RETIRING --> ENDED
  *                             |                  ^                                  |
  *                             | TERMINATE        +------------- RESUME -------------+
  *                             v                  | CAPTURE
  *                           ENDED                +--> RELEASED --TERMINATE--> ENDED
  *
- * The moment of a hot swap is become_passed() in one process and take_over() in the other. Between the predecessor's compare-and-swap and
- * the successor's serve() there is no message to the hub, no allocation, no file; the hub hears of it afterwards.
+ * The moment of a swap, PARKED to HOLDING in one process and HOLDING to PASSED in the other, is in passage.c.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,21 +21,6 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "child-api/child.h"
-
-/*
- * How long a parked successor watches the word once it was told that a hand-over is under way. The predecessor needs one wake-up (20-50 us
- * across cores) and its capture. Watching costs a core, so never where there is only one.
- */
-#define SPIN_NS (200 * BT_NS_PER_US)
-
-static uint64_t spin_ns(void)
-{
-        cpu_set_t set;
-
-        if (sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) < 2)
-                return 0;
-        return SPIN_NS;
-}
 
 /* ---- open, close ---- */
 
@@ -119,112 +102,7 @@ int baton_child_open_at(struct baton_child **ret_child, const struct baton_child
         return 0;
 }
 
-/* ---- taking over ---- */
-
-/* From PASSED to HELD: the point of no return of a migration is bt_baton_confirm(). */
-static int take_over(struct baton_child *child)
-{
-        struct bt_baton *baton = child->baton;
-        uint64_t predecessor = bt_baton_word(baton).heir;
-        uint64_t bytes; /* of a blob that was delivered */
-        int r = bt_child_restore(child, predecessor);
-
-        if (r) {
-                if (predecessor)
-                        (void)bt_baton_give_back(baton, child->incarnation, predecessor);
-                (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-r, 0, 0);
-                return r;
-        }
-        baton->restored_ns = bt_now_ns();
-        if (bt_baton_confirm(baton, child->incarnation))
-                return -BATON_E_STALE;
-        BT_POINT("confirm.done");
-
-        /* No way back from here. */
-        child->stage = BT_CHILD_HOLDING;
-        bt_child_describe(child);
-        bytes = bt_child_state_bytes(child);
-        if (!child->arena)
-                baton->meta.present = 0; /* delivered: a crash from here on must not bring it back as if it were ours (I5) */
-        if (child->ops->serve)
-                child->ops->serve(child, child->ctx);
-        (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, child->arena ? bt_child_state_bytes(child) : bytes, 0, 0);
-        BT_POINT("serve.done");
-        return 0;
-}
-
-/* ---- giving away ---- */
-
-static void go_on(struct baton_child *child)
-{
-        bt_passing_end(child);
-        child->heir = 0;
-        child->stage = BT_CHILD_HOLDING;
-        if (!child->arena)
-                child->baton->meta.present = 0; /* what was captured is the past from here on (I5); as a checkpoint it may stay */
-        if (child->ops->resume)
-                child->ops->resume(child, child->ctx);
-}
-
-/* Captures and gives the baton to the heir. */
-static void become_passed(struct baton_child *child)
-{
-        uint64_t heir = child->heir;
-        int r = bt_child_capture(child, BATON_CAPTURE_HOT);
-
-        if (r) {
-                go_on(child);
-                (void)bt_child_say(child, BT_MSG_NOT_PASSED, heir, (uint64_t)-r, 0, 0);
-                return;
-        }
-        child->baton->passed_ns = bt_now_ns();
-        child->stage = BT_CHILD_PASSED;
-        if (bt_baton_pass(child->baton, child->incarnation, heir)) {
-                go_on(child); /* withdrawn meanwhile: RESUME is on its way, and will find nothing to do */
-                return;
-        }
-        BT_POINT("pass.done");
-        (void)bt_child_say(child, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes, 0);
-}
-
-/* Does that offer stand? The hub may have withdrawn it while we were busy, and be at the next one already. */
-static bool offered_to(const struct baton_child *child, uint64_t heir)
-{
-        struct bt_word w = bt_baton_word(child->baton);
-
-        return w.phase == BT_WORD_OFFERED && w.holder == child->incarnation && w.heir == heir;
-}
-
-static void on_handover(struct baton_child *child, const struct bt_rec *rec)
-{
-        const uint64_t one = 1;
-        int r;
-
-        /* An offer that is over gets no answer, and its hand-off socket stays in the channel: the last one there is the standing offer's. */
-        if (child->stage != BT_CHILD_HOLDING || !offered_to(child, rec->token))
-                return;
-        if (rec->flags & BT_REC_F_HANDOFF)
-                bt_child_read_channel(child);
-        child->heir = rec->token;
-        BT_POINT("handover.begin");
-        if (!child->ops->prepare) {
-                become_passed(child);
-                return;
-        }
-        child->stage = BT_CHILD_LEAVING;
-        child->ops->prepare(child, child->ctx);
-        r = bt_passing_flush(child);
-        if (r) {
-                /* The numbers in the batch are good only as long as the program keeps them open: not until capture(). */
-                bt_child_say_why(child, "descriptors could not be passed ahead", r);
-                go_on(child);
-                (void)bt_child_say(child, BT_MSG_NOT_PASSED, rec->token, (uint64_t)-r, 0, 0);
-                return;
-        }
-        /* One more turn of the program's loop before the moment: answer what came in while we prepared. */
-        child->handover_due = true;
-        (void)!write(child->bell, &one, sizeof(one));
-}
+/* ---- giving up what we hold ---- */
 
 /* Cold swap and shutdown: the baton is laid down, for the hub to give on. */
 static void on_capture(struct baton_child *child, const struct bt_rec *rec)
@@ -233,7 +111,6 @@ static void on_capture(struct baton_child *child, const struct bt_rec *rec)
 
         if (child->stage != BT_CHILD_HOLDING && child->stage != BT_CHILD_LEAVING)
                 return;
-        child->handover_due = false;
         if (rec->flags & BT_REC_F_HANDOFF)
                 bt_child_read_channel(child);
         r = bt_child_capture(child, rec->arg[0] == BATON_CAPTURE_SHUTDOWN ? BATON_CAPTURE_SHUTDOWN : BATON_CAPTURE_COLD);
@@ -245,14 +122,6 @@ static void on_capture(struct baton_child *child, const struct bt_rec *rec)
         (void)bt_child_say(child, BT_MSG_CAPTURED, child->incarnation, (uint64_t)-r, child->baton->meta.bytes,
                            child->baton->fd_count);
         bt_passing_end(child);
-}
-
-static void on_resume(struct baton_child *child)
-{
-        if (child->stage == BT_CHILD_PASSED || child->stage == BT_CHILD_LEAVING) {
-                child->handover_due = false;
-                go_on(child);
-        }
 }
 
 static void on_retire(struct baton_child *child)
@@ -293,13 +162,13 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
 {
         switch (rec->type) {
         case BT_MSG_HANDOVER:
-                on_handover(child, rec);
+                bt_child_on_handover(child, rec);
                 break;
         case BT_MSG_CAPTURE:
                 on_capture(child, rec);
                 break;
         case BT_MSG_RESUME:
-                on_resume(child);
+                bt_child_on_resume(child);
                 break;
         case BT_MSG_RETIRE:
                 on_retire(child);
@@ -333,47 +202,14 @@ int baton_child_dispatch(struct baton_child *child)
 
         /* The bell before the ring: what is pushed after the ring was found empty rings again. */
         (void)!read(child->bell, &rung, sizeof(rung));
-        if (child->handover_due) {
-                child->handover_due = false;
-                become_passed(child);
-        }
+        bt_child_ring_when_due(child);
+        bt_child_leave_when_due(child);
         while (child->stage != BT_CHILD_ENDED && bt_ring_pop(&child->inbox, &rec) == 0)
                 handle(child, &rec);
         return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
 }
 
-/* ---- waiting for the baton ---- */
-
-/* Handles what the hub says to a parked process. Returns 0, or BATON_CHILD_STOP. @ret_spin: a hand-over is under way. */
-static int parked_dispatch(struct baton_child *child, bool *ret_spin)
-{
-        struct bt_rec rec;
-
-        while (bt_ring_pop(&child->inbox, &rec) == 0) {
-                if (rec.type == BT_MSG_SPIN)
-                        *ret_spin = true;
-                else if (rec.type == BT_MSG_TERMINATE)
-                        return BATON_CHILD_STOP;
-        }
-        return 0;
-}
-
-static int park(struct baton_child *child)
-{
-        for (;;) {
-                uint32_t seen = atomic_load(&child->link->wake); /* before the ring is read */
-                bool spin = false;
-                int r = parked_dispatch(child, &spin);
-
-                if (r) {
-                        on_terminate(child);
-                        return r;
-                }
-                r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, seen, spin ? spin_ns() : 0);
-                if (r != BT_BATON_E_CALLED)
-                        return r;
-        }
-}
+/* ---- ready ---- */
 
 int baton_child_ready(struct baton_child *child)
 {
@@ -395,12 +231,14 @@ int baton_child_ready(struct baton_child *child)
                 BT_POINT("ready.before");
                 (void)bt_child_say(child, BT_MSG_READY, child->incarnation, 0, 0, 0);
                 BT_POINT("ready.done");
-                r = park(child);
+                r = bt_child_park(child);
+                if (r == BATON_CHILD_STOP)
+                        on_terminate(child);
                 if (r)
                         return r;
         }
         BT_POINT("passed.seen");
-        return take_over(child);
+        return bt_child_take_over(child);
 }
 
 /* ---- who am I ---- */

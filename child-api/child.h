@@ -19,7 +19,7 @@ enum bt_child_stage {
         BT_CHILD_OPENED = 0,   /* not ready yet */
         BT_CHILD_PARKED = 1,   /* said READY; waits for the baton */
         BT_CHILD_HOLDING = 2,  /* serves */
-        BT_CHILD_LEAVING = 3,  /* serves; prepare() ran, capture() comes with the next dispatch */
+        BT_CHILD_LEAVING = 3,  /* serves; prepare() ran, capture() comes with the dispatch that finds the heir awake */
         BT_CHILD_PASSED = 4,   /* gave the baton away; waits for RETIRE or RESUME */
         BT_CHILD_RETIRING = 5, /* the successor serves; drains */
         BT_CHILD_RELEASED = 6, /* captured for a cold swap or a shutdown; waits for TERMINATE */
@@ -70,7 +70,10 @@ struct baton_child {
         struct bt_ring_end inbox;
         struct bt_ring_end outbox;
         uint64_t heir; /* LEAVING, PASSED: who gets it */
-        bool handover_due;
+        uint32_t leave_beat;   /* LEAVING: the heir's beat when it was told that the moment is near */
+        uint64_t leave_by_ns;  /* LEAVING: from then on the baton is passed to an heir that was not seen to run, too */
+        bool ring_due;         /* the hub was told something and not rung yet */
+        uint64_t ring_at_ns;   /* PASSED: not before that, while the heir restores */
         bool retired;
         bool capturing;           /* in capture(), for whatever purpose */
         bool checkpointing;       /* and it is a checkpoint: nothing may be passed */
@@ -131,6 +134,7 @@ void bt_child_free_fds(struct baton_child *child);
 int bt_child_can_read(const struct baton_child *child);
 void bt_child_describe(struct baton_child *child);
 void bt_child_prefault(const struct baton_child *child);
+void bt_child_rehearse(struct baton_child *child);
 int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose);
 int bt_child_restore(struct baton_child *child, uint64_t predecessor);
 uint64_t bt_child_state_bytes(const struct baton_child *child);
@@ -144,8 +148,19 @@ void bt_child_publish_capture(struct baton_child *child, const struct baton_capt
 bool bt_child_checkpoints(const struct baton_child *child);
 int bt_child_repair_arena(struct baton_child *child);
 
+/* passage.c: the moment of a swap */
+int bt_child_park(struct baton_child *child); /* 0: the baton was passed to us; BATON_CHILD_STOP; -errno */
+int bt_child_take_over(struct baton_child *child);
+void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec);
+void bt_child_on_resume(struct baton_child *child);
+void bt_child_leave_when_due(struct baton_child *child); /* each dispatch() asks */
+void bt_child_ring_when_due(struct baton_child *child);  /* the same */
+
 /* talk.c: records to the hub */
 int bt_child_say(struct baton_child *child, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1, uint64_t arg2);
+/* Into the ring only: the hub finds it when it next looks. */
+int bt_child_say_quietly(struct baton_child *child, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1, uint64_t arg2);
+int bt_child_ring_hub(struct baton_child *child);
 void bt_child_say_why(struct baton_child *child, const char *what, int error);
 
 /* loop.c */

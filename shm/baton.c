@@ -115,51 +115,70 @@ static bool park_over(const struct bt_baton *baton, uint64_t inc)
         return w.phase == BT_WORD_PASSED && w.holder == inc;
 }
 
-/* Watches both words for at most @spin_ns. True when one of them says that the wait is over. */
-static bool park_spin(const struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called,
-                      uint32_t called_seen, uint64_t spin_ns)
+/* What ends a wait: 0 the baton is ours, an outcome, or -EAGAIN. Cheap: it is asked again and again. */
+static int park_look(const struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint32_t soon_seen)
+{
+        if (park_over(baton, inc))
+                return 0;
+        if (atomic_load(called) != called_seen)
+                return BT_BATON_E_CALLED;
+        if (atomic_load(&baton->soon) != soon_seen)
+                return BT_BATON_E_SOON;
+        return -EAGAIN;
+}
+
+/* Watches all three for at most @spin_ns; the beat moves from the first round on. */
+static int park_spin(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint32_t soon_seen,
+                     uint64_t spin_ns)
 {
         uint64_t until = bt_ns_add(bt_now_ns(), spin_ns);
 
         do {
                 for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if (park_over(baton, inc) ||
-                            atomic_load_explicit(called, memory_order_relaxed) != called_seen)
-                                return true;
+                        int r = park_look(baton, inc, called, called_seen, soon_seen);
+
+                        if (r != -EAGAIN)
+                                return r;
                         bt_cpu_relax();
                 }
+                atomic_fetch_add_explicit(&baton->beat, 1, memory_order_relaxed);
         } while (bt_now_ns() < until);
-        return false;
+        return -EAGAIN;
 }
 
-int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called,
-                  uint32_t called_seen, uint64_t spin_ns)
+int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint32_t soon_seen,
+                  uint64_t spin_ns)
 {
-        int r = 0;
+        int r = spin_ns ? park_spin(baton, inc, called, called_seen, soon_seen, spin_ns) : -EAGAIN;
 
-        if (spin_ns)
-                (void)park_spin(baton, inc, called, called_seen, spin_ns);
-
-        while (!park_over(baton, inc)) {
-                struct bt_futex_word words[2] = {
+        while (r == -EAGAIN) {
+                struct bt_futex_word words[] = {
                         {.word = bt_futex_low(&baton->word)},
                         {.word = called, .expected = called_seen},
+                        {.word = &baton->soon, .expected = soon_seen},
                 };
 
-                if (atomic_load(called) != called_seen) {
-                        r = BT_BATON_E_CALLED;
-                        break;
-                }
                 atomic_store(&baton->parked, BT_PARK_FUTEX);
                 words[0].expected = (uint32_t)atomic_load(&baton->word);
-                if (park_over(baton, inc))
+                r = park_look(baton, inc, called, called_seen, soon_seen);
+                if (r != -EAGAIN)
                         break;
-                r = bt_futex_wait(words, 2, BT_NS_NEVER);
-                if (r < 0)
-                        break;
+                r = bt_futex_wait(words, 3, BT_NS_NEVER);
+                if (!r)
+                        r = park_look(baton, inc, called, called_seen, soon_seen);
         }
         atomic_store(&baton->parked, BT_PARK_AWAKE);
         return r;
+}
+
+uint32_t bt_baton_announce(struct bt_baton *baton)
+{
+        uint32_t beat = atomic_load_explicit(&baton->beat, memory_order_relaxed);
+
+        atomic_fetch_add(&baton->soon, 1);
+        if (atomic_load(&baton->parked) == BT_PARK_FUTEX)
+                bt_futex_wake(&baton->soon);
+        return beat;
 }
 
 static uint64_t page_up(uint64_t bytes)

@@ -21,6 +21,9 @@
  *
  * Waking: the heir says how it waits in @parked, then looks at the word, then sleeps on it; whoever moves the word looks at @parked
  * after that. Both sides are sequentially consistent, so one of them sees the other: a spinning heir costs no system call.
+ *
+ * A predecessor that is about to pass says so in @soon, and serves on until @beat has moved: the heir bumps it while it watches, so it runs, on
+ * another processor. Both words are about time only: whoever writes nonsense there makes the passage slower, not wrong.
  */
 
 #include <stdbool.h>
@@ -30,6 +33,7 @@
 enum bt_baton_result {
         BT_BATON_E_STALE = 1,
         BT_BATON_E_CALLED = 2, /* park: the hub wants something */
+        BT_BATON_E_SOON = 3,   /* park: the predecessor is about to pass the baton */
 };
 
 struct bt_word {
@@ -82,14 +86,24 @@ bool bt_word_valid(uint64_t word);
 /**
  * bt_baton_park() - wait until @inc was passed the baton
  * @called: bumped by whoever has something else to say; returns BT_BATON_E_CALLED when it is not @called_seen any more
+ * @soon_seen: what @soon was; returns BT_BATON_E_SOON when it is something else
  * @spin_ns: how long to watch the word before sleeping on it; 0: sleep at once
  *
  * One process of a child at a time: @parked is one word, and one that leaves would clear the mark of one that has just lain down. So a hub starts
  * a successor only when the one before it has confirmed, or its exit was seen.
  *
- * Returns 0 (the word is PASSED to @inc), BT_BATON_E_CALLED, or -errno.
+ * Returns 0 (the word is PASSED to @inc), BT_BATON_E_CALLED, BT_BATON_E_SOON, or -errno.
  */
-int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint64_t spin_ns);
+int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint32_t soon_seen,
+                  uint64_t spin_ns);
+
+/* Predecessor: tells the parked heir to watch, wakes it if it sleeps. Returns its beat as of now, for bt_baton_watched(). */
+uint32_t bt_baton_announce(struct bt_baton *baton);
+
+static inline bool bt_baton_watched(const struct bt_baton *baton, uint32_t beat_seen)
+{
+        return atomic_load_explicit(&baton->beat, memory_order_relaxed) != beat_seen;
+}
 
 /* ---- the segment ---- */
 

@@ -254,7 +254,9 @@ struct bt_baton {
         char id[64];                      /* child; W hub, once */
         /* 128: the hot words, each on a line of its own */
         _Atomic uint64_t word __attribute__((aligned(64)));   /* the holder word: CAS by hub, holder, heir */
+        _Atomic uint32_t soon;                                /* W predecessor: moves when the moment is near, "watch now"; futex; R heir */
         _Atomic uint32_t parked __attribute__((aligned(64))); /* BT_PARK_*; W the one parked successor; R predecessor, hub */
+        _Atomic uint32_t beat;                                /* W the same: moves while it watches, so it runs; R predecessor */
         /* 256: the passage. Written by the predecessor before the flip, read by the successor after it. */
         uint64_t capture_ns __attribute__((aligned(64)));     /* CLOCK_MONOTONIC: capture() is called */
         uint64_t passed_ns;               /* the flip */
@@ -280,7 +282,9 @@ struct bt_baton {
         uint8_t reserved2[4096 - 576 - BT_CHECKPOINT_SLOTS * 128];
 };
 static_assert(offsetof(struct bt_baton, word) == 128, "own line");
+static_assert(offsetof(struct bt_baton, soon) == 136, "with the word: who watches one watches both");
 static_assert(offsetof(struct bt_baton, parked) == 192, "own line");
+static_assert(offsetof(struct bt_baton, beat) == 196, "with parked: the same writer");
 static_assert(offsetof(struct bt_baton, capture_ns) == 256, "own line");
 static_assert(offsetof(struct bt_baton, meta) == 320, "aligned");
 static_assert(offsetof(struct bt_baton, form) == 448, "aligned");

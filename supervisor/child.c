@@ -394,7 +394,7 @@ static void migrating_on_message(struct bt_migration *m, struct bt_inc *inc, con
                         bt_migration_event(m, BT_SWAP_EV_REFUSED);
                 break;
         case BT_MSG_PASSED:
-                if (pred && rec->token == m->succ_number)
+                if (pred && rec->token == m->succ_number && !m->passed_told)
                         bt_migration_event(m, BT_SWAP_EV_PASSED);
                 break;
         case BT_MSG_NOT_PASSED:

@@ -587,7 +587,7 @@ void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
                         m->child->limits_hit++; /* out of place: a process said what it may not say now */
                 return;
         }
-        if (progress && !(event == BT_SWAP_EV_PASSED && m->passed_told))
+        if (progress)
                 tell(m, progress, about_pred(event) ? m->pred_number : m->succ_number, "");
         (void)run_queue(m, perform_all(m, &actions));
 }
@@ -644,6 +644,7 @@ int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pr
         m->pred_number = pred_number;
         m->succ = succ;
         m->succ_number = succ->number;
+        m->passed_told = true; /* by the word */
         child->migration = m;
         child->phase = BT_PHASE_MIGRATING;
         bt_event(child->hub, BT_EVENT_MIGRATION_BEGUN, child, succ->number, "hot, taken over from the hub before: %s", succ->binary->path);

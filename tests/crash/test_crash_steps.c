@@ -221,7 +221,7 @@ static void *park_as_heir(void *arg)
         int r;
 
         (void)arg;
-        while ((r = bt_baton_park(&s->baton, STEPS_SUCC, &called, seen, 0)) == BT_BATON_E_CALLED)
+        while ((r = bt_baton_park(&s->baton, STEPS_SUCC, &called, seen, 0, 0)) == BT_BATON_E_CALLED)
                 seen = atomic_load(&called);
         atomic_store(&awake, r == 0 ? 1 : -1);
         return NULL;

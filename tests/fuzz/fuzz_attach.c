@@ -150,7 +150,7 @@ static void use_word(struct bt_baton *baton)
                 }
                 bt_assert(r ? atomic_load(&baton->word) == word : bt_word_valid(atomic_load(&baton->word)));
         }
-        (void)bt_baton_park(baton, w.holder, &called, 0, 0); /* called already: never sleeps */
+        (void)bt_baton_park(baton, w.holder, &called, 0, 0, 0); /* called already: never sleeps */
 }
 
 static int use_baton(int fd)

@@ -2,7 +2,7 @@
 /*
  * The protocol of the holder word, with a death at every step. For spin (tests/model/run.cmake runs it; the test is model_holder).
  *
- * What is modelled: the word and its compare-and-swaps (shm/baton.h), what a process does between them (child-api/child.c), and the hub's part
+ * What is modelled: the word and its compare-and-swaps (shm/baton.h), what a process does between them (child-api/passage.c, child.c), and the hub's part
  * (supervisor/swap/hot.c, cold.c for the decisions, migrate.c for the actions, child.c for exits). Each piece names the function it stands for.
  * The kernel kills whom the hub has sent SIGKILL, at any later time, and up to CRASHES others, at any time until it calms down. A process that is
  * stopped and continued is a process that takes no step for a while: that is in every interleaving. Deadlines may be over at any moment. A new
@@ -104,6 +104,7 @@ active proctype Kernel()
 proctype Proc(byte me; bool holds; bool newbin)
 {
         byte other = 0;
+        byte due = 0; /* LEAVING: the heir that it will pass to; it serves on until then */
 
 {
 
@@ -123,7 +124,7 @@ proctype Proc(byte me; bool holds; bool newbin)
         }
         atomic {
                 (phase == PASSED && holder == me);            /* bt_baton_park() */
-                other = heir;                                 /* take_over() */
+                other = heir;                                 /* bt_child_take_over() */
                 become(me, RESTORING)
         }
         atomic {
@@ -158,20 +159,32 @@ serving:
                 if
                 :: to[me]?RETIRE(_) -> goto ended             /* on_retire(); draining is not serving */
                 :: to[me]?TERMINATE(_) -> goto ended          /* on_terminate() */
-                :: to[me]?RESUME(_) ->                        /* on_resume() */
+                :: to[me]?RESUME(_) ->                        /* bt_child_on_resume() */
+                        due = 0;
                         if
                         :: stage[me] == GIVEN -> become(me, HOLDING)
                         :: else
                         fi;
                         goto serving
-                :: to[me]?HANDOVER(other) ->                  /* on_handover(), become_passed() */
+                :: to[me]?HANDOVER(other) ->                  /* bt_child_on_handover() */
                         if
-                        :: stage[me] != HOLDING -> goto serving
-                        :: stage[me] == HOLDING -> from[me]!NOT_PASSED(other); goto serving /* capture() fails: go_on() */
-                        :: stage[me] == HOLDING -> goto hang  /* mute */
-                        :: stage[me] == HOLDING -> become(me, GIVEN); goto pass
+                        :: stage[me] == HOLDING && due == 0 && phase == OFFERED && holder == me && heir == other ->
+                                if
+                                :: due = other                /* and serves on, until the heir is seen to run, or not for too long */
+                                :: goto hang                  /* mute */
+                                fi
+                        :: else
+                        fi;
+                        goto serving
+                :: due != 0 ->                                /* bt_child_leave_when_due(), become_passed() */
+                        other = due;
+                        due = 0;
+                        if
+                        :: from[me]!NOT_PASSED(other); goto serving /* capture() fails: go_on() */
+                        :: become(me, GIVEN); goto pass
                         fi
                 :: to[me]?CAPTURE(_) ->                       /* on_capture() */
+                        due = 0;
                         if
                         :: goto hang
                         :: become(me, RELEASED)
@@ -208,7 +221,10 @@ pass:
                 fi
         }
         atomic {
-                from[me]!PASSED(other);
+                if
+                :: from[me]!PASSED(other)
+                :: true                                       /* the hub is not rung for it when the heir is quick: it may never hear it */
+                fi;
                 goto serving
         }
 withdrawn:
@@ -223,7 +239,7 @@ ended:
         alive[me] = false;
         false
 } unless {
-        atomic { !alive[me] -> stage[me] = NONE; other = 0; holds = false; newbin = false; gone[me] = true; false }
+        atomic { !alive[me] -> stage[me] = NONE; other = 0; due = 0; holds = false; newbin = false; gone[me] = true; false }
 }
 }
 

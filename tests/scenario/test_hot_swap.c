@@ -5,6 +5,7 @@
  * Each test ends with world_end(): the hub stops with 0, nothing is left. Failures of hot swaps are in test_rollback.c, load in test_load.c, blobs and
  * descriptors in test_fds.c.
  */
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -160,6 +161,31 @@ static void HOT_12_a_successor_knows_that_it_is_one_and_only_the_process_changes
 }
 
 /* R27: what was committed is what is started again, whatever becomes of the file. */
+/* Nobody runs beside the predecessor there, so it does not wait until somebody does. */
+static void HOT_1_one_processor_is_enough(void **state)
+{
+        struct world *w = *state;
+        cpu_set_t all, one;
+        int fd, cpu = 0;
+
+        assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+        while (!CPU_ISSET(cpu, &all))
+                cpu++;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+        world_start(w, WORLD_KV);
+        assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+        fd = kv_dial(w);
+        for (int i = 1; i <= 20; i++) {
+                assert_int_equal(kv_number(fd, "INCR n"), i);
+                swap_to(w, i % 2 ? V2 : V1);
+        }
+        assert_int_equal(kv_number(fd, "INCR n"), 21);
+        (void)close(fd);
+        world_end(w);
+}
+
 static void R27_a_restart_runs_the_binary_that_was_upgraded_to(void **state)
 {
         struct world *w = *state;
@@ -233,6 +259,7 @@ int main(void)
                 SCENARIO(HOT_11_pipelined_requests_are_answered_once_and_in_order),
                 SCENARIO(R10_fifty_idle_connections_live_through_twenty_swaps),
                 SCENARIO(HOT_12_a_successor_knows_that_it_is_one_and_only_the_process_changes),
+                SCENARIO(HOT_1_one_processor_is_enough),
                 SCENARIO(R27_a_restart_runs_the_binary_that_was_upgraded_to),
                 SCENARIO(I8_two_hundred_swaps_leave_the_hub_as_it_was),
                 SCENARIO(HOT_4_a_swap_right_after_a_swap_does_not_wait_for_the_drain),

@@ -6,8 +6,9 @@
  *
  * The tables are the named fault points of the library (BT_POINT), in the order in which a process passes them:
  *
- *      successor     child.attached ready.before ready.done passed.seen restore.begin restore.done | confirm.done serve.done
- *      predecessor   handover.begin capture.done capture.sealed pass.done | retire.begin        cold: capture.* release.done
+ *      successor     child.attached ready.before ready.done [hot: watch.begin] passed.seen restore.begin restore.done | confirm.done serve.done
+ *      predecessor   handover.begin handover.announced handover.due capture.done capture.sealed pass.done | retire.begin
+ *                    cold: capture.* release.done
  *
  * confirm.done is behind the point of no return: a successor that dies there was committed, and its death is a crash of the child.
  */
@@ -33,6 +34,7 @@
         "    retention: " WORLD_SHORT "\n"
 
 static const char *const before_confirm[] = {
+        "watch.begin", /* hot only */
         "child.attached", "ready.before", "ready.done", "passed.seen", "restore.begin", "restore.done",
 };
 static const char *const after_confirm[] = {"confirm.done", "serve.done"};
@@ -167,7 +169,7 @@ static void each_point(struct world *w, const char *variable, uint32_t strategy,
 
         world_start(w, WORLD_KV IMPATIENT);
         client_begin(w, &c);
-        for (size_t i = 0; i < BT_ARRAY_LEN(before_confirm); i++) {
+        for (size_t i = strategy == BT_STRATEGY_HOT ? 0 : 1; i < BT_ARRAY_LEN(before_confirm); i++) {
                 char env[128];
                 const struct failure f = {env, wanted, wanted, "the new process", NULL};
 
@@ -264,6 +266,8 @@ static void HOT_10_predecessor_killed_at_each_point_is_succeeded_with_all_keys(v
         struct world *w = *state;
 
         predecessor_dies(w, "handover.begin", BT_STRATEGY_HOT, false);
+        predecessor_dies(w, "handover.announced", BT_STRATEGY_HOT, false);
+        predecessor_dies(w, "handover.due", BT_STRATEGY_HOT, false);
         predecessor_dies(w, "capture.done", BT_STRATEGY_HOT, false);
         predecessor_dies(w, "capture.sealed", BT_STRATEGY_HOT, false);
         predecessor_dies(w, "pass.done", BT_STRATEGY_HOT, true);
@@ -312,7 +316,7 @@ static void HOT_10_predecessor_and_successor_both_die_and_the_keys_are_still_the
 
 static void HOT_9_predecessor_that_sleeps_before_it_passes_wakes_up_as_the_one_that_serves(void **state)
 {
-        static const char *const points[] = {"handover.begin", "capture.done", "capture.sealed"};
+        static const char *const points[] = {"handover.begin", "handover.announced", "handover.due", "capture.done", "capture.sealed"};
         struct world *w = *state;
 
         for (size_t i = 0; i < BT_ARRAY_LEN(points); i++) {

@@ -133,6 +133,7 @@ static void HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or
                 {"BATON_STOP_AT=restore.begin", NULL, "passed", 1},
                 {"BATON_STOP_AT=restore.done", "r0#2 restored", "", 1},
                 {NULL, "r0#2 restore hot", "", 2},
+                {"BATON_STOP_AT=serve.done", "r0#2 serve", "", 2}, /* it has said so, and has not rung for it */
         };
         static const char *const forms[] = {HOT, "strategy: hot, handover: true, state: {form: arena, max: 1MiB}, "};
         struct world *w = *state;
@@ -160,6 +161,11 @@ static void HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or
                 bt_ask_close(&ask);
                 rows_open_gate(w, "loaded");
                 world_start_again(w);
+                if (rows[i / 2].env && rows[i / 2].serves == 2) {
+                        world_slot(w, "r0", &slot);
+                        world_until_stopped(slot.pid);
+                        assert_int_equal(kill(slot.pid, SIGCONT), 0);
+                }
                 assert_int_equal(probe_number(fd, "count"), 3);
                 assert_int_equal(probe_number(fd, "inc"), rows[i / 2].serves);
                 world_until(w, "r0", BT_PHASE_RUNNING, 0, &slot);
@@ -176,6 +182,59 @@ static void HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or
         }
         w->row = NULL;
         world_start_again(w);
+        world_end(w);
+}
+
+/*
+ * What is said in the passage is rung for by the processes' next dispatch(): also when no client ever says a word to them, and long before a
+ * deadline, which is an hour away here.
+ */
+static void HOT_7_idle_processes_tell_the_hub_of_the_passage_without_being_asked(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_ask ask;
+        char path[256], env[320];
+
+        rows_start(w, 1, "", HOT "handover_data_wait: 1h, env: {ROW_TRACE: \"@dir@/trace\"}");
+        world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        assert_string_equal(outcome.phases, "starting ready offered passed restored committed");
+        rows_set_values(w, 1); /* as a blob, it has one from here on */
+        (void)snprintf(env, sizeof(env), "ROW_RESTORE=%s/loaded", w->dir);
+        world_script(w, path, "held", env, "child_rows");
+        ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, WORLD_SPEC);
+        world_follow_to(&ask, "passed"); /* its heir has nothing to tell for long */
+        rows_open_gate(w, "loaded");
+        world_follow(&ask, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        rows_expect_values(w, 1, 1);
+        world_end(w);
+}
+
+/* It serves from its confirmation on, and is not killed for what it does before it comes to its loop: at the deadline the hub looks. */
+static void HOT_7_a_successor_that_comes_late_to_its_loop_is_committed_at_the_deadline(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+        char path[256], env[320], text[8192];
+
+        rows_start(w, 1, "", HOT "handover_data_wait: " WORLD_SHORT ", env: {ROW_TRACE: \"@dir@/trace\"}");
+        (void)snprintf(env, sizeof(env), "ROW_LATE=%s/come", w->dir);
+        world_script(w, path, "late", env, "child_rows");
+        world_migrate(w, "r0", path, WORLD_SPEC, &outcome);
+        if (outcome.outcome != BT_CTL_OK)
+                fail_msg("%u after '%s': %s", outcome.outcome, outcome.phases, outcome.text);
+        world_until_drained(w, "r0");
+        rows_open_gate(w, "come");
+        world_stop(w);
+        world_start_again(w); /* its end was in order: the state came along */
+        world_slot(w, "r0", &slot);
+        assert_int_equal(slot.restarts, 0);
+        world_read(w, "trace", text, sizeof(text));
+        assert_non_null(strstr(text, "r0#2 terminated"));
+        assert_null(strstr(text, "resume"));
         world_end(w);
 }
 
@@ -264,6 +323,8 @@ int main(void)
                 SCENARIO(HOT_3_a_second_request_does_not_tell_the_predecessor_again),
                 SCENARIO(HOT_4_each_predecessor_has_its_own_retention),
                 SCENARIO(HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back),
+                SCENARIO(HOT_7_idle_processes_tell_the_hub_of_the_passage_without_being_asked),
+                SCENARIO(HOT_7_a_successor_that_comes_late_to_its_loop_is_committed_at_the_deadline),
                 SCENARIO(HOT_12_each_process_is_told_why_it_was_started),
                 SCENARIO(HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_side),
         };

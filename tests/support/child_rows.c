@@ -18,6 +18,7 @@
  *      ROW_PAD=BYTES         blob: a state of so many bytes
  *      ROW_CAPTURE=nothing|empty|FILE     commits nothing, or 0 bytes; or a gate
  *      ROW_RESTORE=FILE      a gate, when there is a state
+ *      ROW_LATE=FILE         a gate between ready() and the first dispatch(); it serves no requests after it
  *      ROW_RETIRE=FILE       a gate, before it says that it has drained
  *      ROW_TERMINATE=checkpoint|FILE      writes its state once more; or a gate
  *      ROW_TOGETHER=N:DIR    terminate() goes on when N processes are in it: ends that come one after the other never end
@@ -25,6 +26,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -379,6 +381,21 @@ static void terminate(struct baton_child *child, void *ctx)
 
 /* ---- start ---- */
 
+/* A program that is busy with something else before it comes to its loop. */
+static int run_late(struct baton_child *child)
+{
+        struct pollfd bell = {.fd = baton_child_fd(child), .events = POLLIN};
+        int r = baton_child_ready(child);
+
+        if (!r)
+                gate(option("ROW_LATE"));
+        while (!r) {
+                (void)poll(&bell, 1, -1);
+                r = baton_child_dispatch(child);
+        }
+        return r == BATON_CHILD_STOP ? 0 : r;
+}
+
 int main(void)
 {
         static const struct baton_child_ops whole = {
@@ -400,7 +417,7 @@ int main(void)
                 r = fd >= 0 ? listener_begin(child, fd) : 0;
         }
         if (!r)
-                r = baton_child_run(child);
+                r = *option("ROW_LATE") ? run_late(child) : baton_child_run(child);
         if (r)
                 (void)fprintf(stderr, "row: %s\n", baton_strerror(r));
         for (int fd = 0; fd < FDS_MAX; fd++) {

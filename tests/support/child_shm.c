@@ -91,7 +91,7 @@ static int park(uint64_t rounds)
 
                 while (i && !bt_baton_serves(baton, me - 1) && bt_baton_word(baton).holder != me)
                         sched_yield();
-                if (bt_baton_park(baton, me, &never_called, 0, i % 3 == 0 ? 5000 : 0) || bt_baton_confirm(baton, me) ||
+                if (bt_baton_park(baton, me, &never_called, 0, 0, i % 3 == 0 ? 5000 : 0) || bt_baton_confirm(baton, me) ||
                     bt_baton_offer(baton, me, me + 1) || bt_baton_pass(baton, me, me + 1))
                         return 1;
         }

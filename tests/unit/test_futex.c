@@ -120,8 +120,8 @@ static void park_returns_at_once_when_the_baton_is_ours(void **state)
 {
         (void)state;
         baton.word = bt_word_pack(BT_WORD_PASSED, 7, 3);
-        assert_int_equal(bt_baton_park(&baton, 7, &called, 0, 0), 0);
-        assert_int_equal(bt_baton_park(&baton, 7, &called, 99, 1000000), 0); /* the baton goes before a call */
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 0, 0, 0), 0);
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 99, 0, 1000000), 0); /* the baton goes before a call */
         assert_int_equal(baton.parked, BT_PARK_AWAKE);
 }
 
@@ -129,8 +129,8 @@ static void park_returns_when_called(void **state)
 {
         (void)state;
         baton.word = bt_word_pack(BT_WORD_HELD, 3, 0);
-        assert_int_equal(bt_baton_park(&baton, 7, &called, 1, 0), BT_BATON_E_CALLED);
-        assert_int_equal(bt_baton_park(&baton, 7, &called, 1, 1000000), BT_BATON_E_CALLED);
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 1, 0, 0), BT_BATON_E_CALLED);
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 1, 0, 1000000), BT_BATON_E_CALLED);
         assert_int_equal(baton.parked, BT_PARK_AWAKE);
         assert_int_equal(baton.word, bt_word_pack(BT_WORD_HELD, 3, 0));
 }
@@ -139,7 +139,7 @@ static int parked_result;
 
 static void *parker(void *arg)
 {
-        parked_result = bt_baton_park(&baton, 7, &called, 0, *(uint64_t *)arg);
+        parked_result = bt_baton_park(&baton, 7, &called, 0, 0, *(uint64_t *)arg);
         return NULL;
 }
 
@@ -203,6 +203,48 @@ static void *caller(void *arg)
         return NULL;
 }
 
+static void park_returns_when_the_moment_is_near(void **state)
+{
+        (void)state;
+        baton.soon = 1;
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 0, 0, 0), BT_BATON_E_SOON);
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 0, 0, 1000000), BT_BATON_E_SOON);
+        assert_int_equal(bt_baton_park(&baton, 7, &called, 1, 0, 0), BT_BATON_E_CALLED); /* a call goes before it */
+        assert_int_equal(baton.parked, BT_PARK_AWAKE);
+}
+
+static void an_announcement_wakes_a_sleeping_heir(void **state)
+{
+        uint64_t spin = 0;
+        pthread_t thread;
+        uint32_t beat;
+
+        (void)state;
+        baton.word = bt_word_pack(BT_WORD_OFFERED, 3, 7);
+        assert_int_equal(pthread_create(&thread, NULL, parker, &spin), 0);
+        await_asleep();
+        beat = bt_baton_announce(&baton);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(parked_result, BT_BATON_E_SOON);
+        assert_false(bt_baton_watched(&baton, beat)); /* it has only slept */
+}
+
+static void the_beat_moves_while_the_heir_watches(void **state)
+{
+        uint64_t spin = UINT64_MAX;
+        pthread_t thread;
+
+        (void)state;
+        baton.word = bt_word_pack(BT_WORD_OFFERED, 3, 7);
+        assert_int_equal(pthread_create(&thread, NULL, parker, &spin), 0);
+        while (!bt_baton_watched(&baton, 0))
+                sched_yield();
+        assert_int_equal(bt_baton_pass(&baton, 3, 7), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(parked_result, 0);
+        assert_int_equal(baton.parked, BT_PARK_AWAKE);
+}
+
 static void no_call_is_lost(void **state)
 {
         uint64_t rounds = seed_rounds(3000);
@@ -212,7 +254,7 @@ static void no_call_is_lost(void **state)
         baton.word = bt_word_pack(BT_WORD_HELD, 3, 0);
         assert_int_equal(pthread_create(&thread, NULL, caller, &rounds), 0);
         for (uint32_t i = 0; i < rounds; i++) {
-                int r = bt_baton_park(&baton, 7, &called, i, i % 3 ? 0 : 3000);
+                int r = bt_baton_park(&baton, 7, &called, i, 0, i % 3 ? 0 : 3000);
 
                 assert_int_equal(r, BT_BATON_E_CALLED);
                 assert_int_equal(called, i + 1);
@@ -237,7 +279,7 @@ static void no_wake_up_is_lost_between_two_processes(void **state)
                 /* An heir parks when the one before it has confirmed. */
                 while (!bt_baton_serves(shared, me - 1) && bt_baton_word(shared).holder != me)
                         sched_yield();
-                assert_int_equal(bt_baton_park(shared, me, &called, 0, me % 8 ? 0 : 5000), 0);
+                assert_int_equal(bt_baton_park(shared, me, &called, 0, 0, me % 8 ? 0 : 5000), 0);
                 assert_int_equal(bt_baton_confirm(shared, me), 0);
                 assert_int_equal(bt_baton_offer(shared, me, me + 1), 0);
                 assert_int_equal(bt_baton_pass(shared, me, me + 1), 0);
@@ -259,6 +301,9 @@ int main(void)
                 ROW(park_returns_when_called),
                 ROW(park_sleeps_on_through_what_does_not_concern_it),
                 ROW(a_grant_wakes_the_first_holder),
+                ROW(park_returns_when_the_moment_is_near),
+                ROW(an_announcement_wakes_a_sleeping_heir),
+                ROW(the_beat_moves_while_the_heir_watches),
                 ROW(no_call_is_lost),
                 ROW(no_wake_up_is_lost_between_two_processes),
         };

@@ -253,7 +253,7 @@ static void *incarnation(void *arg)
 {
         uint64_t me = (uint64_t)(uintptr_t)arg;
 
-        if (bt_baton_park(&baton, me, &never_called, 0, me % 3 ? 0 : 20000))
+        if (bt_baton_park(&baton, me, &never_called, 0, 0, me % 3 ? 0 : 20000))
                 abort();
         if (refuses(me)) {
                 if (bt_baton_give_back(&baton, me, bt_baton_word(&baton).heir))

@@ -14,7 +14,7 @@
  *      loop: poll baton_child_fd(), then baton_child_dispatch()
  *          prepare()                  a successor is ready; descriptors may be passed ahead; go on serving
  *          capture()                  finish the current item, answer nobody after it, write the state, pass descriptors
- *          resume()                   the successor failed: it was never there, serve again
+ *          resume()                   the successor failed: it was never there, serve again (after prepare() or capture() only)
  *          retire()                   the successor serves: let go of what it has, drain what only we have
  *          terminate()                stop; capture() has been called before where the state is to be kept
  *
@@ -141,7 +141,9 @@ int baton_child_fd(const struct baton_child *child);
 /**
  * baton_child_dispatch() - handle what the hub or the predecessor said; never blocks
  *
- * Runs callbacks. Call it when baton_child_fd() is readable, or at any time: with nothing to do it costs one read(2).
+ * Runs callbacks. Call it when baton_child_fd() is readable, or at any time: with nothing to do it costs one read(2). The library makes the descriptor
+ * readable by itself, too, when it wants another turn: the hub hears that a successor serves from the first dispatch() after ready(), and a predecessor serves a
+ * few turns more between prepare() and capture(), until its successor is awake.
  *
  * Returns:   0; BATON_CHILD_STOP; -BATON_E_GONE the hub died (the child keeps serving; another hub may adopt it); -BATON_E_FORKED.
  * Since:     0.1

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The moment of a swap: how the baton goes from one process to the next, from the side of each.
+ *
+ *      predecessor n                                         heir m
+ *      HANDOVER: prepare(), descriptors ahead                SPIN: awake, looks at what it will restore
+ *      announces: soon + 1  ──────────────────────────────►  watches the word; its beat moves
+ *      serves on, turn by turn, until the beat has moved
+ *      capture(), OFFERED(n,m) → PASSED(m,n)  ────────────►  restore(), PASSED(m,n) → HELD(m)
+ *      sleeps; says PASSED                                   serve(), a turn of work, then rings the hub: RESTORED
+ *
+ * Nobody serves between the last answer of n and the first one of m, so everything that can wait is kept out of there:
+ *
+ *      a wake-up    costs 30-50 us across processors. n serves while its heir wakes up, and passes to one that runs. An heir that was not seen to
+ *                   run within AWAKE_NS (no processor is free for it; it is stopped, or dead) gets the baton all the same: the hub deals with
+ *                   one that does not restore, and n must not serve for ever under an offer.
+ *      the hub      what is told to it in the passage is put into the ring at once and rung for a turn later, because the hub would wake up on one of the two
+ *                   processors that are wanted just then. Whatever happens, the hub finds it: it reads a ring to the end at each bell, deadline and exit.
+ *      first times  page faults and cold lines. The heir has looked at the state before it watches.
+ *
+ * Between the predecessor's compare-and-swap and the successor's serve() there is no message to the hub, no allocation, no file.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "child-api/child.h"
+
+/*
+ * How long a parked successor watches the word once it was told that a hand-over is under way. The predecessor needs one wake-up (20-50 us
+ * across cores), a turn of its loop and its capture. Watching costs a core, so never where there is only one.
+ */
+#define WATCH_NS (200 * BT_NS_PER_US)
+
+/* For how long a predecessor serves on while its heir wakes up. */
+#define AWAKE_NS (200 * BT_NS_PER_US)
+
+/* An heir without connections has confirmed after 1-5 us, and then there is nothing to tell the hub that the heir does not tell. */
+#define QUIET_NS (20 * BT_NS_PER_US)
+
+/* @ns where two processes can run at once, else 0. */
+static uint64_t if_parallel(uint64_t ns)
+{
+        cpu_set_t set;
+
+        if (sched_getaffinity(0, sizeof(set), &set) < 0 || CPU_COUNT(&set) < 2)
+                return 0;
+        return ns;
+}
+
+/* dispatch() is wanted once more, after a turn of the program's loop. */
+static void ring_self(const struct baton_child *child)
+{
+        const uint64_t one = 1;
+
+        (void)!write(child->bell, &one, sizeof(one));
+}
+
+/* Says it, and has the hub rung for it by a dispatch() at @at_ns or later. */
+static void say_later(struct baton_child *child, uint64_t at_ns, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1)
+{
+        if (bt_child_say_quietly(child, type, token, arg0, arg1, 0))
+                return;
+        child->ring_due = true;
+        child->ring_at_ns = at_ns;
+        ring_self(child);
+}
+
+void bt_child_ring_when_due(struct baton_child *child)
+{
+        struct bt_word w;
+        bool under_way;
+
+        if (!child->ring_due)
+                return;
+        w = bt_baton_word(child->baton);
+        under_way = w.phase == BT_WORD_PASSED && w.heir == child->incarnation;
+        if (child->stage == BT_CHILD_PASSED && under_way && bt_now_ns() < child->ring_at_ns) {
+                ring_self(child);
+                return;
+        }
+        child->ring_due = false;
+        if (child->stage != BT_CHILD_PASSED || under_way)
+                (void)bt_child_ring_hub(child);
+        /* else: the heir has confirmed or given back, and rings for that */
+}
+
+/* ---- the heir ---- */
+
+/* Handles what the hub says to a parked process. Returns 0, or BATON_CHILD_STOP. @ret_watch: a hand-over is under way. */
+static int parked_dispatch(struct baton_child *child, bool *ret_watch)
+{
+        struct bt_rec rec;
+
+        while (bt_ring_pop(&child->inbox, &rec) == 0) {
+                if (rec.type == BT_MSG_SPIN)
+                        *ret_watch = true;
+                else if (rec.type == BT_MSG_TERMINATE)
+                        return BATON_CHILD_STOP;
+        }
+        return 0;
+}
+
+int bt_child_park(struct baton_child *child)
+{
+        uint64_t watch_ns = if_parallel(WATCH_NS);
+        uint32_t soon = atomic_load(&child->baton->soon);
+        bool watch = false;
+
+        for (;;) {
+                uint32_t called = atomic_load(&child->link->wake); /* before the ring is read */
+                int r = parked_dispatch(child, &watch);
+
+                if (r)
+                        return r;
+                if (watch) {
+                        bt_child_rehearse(child);
+                        BT_POINT("watch.begin");
+                }
+                r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, called, soon, watch ? watch_ns : 0);
+                watch = r == BT_BATON_E_SOON;
+                if (watch)
+                        soon = atomic_load(&child->baton->soon);
+                else if (r != BT_BATON_E_CALLED)
+                        return r;
+        }
+}
+
+/* From PASSED to HELD: the point of no return of a migration is bt_baton_confirm(). */
+int bt_child_take_over(struct baton_child *child)
+{
+        struct bt_baton *baton = child->baton;
+        uint64_t predecessor = bt_baton_word(baton).heir;
+        uint64_t bytes;
+        int r = bt_child_restore(child, predecessor);
+
+        if (r) {
+                if (predecessor)
+                        (void)bt_baton_give_back(baton, child->incarnation, predecessor);
+                (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-r, 0, 0);
+                return r;
+        }
+        baton->restored_ns = bt_now_ns();
+        if (bt_baton_confirm(baton, child->incarnation))
+                return -BATON_E_STALE;
+        BT_POINT("confirm.done");
+
+        /* No way back from here. */
+        child->stage = BT_CHILD_HOLDING;
+        bt_child_describe(child);
+        bytes = bt_child_state_bytes(child); /* of a blob that was delivered */
+        if (!child->arena)
+                baton->meta.present = 0; /* delivered: a crash from here on must not bring it back as if it were ours (I5) */
+        if (child->ops->serve)
+                child->ops->serve(child, child->ctx);
+        if (child->arena)
+                bytes = bt_child_state_bytes(child);
+        if (predecessor)
+                say_later(child, 0, BT_MSG_RESTORED, child->incarnation, bytes, 0);
+        else
+                (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, bytes, 0, 0);
+        BT_POINT("serve.done");
+        return 0;
+}
+
+/* ---- the predecessor ---- */
+
+/* It serves on. @told: prepare() or capture() were called, so the program hears that it was for nothing. */
+static void go_on(struct baton_child *child, bool told)
+{
+        bt_passing_end(child);
+        child->heir = 0;
+        child->stage = BT_CHILD_HOLDING;
+        if (!child->arena)
+                child->baton->meta.present = 0; /* what was captured is the past from here on (I5); as a checkpoint it may stay */
+        if (told && child->ops->resume)
+                child->ops->resume(child, child->ctx);
+}
+
+/* Captures and gives the baton to the heir. */
+static void become_passed(struct baton_child *child)
+{
+        uint64_t heir = child->heir;
+        uint64_t quiet_ns = if_parallel(QUIET_NS);
+        int r = bt_child_capture(child, BATON_CAPTURE_HOT);
+
+        if (r) {
+                go_on(child, true);
+                (void)bt_child_say(child, BT_MSG_NOT_PASSED, heir, (uint64_t)-r, 0, 0);
+                return;
+        }
+        child->baton->passed_ns = bt_now_ns();
+        child->stage = BT_CHILD_PASSED;
+        if (bt_baton_pass(child->baton, child->incarnation, heir)) {
+                go_on(child, true); /* withdrawn meanwhile: RESUME is on its way, and will find nothing to do */
+                return;
+        }
+        BT_POINT("pass.done");
+        say_later(child, bt_now_ns() + quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
+}
+
+/* Does that offer stand? The hub may have withdrawn it while we were busy, and be at the next one already. */
+static bool offered_to(const struct baton_child *child, uint64_t heir)
+{
+        struct bt_word w = bt_baton_word(child->baton);
+
+        return w.phase == BT_WORD_OFFERED && w.holder == child->incarnation && w.heir == heir;
+}
+
+void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
+{
+        int r = 0;
+
+        /* An offer that is over gets no answer, and its hand-off socket stays in the channel: the last one there is the standing offer's. */
+        if (child->stage != BT_CHILD_HOLDING || !offered_to(child, rec->token))
+                return;
+        if (rec->flags & BT_REC_F_HANDOFF)
+                bt_child_read_channel(child);
+        child->heir = rec->token;
+        BT_POINT("handover.begin");
+        child->stage = BT_CHILD_LEAVING;
+        if (child->ops->prepare) {
+                child->ops->prepare(child, child->ctx);
+                r = bt_passing_flush(child);
+        }
+        if (r) {
+                /* The numbers in the batch are good only as long as the program keeps them open: not until capture(). */
+                bt_child_say_why(child, "descriptors could not be passed ahead", r);
+                go_on(child, true);
+                (void)bt_child_say(child, BT_MSG_NOT_PASSED, rec->token, (uint64_t)-r, 0, 0);
+                return;
+        }
+        /* One more turn of the program's loop before the moment, and as many as the heir needs to wake up: answer what comes in meanwhile. */
+        child->leave_beat = bt_baton_announce(child->baton);
+        child->leave_by_ns = bt_now_ns() + if_parallel(AWAKE_NS);
+        ring_self(child);
+        BT_POINT("handover.announced");
+}
+
+void bt_child_leave_when_due(struct baton_child *child)
+{
+        if (child->stage != BT_CHILD_LEAVING)
+                return;
+        BT_POINT("handover.due");
+        if (!offered_to(child, child->heir))
+                go_on(child, child->ops->prepare); /* as in become_passed() */
+        else if (bt_baton_watched(child->baton, child->leave_beat) || bt_now_ns() >= child->leave_by_ns)
+                become_passed(child);
+        else
+                ring_self(child);
+}
+
+void bt_child_on_resume(struct baton_child *child)
+{
+        if (child->stage == BT_CHILD_PASSED)
+                go_on(child, true);
+        else if (child->stage == BT_CHILD_LEAVING)
+                go_on(child, child->ops->prepare);
+}
