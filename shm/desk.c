@@ -87,14 +87,14 @@ int bt_desk_attach(struct bt_seg *ret_seg, int fd)
 
 /* ---- the message in hand ---- */
 
-uint32_t bt_desk_begin(struct bt_desk *desk, uint64_t pos, const struct bt_arena *arena)
+uint32_t bt_desk_begin(struct bt_desk *desk, uint64_t pos, const struct bt_baton *baton)
 {
         uint64_t before = get(&desk->delivery);
         uint64_t count = before >> 8 == pos ? (before & 0xff) + ((before & 0xff) < 0xff) : 1;
 
         set(&desk->delivery, pos << 8 | count);
         set(&desk->undo_used, 0);
-        desk->undoes = arena != NULL;
+        desk->epoch = baton ? baton->head.epoch : 0;
         set(&desk->open, pos + 1);
         return (uint32_t)count;
 }
@@ -189,21 +189,17 @@ const void *bt_desk_answer(const struct bt_desk *desk, uint32_t *ret_client,
 
 /* ---- after a death ---- */
 
-bool bt_desk_repairs(const struct bt_desk *desk)
+bool bt_desk_repairs(const struct bt_desk *desk, const struct bt_baton *baton)
 {
-        return get(&desk->open) != 0 && desk->undoes == 1;
+        return get(&desk->open) != 0 && desk->epoch == baton->head.epoch;
 }
 
-int bt_desk_recover(struct bt_desk *desk, struct bt_baton *baton, struct bt_arena *arena)
+int bt_desk_recover(struct bt_desk *desk, struct bt_baton *baton, struct bt_arena *arena, uint64_t arena_bytes)
 {
-        uint64_t open = get(&desk->open);
-
         if (get(&desk->answer) > get(&desk->cursor))
                 bt_desk_no_answer(desk); /* of a message that is not done */
-        if (arena && bt_desk_repairs(desk)) {
-                int r = get(&desk->cursor) < open
-                                ? bt_desk_undo(desk, arena, baton->state_bytes_max)
-                                : 0;
+        if (arena && bt_desk_repairs(desk, baton)) {
+                int r = get(&desk->cursor) < get(&desk->open) ? bt_desk_undo(desk, arena, arena_bytes) : 0;
 
                 if (r)
                         return r;

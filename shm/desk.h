@@ -36,8 +36,8 @@ int bt_desk_attach(struct bt_seg *ret_seg, int fd);
 
 /* ---- the message in hand ---- */
 
-/* How often the message at @pos was begun, this time included; 255: more. @arena: what can be undone; NULL: nothing. */
-uint32_t bt_desk_begin(struct bt_desk *desk, uint64_t pos, const struct bt_arena *arena);
+/* How often the message at @pos was begun, this time included; 255: more. @baton: it will be undone in that arena, whose bracket is set next; NULL: it will not. */
+uint32_t bt_desk_begin(struct bt_desk *desk, uint64_t pos, const struct bt_baton *baton);
 
 /* The bytes at @at, inside @arena, are about to change. 0, -ENOSPC, or -EINVAL: not in the arena. */
 int bt_desk_save(struct bt_desk *desk, const struct bt_arena *arena, const void *at, size_t bytes);
@@ -66,10 +66,10 @@ const void *bt_desk_answer(const struct bt_desk *desk, uint32_t *ret_client, str
 /* ---- after a death ---- */
 
 /* True when the bracket of a dead holder is that of a message that can be undone: the arena is not torn for good. */
-bool bt_desk_repairs(const struct bt_desk *desk);
+bool bt_desk_repairs(const struct bt_desk *desk, const struct bt_baton *baton);
 
 /*
- * Before any other use of arena and desk by a new holder: what was in hand is undone or closed, and the bracket that was its own is cleared. @arena: NULL
- * when there is none, or not the one of the message any more. 0, or -EBADMSG: the log is not one; the bracket stays set.
+ * Before any other use of arena and desk by a new holder of @baton: what was in hand is undone or closed, and the bracket that was its own is cleared.
+ * @arena: where it is mapped, @arena_bytes of it; NULL: there is none. 0, or -EBADMSG: the log is not one; the bracket stays set.
  */
-int bt_desk_recover(struct bt_desk *desk, struct bt_baton *baton, struct bt_arena *arena);
+int bt_desk_recover(struct bt_desk *desk, struct bt_baton *baton, struct bt_arena *arena, uint64_t arena_bytes);

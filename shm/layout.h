@@ -401,7 +401,7 @@ struct bt_desk {
         _Atomic uint64_t open __attribute__((aligned(64))); /* 1 + position of the message in hand, 0: none */
         _Atomic uint64_t undo_used;     /* bytes of the log; moved after an entry is whole */
         _Atomic uint64_t delivery;      /* position << 8 | how often it was begun, at most 255 */
-        uint64_t undoes;                /* 1: the message in hand has the bracket and the log, 0: it has neither */
+        uint64_t epoch;                 /* of the baton whose bracket is the message's and whose arena the log is about; 0: none */
         uint64_t reserved2[4];
         _Atomic uint64_t answer __attribute__((aligned(64))); /* 1 + position of the message whose answer is in the box and not pushed, 0: none */
         uint32_t answer_client;

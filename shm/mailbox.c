@@ -339,6 +339,13 @@ int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_
         return 0;
 }
 
+void bt_mailbox_tell_room(struct bt_mailbox_view *view)
+{
+        atomic_store(&view->mb->waiting, 0);
+        atomic_fetch_add(&view->mb->room, 1);
+        bt_futex_wake(&view->mb->room);
+}
+
 /*
  * Telling them at each slot would wake all of them for each message. So when half of the mailbox is free, or, for a slow consumer, after a
  * while.
@@ -355,9 +362,7 @@ static void tell_of_room(struct bt_mailbox_view *view)
         if (bt_mailbox_depth(view) > view->slot_count / 2 && now - view->roomed_ns < ROOM_AGAIN_NS)
                 return;
         view->roomed_ns = now;
-        atomic_store(&mb->waiting, 0);
-        atomic_fetch_add(&mb->room, 1);
-        bt_futex_wake(&mb->room);
+        bt_mailbox_tell_room(view);
 }
 
 void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos)

@@ -149,6 +149,9 @@ void bt_mailbox_resume(struct bt_mailbox_view *view, uint64_t cursor);
 bool bt_mailbox_sleep(const struct bt_mailbox_view *view, uint64_t cursor);
 void bt_mailbox_awake(const struct bt_mailbox_view *view);
 
+/* Wakes producers that wait for room, whether there is any or not. */
+void bt_mailbox_tell_room(struct bt_mailbox_view *view);
+
 /* True when take() at @cursor would find something. */
 bool bt_mailbox_ready(const struct bt_mailbox_view *view, uint64_t cursor);
 

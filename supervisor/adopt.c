@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/events.h"
+#include "supervisor/mailbox.h"
 
 #define KILL_WAIT_NS (10 * BT_NS_PER_S)
 
@@ -216,6 +217,8 @@ static void adopt_process(struct bt_child *child, struct bt_found *found)
 
         if (!r && (holding->baton->form != child->spec->state_form || strncmp(holding->baton->id, child->id, sizeof(holding->baton->id)) != 0))
                 r = -EPROTO;
+        if (!r && !child->adopted)
+                r = bt_mail_adopt(child, found);
         if (!r)
                 r = bt_inc_adopt(&inc, child, found, binary, holding);
         (void)bt_binary_unref(binary);

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "shm/checkpoint.h"
+#include "supervisor/mailbox.h"
 
 #define RETRY_NS (1 * BT_NS_PER_S)
 
@@ -220,11 +221,6 @@ void bt_child_checkpoints_end(struct bt_child *child)
 
 /* ---- after a death ---- */
 
-static bool torn(const struct bt_baton *baton)
-{
-        return atomic_load_explicit(&baton->bracket, memory_order_relaxed) != 0;
-}
-
 enum bt_recovered bt_child_recover(const struct bt_child *child, struct bt_holding *holding, char *ret_text, size_t text_bytes)
 {
         struct bt_baton *baton = holding->baton;
@@ -232,7 +228,7 @@ enum bt_recovered bt_child_recover(const struct bt_child *child, struct bt_holdi
         uint64_t now = bt_wall_ns(); /* it may be of an earlier boot, and this is for people */
         bool arena = child->spec->state_form == BATON_STATE_ARENA;
 
-        if (child->spec->state_form == BATON_STATE_NONE || (arena ? !torn(baton) : baton->meta.present != 0)) {
+        if (child->spec->state_form == BATON_STATE_NONE || (arena ? !bt_mail_torn(child, baton) : baton->meta.present != 0)) {
                 (void)snprintf(ret_text, text_bytes, "%s", arena ? "its arena is whole and is used as it is" : "the state it captured is used");
                 return child->spec->state_form == BATON_STATE_NONE ? BT_RECOVERED_NOTHING : BT_RECOVERED_LIVING;
         }

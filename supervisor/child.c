@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "supervisor/embed.h"
 #include "supervisor/events.h"
+#include "supervisor/mailbox.h"
 #include "supervisor/state.h"
 
 static void child_on_restart_timer(struct bt_loop_timer *timer);
@@ -147,6 +148,11 @@ int bt_child_init(struct bt_child *child)
                 bt_hub_say(hub, "%s: no shared memory for its baton: %s", child->id, strerrordesc_np(-r));
                 return r;
         }
+        r = bt_mail_open(child);
+        if (r) {
+                bt_hub_say(hub, "%s: no shared memory for its mailbox: %s", child->id, strerrordesc_np(-r));
+                return r;
+        }
         bt_child_publish(child);
         bt_event(hub, BT_EVENT_CHILD_REGISTERED, child, 0, "%s", child->binary->path);
         return 0;
@@ -157,6 +163,7 @@ void bt_child_deinit(struct bt_child *child)
         bt_loop_timer_disarm(&child->restart_timer);
         bt_child_free_kept(child);
         bt_child_checkpoints_end(child);
+        bt_mail_close(child);
         child->binary = bt_binary_unref(child->binary);
         child->holding = bt_holding_unref(child->holding);
 }

@@ -40,6 +40,7 @@ struct bt_embed;
 struct bt_function;
 struct bt_events;
 struct bt_hooks;
+struct bt_mail;
 
 /* ---- things with more than one user: counted ---- */
 
@@ -156,6 +157,7 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
+int bt_inc_send_pair(struct bt_inc *inc, const struct bt_chan *msg, const int fds[2]);
 void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
@@ -218,6 +220,7 @@ struct bt_child {
         struct bt_inc *current; /* the one that serves, or is being started to; NULL: down */
         struct bt_binary *binary;
         struct bt_holding *holding;
+        struct bt_mail *mail; /* mailbox.h; NULL: it has none */
         struct bt_migration *migration;
         uint64_t number_next;
         pid_t served_pid; /* of the last one that served under this hub; 0: none yet */
@@ -369,6 +372,7 @@ struct bt_hub {
         struct bt_list state_asks; /* control_state.c */
         struct bt_list requests; /* request.h */
         uint64_t nofile; /* what children get */
+        uint32_t mail_owner_next; /* mailbox.h; 0: not begun */
         struct bt_shutdown shutdown;
         struct bt_loop_timer shutdown_timer;
         struct bt_loop_timer stop_timer; /* shutdown_timeout */

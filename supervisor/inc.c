@@ -27,6 +27,7 @@
 #include "shm/futex.h"
 #include "supervisor/embed.h"
 #include "supervisor/function.h"
+#include "supervisor/mailbox.h"
 
 #define FIRST_FD 3
 #define PID_TEXT "LISTEN_PID=0000000000\0"
@@ -206,6 +207,11 @@ int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd)
         return bt_scm_send(inc->channel, msg, sizeof(*msg), &fd, fd >= 0 ? 1 : 0);
 }
 
+int bt_inc_send_pair(struct bt_inc *inc, const struct bt_chan *msg, const int fds[2])
+{
+        return bt_scm_send(inc->channel, msg, sizeof(*msg), fds, 2);
+}
+
 void bt_inc_kill(struct bt_inc *inc)
 {
         if (!inc->reaped)
@@ -330,6 +336,19 @@ static int start_sockets(struct start *start, const struct bt_child *child)
         return to;
 }
 
+/* The child's mailbox, the same for each of its processes. */
+static void start_mail(struct start *start, struct bt_inc *inc, int *to)
+{
+        const struct bt_mail *mail = inc->child->mail;
+        const int from[_BT_LINK_MAIL_N] = {mail->fd, mail->desk_fd, mail->bell};
+
+        for (int i = 0; i < _BT_LINK_MAIL_N; i++) {
+                (void)bt_spawn_move(&start->spawn, from[i], *to);
+                inc->link->mail_fds[i] = (*to)++;
+        }
+        inc->link->owner = bt_mail_owner(inc->child->hub);
+}
+
 /* Gives the process descriptor @from as the next number, and writes it into the link. */
 static void start_link_fd(struct start *start, struct bt_inc *inc, enum bt_link_fd which, int from, int *to)
 {
@@ -373,6 +392,8 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         start_link_fd(start, inc, BT_LINK_FD_HUB_CHANNEL, inc->channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_OUT, inc->out.fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_ERR, inc->err.fd, &to);
+        if (inc->child->mail)
+                start_mail(start, inc, &to);
         return 0;
 }
 

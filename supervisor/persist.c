@@ -22,6 +22,7 @@
 #include "shm/arena.h"
 #include "shm/record.h"
 #include "supervisor/events.h"
+#include "supervisor/mailbox.h"
 #include "supervisor/state.h"
 
 /* How many reads are asked for at once; the rest follows as answers come. */
@@ -115,6 +116,8 @@ void bt_child_salvage(struct bt_child *child)
 
         if (child->in_transit && child->spec->state_form == BATON_STATE_BLOB) /* captured by a swap, and nobody could be started with it */
                 child->captured = baton->meta.present == 1;
+        if (bt_baton_word(baton).phase == BT_WORD_VACANT)
+                bt_mail_settle(child);
         if (child->spec->state_form != BATON_STATE_ARENA || !baton->meta.incarnation || bt_baton_word(baton).phase != BT_WORD_VACANT ||
             atomic_load(&baton->bracket))
                 return;

@@ -345,6 +345,18 @@ static bool child_sockets_valid(struct plan_check *check, const struct bt_plan_c
         return true;
 }
 
+static bool mailbox_valid(const struct bt_plan_child *child)
+{
+        uint32_t slots = child->mailbox_slots;
+
+        if (!slots)
+                return !child->mailbox_bytes && !child->mailbox_undo_bytes && !child->mailbox_spin_ns;
+        return !(slots & (slots - 1)) && slots >= BT_MAILBOX_SLOTS_MIN && slots <= BT_MAILBOX_SLOTS_MAX && child->mailbox_bytes &&
+               child->mailbox_bytes <= BT_MAILBOX_BYTES_MAX && child->mailbox_undo_bytes <= BT_DESK_UNDO_MAX &&
+               (!child->mailbox_undo_bytes || child->state_form == BATON_STATE_ARENA) && child->mailbox_spin_ns <= BT_PLAN_SPIN_NS_MAX &&
+               child->protocol == BT_PROTOCOL_BATON;
+}
+
 static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_child *child)
 {
         if (child->protocol >= _BT_PROTOCOL_N || child->strategy >= _BT_STRATEGY_N ||
@@ -365,6 +377,8 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
         if ((child->checkpoint && child->state_form == BATON_STATE_NONE) || (child->checkpoint_every_ns && !child->checkpoint) ||
             (child->durability >= BT_DURABILITY_ASYNC && !(child->checkpoint && child->handover)))
                 return plan_bad(check, "a child's checkpoints have no state, no room or no handover");
+        if (!mailbox_valid(child))
+                return plan_bad(check, "a child's mailbox has a shape that cannot be");
         if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;

@@ -32,6 +32,7 @@
 #define BT_PLAN_PARALLEL_DEFAULT 8
 #define BT_PLAN_RESTARTS_MAX 64 /* of max_restarts: the hub remembers so many */
 #define BT_PLAN_ATTEMPTS_MAX 1000 /* of restore_attempts */
+#define BT_PLAN_SPIN_NS_MAX UINT32_C(1000000)
 #define BT_NS_INFINITE UINT64_MAX
 #define BT_PLAN_NS_MAX (UINT64_C(366) * 86400 * 1000000000) /* longest finite time: sums of some of them never overflow */
 
@@ -156,7 +157,11 @@ struct bt_plan_child {
         uint32_t tag_count;              /* at most BT_CHILD_TAGS_MAX */
         uint32_t meta;                   /* strings KEY=TEXT, KEY a name */
         uint32_t meta_count;             /* at most BT_CHILD_META_MAX */
-        uint64_t reserved[3];
+        uint32_t mailbox_slots;          /* 0: no mailbox; else a power of two, BT_MAILBOX_SLOTS_MIN .. BT_MAILBOX_SLOTS_MAX */
+        uint32_t mailbox_bytes;          /* of a message in its slot, 1 .. BT_MAILBOX_BYTES_MAX */
+        uint32_t mailbox_undo_bytes;     /* room to take back what one message changed in an arena; 0: none */
+        uint32_t mailbox_spin_ns;        /* how long the child watches for the next message, at most BT_PLAN_SPIN_NS_MAX */
+        uint64_t reserved[1];
 };
 
 /* All zero but the defaults of docs/config.md. */

@@ -490,6 +490,13 @@ static void apply_meta(struct bt_reader *reader, struct bt_config_child *child,
         bt_read_meta(reader, child, value);
 }
 
+static void apply_mailbox(struct bt_reader *reader, struct bt_config_child *child,
+                          const struct child_key *key, const struct bt_yaml *value)
+{
+        (void)key;
+        bt_read_mailbox(reader, child, value);
+}
+
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct bt_plan_child, member)
@@ -521,6 +528,7 @@ static const struct child_key child_keys[] = {
         {"checkpoint", apply_checkpoint, 0, 0, 0, NULL},
         {"checkpoint_every", apply_duration, AT(checkpoint_every_ns), MS, MS, every_words},
         {"durability", apply_word, AT(durability), 0, 0, durability_words},
+        {"mailbox", apply_mailbox, 0, 0, 0, NULL},
         {"env", apply_env, 0, 0, 0, NULL},
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", apply_cwd, 0, 0, 0, NULL},

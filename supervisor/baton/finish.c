@@ -138,6 +138,7 @@ void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *chil
                 finish_plain(reader, child);
         finish_state(reader, child);
         finish_checkpoint(reader, child);
+        bt_read_mailbox_finish(reader, child);
         finish_exec(reader, child);
         if (child->own_env.items == defaults->own_env.items &&
             child->env_clear == defaults->env_clear)

@@ -59,6 +59,11 @@ void bt_read_tags(struct bt_reader *reader, struct bt_config_child *child,
 void bt_read_meta(struct bt_reader *reader, struct bt_config_child *child,
                   const struct bt_yaml *value);
 
+/* mailbox.c: the key, and what it means when all others are known. */
+void bt_read_mailbox(struct bt_reader *reader, struct bt_config_child *child,
+                     const struct bt_yaml *value);
+void bt_read_mailbox_finish(struct bt_reader *reader, struct bt_config_child *child);
+
 /* finish.c. @defaults: lends its environment to a child that has none of its own. */
 void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
                           const struct bt_config_child *defaults);

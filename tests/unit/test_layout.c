@@ -57,7 +57,7 @@ static const struct row rows[] = {
         ROW(bt_letter, call), ROW(bt_letter, deadline_ns), ROW(bt_letter, tag), ROW(bt_letter, ref_off), ROW(bt_letter, ref_bytes),
         ROW(bt_letter, flags), ROW(bt_letter, status), ROW(bt_letter, bytes),
         ROW(bt_desk, head), ROW(bt_desk, box_off), ROW(bt_desk, box_bytes), ROW(bt_desk, undo_off), ROW(bt_desk, undo_bytes),
-        ROW(bt_desk, cursor), ROW(bt_desk, open), ROW(bt_desk, undo_used), ROW(bt_desk, delivery), ROW(bt_desk, undoes),
+        ROW(bt_desk, cursor), ROW(bt_desk, open), ROW(bt_desk, undo_used), ROW(bt_desk, delivery), ROW(bt_desk, epoch),
         ROW(bt_desk, answer), ROW(bt_desk, answer_client), ROW(bt_desk, answer_letter), ROW(bt_desk, handled),
         ROW(bt_desk, redelivered), ROW(bt_desk, failed), ROW(bt_desk, expired), ROW(bt_desk, holes), ROW(bt_desk, broken),
         ROW(bt_desk, unanswered),

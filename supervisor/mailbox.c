@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor/mailbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/fd.h"
+
+/* Takes NULL; returns it. */
+static struct bt_mail *mail_free(struct bt_mail *mail)
+{
+        if (!mail)
+                return NULL;
+        bt_seg_detach(&mail->seg);
+        bt_seg_detach(&mail->desk_seg);
+        (void)bt_close(mail->fd);
+        (void)bt_close(mail->desk_fd);
+        (void)bt_close(mail->bell);
+        free(mail);
+        return NULL;
+}
+
+static void mail_freep(struct bt_mail **mail)
+{
+        *mail = mail_free(*mail);
+}
+
+static struct bt_mail *mail_new(void)
+{
+        struct bt_mail *mail = calloc(1, sizeof(*mail));
+
+        if (mail)
+                mail->fd = mail->desk_fd = mail->bell = -1;
+        return mail;
+}
+
+int bt_mail_open(struct bt_child *child)
+{
+        const struct bt_plan_child *spec = child->spec;
+        const struct bt_mailbox_shape shape = {
+                .slot_count = spec->mailbox_slots, .payload_bytes = spec->mailbox_bytes, .spin_ns = spec->mailbox_spin_ns};
+        BT_CLEANUP(mail_freep) struct bt_mail *mail = NULL;
+        int r;
+
+        if (!spec->mailbox_slots)
+                return 0;
+        mail = mail_new();
+        if (!mail)
+                return -ENOMEM;
+        r = bt_mailbox_create(&mail->seg, &mail->fd, child->id, &shape);
+        if (!r)
+                r = bt_desk_create(&mail->desk_seg, &mail->desk_fd, BT_MAILBOX_BYTES_MAX, spec->mailbox_undo_bytes);
+        if (r)
+                return r;
+        mail->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (mail->bell < 0)
+                return -errno;
+        bt_assert(bt_mailbox_look(&mail->view, &mail->seg)); /* of our own making */
+        mail->desk = mail->desk_seg.at;
+        child->mail = BT_STEAL(mail);
+        return 0;
+}
+
+static void ring(const struct bt_mail *mail)
+{
+        const uint64_t one = 1;
+
+        (void)!write(mail->bell, &one, sizeof(one)); /* full: it is ringing */
+}
+
+void bt_mail_close(struct bt_child *child)
+{
+        if (!child->mail)
+                return;
+        atomic_store(&child->mail->view.mb->gate, BT_MAILBOX_CLOSED);
+        bt_mailbox_tell_room(&child->mail->view);
+        child->mail = mail_free(child->mail);
+}
+
+int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
+{
+        BT_CLEANUP(mail_freep) struct bt_mail *mail = NULL;
+        int r;
+
+        if (found->link->mail_fds[BT_LINK_MAIL_BOX] <= 0)
+                return 0;
+        mail = mail_new();
+        if (!mail)
+                return -ENOMEM;
+        mail->fd = bt_proc_getfd(found->pidfd, found->link->mail_fds[BT_LINK_MAIL_BOX]);
+        mail->desk_fd = bt_proc_getfd(found->pidfd, found->link->mail_fds[BT_LINK_MAIL_DESK]);
+        mail->bell = bt_proc_getfd(found->pidfd, found->link->mail_fds[BT_LINK_MAIL_BELL]);
+        if (mail->fd < 0 || mail->desk_fd < 0 || mail->bell < 0)
+                return -EBADF;
+        r = bt_mailbox_attach(&mail->seg, &mail->view, mail->fd);
+        if (!r)
+                r = bt_desk_attach(&mail->desk_seg, mail->desk_fd);
+        if (r)
+                return r < 0 ? r : -EPROTO;
+        mail->desk = mail->desk_seg.at;
+        (void)mail_free(child->mail); /* nobody has seen it */
+        child->mail = BT_STEAL(mail);
+        return 0;
+}
+
+uint32_t bt_mail_owner(struct bt_hub *hub)
+{
+        /* Numbers of a hub that was killed are about; this one begins anywhere else, most likely. What they name is repaired, or alive and 2^32 away. */
+        if (!hub->mail_owner_next && getrandom(&hub->mail_owner_next, sizeof(hub->mail_owner_next), 0) < 0)
+                hub->mail_owner_next = (uint32_t)getpid();
+        if (!++hub->mail_owner_next)
+                ++hub->mail_owner_next;
+        return hub->mail_owner_next;
+}
+
+void bt_mail_repair(struct bt_child *child, uint32_t owner)
+{
+        if (!child->mail)
+                return;
+        (void)bt_mailbox_repair(&child->mail->view, owner);
+        ring(child->mail); /* also for what it had published and did not ring for any more */
+}
+
+bool bt_mail_torn(const struct bt_child *child, const struct bt_baton *baton)
+{
+        return atomic_load(&baton->bracket) != 0 && !(child->mail && bt_desk_repairs(child->mail->desk, baton));
+}
+
+void bt_mail_settle(struct bt_child *child)
+{
+        uint64_t bytes = (child->spec->state_bytes_max + BT_PAGE_BYTES - 1) & ~(uint64_t)(BT_PAGE_BYTES - 1);
+        struct bt_baton *baton = child->holding->baton;
+        void *arena;
+
+        if (child->spec->state_form != BATON_STATE_ARENA || !atomic_load(&baton->bracket) || bt_mail_torn(child, baton))
+                return;
+        /* Nothing of this is taken from the head, where a child can write. */
+        arena = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, child->holding->fd, sizeof(*baton));
+        if (arena == MAP_FAILED)
+                return;
+        (void)bt_desk_recover(child->mail->desk, baton, arena, bytes); /* when it fails it stays torn */
+        (void)munmap(arena, bytes);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A child's mailbox, the hub's side: it makes the segments, gives them to each process of the child, takes them up from the processes of a hub that was
+ * killed, and repairs what a dead client left. It reads no message. docs/messages.md is the whole story.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/desk.h"
+#include "shm/mailbox.h"
+#include "supervisor/hub.h"
+
+struct bt_mail {
+        struct bt_seg seg;
+        struct bt_mailbox_view view;
+        struct bt_seg desk_seg;
+        struct bt_desk *desk;
+        int fd;
+        int desk_fd;
+        int bell;
+};
+
+/* For a new child, by its specification; child->mail stays NULL without `mailbox`. 0 or -errno. */
+int bt_mail_open(struct bt_child *child);
+void bt_mail_close(struct bt_child *child); /* the gate first: clients find it closed */
+
+/* The mailbox of a process that is being adopted, in place of the new and empty one. 0, also when it has none; -errno. */
+int bt_mail_adopt(struct bt_child *child, const struct bt_found *found);
+
+/* A number under which messages or answers are claimed: of a client, or of a process. Not 0, and of nobody else of this hub. */
+uint32_t bt_mail_owner(struct bt_hub *hub);
+
+/* @owner is dead for certain. */
+void bt_mail_repair(struct bt_child *child, uint32_t owner);
+
+/* Its holder died inside a bracket, and not one that the desk can undo. */
+bool bt_mail_torn(const struct bt_child *child, const struct bt_baton *baton);
+
+/* At a stop, while nobody holds: the arena of a child that is down is made whole here. */
+void bt_mail_settle(struct bt_child *child);
