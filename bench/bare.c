@@ -4,6 +4,7 @@
  *
  *      bench-bare hand BOARD ME     one of two processes, 1 and 2, that hand one word to and fro
  *      bench-bare start BOARD       a process that serves, and ends when it is told to
+ *      bench-bare mark MUSTER IDX   a process that says on the muster roll that it is there, and sleeps
  *
  * The hand-over has the spin policy of the library: the heir sleeps until it hears "soon", watches the word for at most 200 us, then sleeps on
  * it and says so; the holder makes a system call only for a sleeper. Both kinds stamp the clock just as bench-probe does.
@@ -18,9 +19,10 @@
 
 #include "base/clock.h"
 #include "bench/board.h"
+#include "bench/muster.h"
 #include "shm/futex.h"
 
-#define SPIN_NS (200 * BT_NS_PER_US)
+#define SPIN_NS          (200 * BT_NS_PER_US)
 #define SPIN_CLOCK_EVERY 32
 
 static uint64_t spin_ns;
@@ -114,20 +116,35 @@ __attribute__((noreturn)) static void start(struct bench_board *board)
         _exit(0);
 }
 
+__attribute__((noreturn)) static void mark(const char *path, uint32_t idx, uint64_t main_ns)
+{
+        struct bench_muster muster;
+
+        if (bench_muster_attach(&muster, path) || idx >= muster.count)
+                _exit(1);
+        bench_muster_served(&muster, idx, main_ns, main_ns);
+        for (;;)
+                (void)pause();
+}
+
 int main(int argc, char **argv)
 {
+        uint64_t main_ns = bt_now_ns();
         struct bench_board *board;
         cpu_set_t set;
         int r;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (argc == 4 && !strcmp(argv[1], "mark"))
+                mark(argv[2], (uint32_t)strtoul(argv[3], NULL, 10), main_ns);
         if (argc < 3 || (strcmp(argv[1], "hand") != 0 && strcmp(argv[1], "start") != 0)) {
                 (void)fputs("bench-bare is started by baton-bench\n", stderr);
                 return 2;
         }
         r = bench_board_attach(&board, argv[2]);
         if (r) {
-                (void)fprintf(stderr, "bench-bare: cannot map %s: %s\n", argv[2], strerrordesc_np(-r));
+                (void)fprintf(stderr, "bench-bare: cannot map %s: %s\n", argv[2],
+                              strerrordesc_np(-r));
                 return 1;
         }
         if (!strcmp(argv[1], "start"))

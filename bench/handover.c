@@ -25,11 +25,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "bench/floor.h"
 #include "bench/hub.h"
 
-static void series_add(struct bench_series *series, const struct bench_swap *swap, uint64_t floor_ns, bool each)
+static void series_add(struct bench_series *series, const struct bench_swap *swap, uint64_t floor_ns, const struct bench_handover *how)
 {
         const struct bench_stamps *at = &swap->stamps;
         const uint64_t parts[_BENCH_PART_N] = {
@@ -46,8 +45,7 @@ static void series_add(struct bench_series *series, const struct bench_swap *swa
         bench_hist_add(&series->total, swap->total_ns);
         for (size_t i = 0; i < _BENCH_PART_N; i++)
                 bench_hist_add(&series->parts[i], parts[i]);
-        if (each)
-                bench_report_round(series, floor_ns, at->first - at->last, parts);
+        bench_report_round(how, series, floor_ns, at->first - at->last, parts);
 }
 
 /* The stamps of one swap follow each other, and the hub's pause lies inside them; else something other than a swap was measured. */
@@ -64,7 +62,8 @@ static int swap_plausible(const struct bench_swap *swap)
         return -EPROTO;
 }
 
-static int round_measure(struct bench_series *series, struct bench_floor *floor, struct bench_hub *hub, bool counts, bool each)
+static int round_measure(struct bench_series *series, struct bench_floor *floor, struct bench_hub *hub, bool counts,
+                         const struct bench_handover *how)
 {
         struct bench_swap swap;
         uint64_t floor_ns = 0, copy_ns = 0;
@@ -81,7 +80,7 @@ static int round_measure(struct bench_series *series, struct bench_floor *floor,
                 return r;
         if (floor->copy_bytes)
                 bench_hist_add(&series->copy, copy_ns);
-        series_add(series, &swap, floor_ns, each);
+        series_add(series, &swap, floor_ns, how);
         return 0;
 }
 
@@ -93,7 +92,7 @@ static int series_measure(struct bench_series *series, struct bench_hub *hub, co
         if (!r && series->form == BATON_STATE_BLOB)
                 r = bench_floor_open_copy(&floor, series->bytes);
         for (uint32_t i = 0; !r && i < how->warmup + how->rounds; i++)
-                r = bench_interrupted() ? -EINTR : round_measure(series, &floor, hub, i >= how->warmup, how->each);
+                r = bench_interrupted() ? -EINTR : round_measure(series, &floor, hub, i >= how->warmup, how);
         return r ? r : bench_hub_check(hub);
 }
 
@@ -152,27 +151,19 @@ static int all_measure(struct bench_series *series, uint32_t *ret_count, const s
 int bench_handover_run(const struct bench_handover *how)
 {
         struct bench_series *series = calloc((size_t)_BATON_STATE_N * BENCH_SIZES_MAX * 2, sizeof(*series));
-        struct bench_ticks from, to;
         struct bench_host host;
-        uint64_t begun = bt_now_ns();
         uint32_t count = 0;
         int r;
 
-        if (!series) {
-                bench_complain("out of memory");
-                return 1;
-        }
+        if (!series)
+                return -ENOMEM;
         r = bench_process_guard();
         bench_host_read(&host);
-        bench_ticks_read(&from);
-        bench_report_begin(how, &host);
+        bench_report_begin(how);
         if (!r)
                 r = all_measure(series, &count, how, &host);
-        bench_ticks_read(&to);
         if (!r)
-                bench_report_end(how, series, count, bench_ticks_stolen(&from, &to), (double)(bt_now_ns() - begun) / 1e9);
-        else if (bench_interrupted())
-                bench_complain("interrupted");
+                bench_report_end(how, series, count);
         free(series);
-        return r ? 1 : 0;
+        return r;
 }

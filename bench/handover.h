@@ -9,10 +9,14 @@
 
 #include "bench/hist.h"
 #include "bench/host.h"
+#include "bench/options.h"
+#include "bench/out.h"
 
 #define BENCH_SIZES_MAX 16
 
 struct bench_handover {
+        struct bench_options options;
+        struct bench_out *out;
         uint64_t sizes[BENCH_SIZES_MAX];
         uint32_t size_count;
         bool forms[_BATON_STATE_N];
@@ -20,22 +24,24 @@ struct bench_handover {
         bool cold;
         uint32_t rounds;
         uint32_t warmup;
-        bool json;
-        bool each; /* JSON: a line for each round too */
+        uint32_t connections;  /* live ones, passed over in each swap */
+        const char *placement; /* "free" */
+        bool each;             /* JSON: a line for each round too */
 };
 
 /* Parts of a blackout, in the order in which they follow each other. */
-#define BENCH_PARTS(X)                                                                             \
-        X(NOTICE, notice)   /* last stamp to capture(): the predecessor hears that it is to go */  \
-        X(PASS, pass)       /* capture() to restore(): capture, the word, the successor awake; cold: exit and start too */ \
-        X(RESTORE, restore) /* restore() to serve(): restore, the word */                          \
+#define BENCH_PARTS(X)                                                                                         \
+        X(NOTICE, notice) /* last stamp to capture(): the predecessor hears that it is to go */                \
+        X(PASS,                                                                                                \
+          pass) /* capture() to restore(): capture, the word, the successor awake; cold: exit and start too */ \
+        X(RESTORE, restore) /* restore() to serve(): restore, the word */                                      \
         X(SERVE, serve)     /* serve() to the first stamp: the hub is told, ready() returns */
 
 enum bench_part {
 #define X(upper, lower) BENCH_PART_##upper,
         BENCH_PARTS(X)
 #undef X
-                _BENCH_PART_N
+        _BENCH_PART_N
 };
 
 /* What was measured about one form, size and strategy. */
@@ -46,19 +52,21 @@ struct bench_series {
         uint64_t rounds;
         struct bench_hist blackout;
         struct bench_hist floor;
-        struct bench_hist copy; /* blob: one memcpy of the state */
+        struct bench_hist copy;  /* blob: one memcpy of the state */
         struct bench_hist pause; /* what the hub says */
         struct bench_hist total;
         struct bench_hist parts[_BENCH_PART_N];
 };
 
-/* Returns an exit status. */
+/* 0 or -errno, with a complaint. */
 int bench_handover_run(const struct bench_handover *how);
 
-/* ---- report.c ---- */
+/* ---- handover_report.c ---- */
 
-void bench_report_begin(const struct bench_handover *how, const struct bench_host *host);
-void bench_report_round(const struct bench_series *series, uint64_t floor_ns, uint64_t blackout_ns, const uint64_t parts_ns[_BENCH_PART_N]);
+void bench_report_begin(const struct bench_handover *how);
+void bench_report_round(const struct bench_handover *how, const struct bench_series *series,
+                        uint64_t floor_ns, uint64_t blackout_ns,
+                        const uint64_t parts_ns[_BENCH_PART_N]); /* with --each */
 void bench_report_series(const struct bench_handover *how, const struct bench_series *series);
-void bench_report_end(const struct bench_handover *how, const struct bench_series *all, uint32_t count, double stolen_percent,
-                      double seconds);
+void bench_report_end(const struct bench_handover *how, const struct bench_series *all,
+                      uint32_t count);

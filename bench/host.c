@@ -53,11 +53,19 @@ void bench_host_read(struct bench_host *ret_host)
         if (!ret_host->cpu[0])
                 (void)snprintf(ret_host->cpu, sizeof(ret_host->cpu), "unknown");
         if (uname(&uts) == 0)
-                (void)snprintf(ret_host->kernel, sizeof(ret_host->kernel), "%.40s %.50s", uts.sysname, uts.release);
+                (void)snprintf(ret_host->kernel, sizeof(ret_host->kernel), "%.40s %.50s",
+                               uts.sysname, uts.release);
         if (sched_getaffinity(0, sizeof(set), &set) == 0)
                 ret_host->cpus = (uint32_t)CPU_COUNT(&set);
         ret_host->memory = kib_of("MemTotal");
         ret_host->available = kib_of("MemAvailable");
+}
+
+double bench_host_load(void)
+{
+        double load = 0;
+
+        return getloadavg(&load, 1) == 1 ? load : 0;
 }
 
 /* The first line of /proc/stat: cpu user nice system idle iowait irq softirq steal guest guest_nice; guests are in user already. */
@@ -81,7 +89,9 @@ void bench_ticks_read(struct bench_ticks *ret_ticks)
 
 double bench_ticks_stolen(const struct bench_ticks *from, const struct bench_ticks *to)
 {
-        return to->all > from->all ? 100.0 * (double)(to->steal - from->steal) / (double)(to->all - from->all) : 0;
+        return to->all > from->all
+                       ? 100.0 * (double)(to->steal - from->steal) / (double)(to->all - from->all)
+                       : 0;
 }
 
 /* ---- sizes ---- */

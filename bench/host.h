@@ -13,6 +13,7 @@ struct bench_host {
 };
 
 void bench_host_read(struct bench_host *ret_host);
+double bench_host_load(void); /* of the last minute; 0 when it cannot be read */
 
 /* The clock ticks of all processors since boot, and how many of them a hypervisor gave to others. */
 struct bench_ticks {

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* A real hub with one child, bench-probe: `baton run` on a configuration of our own, in a folder of our own. */
+/* A real hub (daemon.h) with one child, bench-probe. */
 
 #include <stdint.h>
 
 #include <baton/types.h>
 
 #include "bench/board.h"
-#include "bench/process.h"
-
-#define BENCH_DIR_BYTES 48 /* short: the control socket's path has 107 bytes */
+#include "bench/daemon.h"
 
 struct bench_hub {
-        char dir[BENCH_DIR_BYTES]; /* "": none */
-        struct bench_process process;
+        struct bench_daemon daemon;
         struct bench_board *board;
         int board_fd;
         char board_path[BENCH_PATH_BYTES];
@@ -21,7 +18,10 @@ struct bench_hub {
         char wake_path[BENCH_PATH_BYTES];
 };
 
-#define BENCH_HUB_NULL {.process = BENCH_PROCESS_NULL, .board_fd = -1, .wake = {-1, -1}}
+#define BENCH_HUB_NULL                                                                             \
+        {                                                                                          \
+                .daemon = BENCH_DAEMON_NULL, .board_fd = -1, .wake = { -1, -1 }                    \
+        }
 
 /* One swap. */
 struct bench_swap {

@@ -48,7 +48,9 @@ int bench_program_find(char *ret_path, size_t bytes, const char *name)
         if ((size_t)snprintf(ret_path, bytes, "%s/%s", self, name) >= bytes)
                 return -ENAMETOOLONG;
         if (access(ret_path, X_OK) < 0) {
-                bench_complain("there is no program '%s' in %s: build all of the tree, the programs lie beside each other", name, self);
+                bench_complain("there is no program '%s' in %s: build all of the tree, the "
+                               "programs lie beside each other",
+                               name, self);
                 return -ENOENT;
         }
         return 0;
@@ -89,7 +91,8 @@ void bench_process_end_all(void)
                 int count = 0;
 
                 file = fopen("/proc/thread-self/children", "re");
-                while (file && fscanf(file, "%d", &pid) == 1) { /* NOLINT(cert-err34-c): the kernel's own numbers */
+                while (file && fscanf(file, "%d", &pid) ==
+                                       1) { /* NOLINT(cert-err34-c): the kernel's own numbers */
                         (void)kill(pid, SIGKILL);
                         (void)waitpid(pid, NULL, 0);
                         count++;
@@ -127,10 +130,12 @@ int bench_pidfd_wait(int pidfd, uint64_t timeout_ns)
         }
 }
 
-int bench_process_start(struct bench_process *ret_process, char *const argv[], char *const envp[], int out_fd)
+int bench_process_start(struct bench_process *ret_process, char *const argv[], char *const envp[],
+                        int out_fd)
 {
         volatile int failed = 0;
-        pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): system calls only, see above */
+        pid_t pid =
+                vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork): system calls only, see above */
 
         if (pid < 0)
                 return -errno;
@@ -139,7 +144,8 @@ int bench_process_start(struct bench_process *ret_process, char *const argv[], c
                 (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
                 /* A Ctrl-C is for us; and the scheduler gives each session a share of its own, as it does to the hub's children. */
                 (void)setsid();
-                if (out_fd >= 0 && (dup2(out_fd, STDOUT_FILENO) < 0 || dup2(out_fd, STDERR_FILENO) < 0))
+                if (out_fd >= 0 &&
+                    (dup2(out_fd, STDOUT_FILENO) < 0 || dup2(out_fd, STDERR_FILENO) < 0))
                         failed = errno;
                 if (!failed)
                         (void)execve(argv[0], argv, envp);

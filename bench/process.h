@@ -12,13 +12,17 @@ struct bench_process {
         int pidfd; /* -1: none */
 };
 
-#define BENCH_PROCESS_NULL {.pidfd = -1}
+#define BENCH_PROCESS_NULL                                                                         \
+        {                                                                                          \
+                .pidfd = -1                                                                        \
+        }
 
 /* The absolute path of the program @name. 0, or -ENOENT with a complaint that says where it was looked for. */
 int bench_program_find(char *ret_path, size_t bytes, const char *name);
 
 /* Executes argv[0], a path, with @out_fd (-1: inherited) as its stdout and stderr. Dies with this thread. 0 or -errno. */
-int bench_process_start(struct bench_process *ret_process, char *const argv[], char *const envp[], int out_fd);
+int bench_process_start(struct bench_process *ret_process, char *const argv[], char *const envp[],
+                        int out_fd);
 
 /* Waits for its end and reaps it. 0, or -ETIMEDOUT. */
 int bench_process_wait(struct bench_process *process, uint64_t timeout_ns);

@@ -63,9 +63,9 @@ function(user_of header files who)
 endfunction()
 
 user_of(liburing.h "supervisor/loop/" "supervisor/loop")
-user_of(lmdb.h "supervisor/store/store_lmdb\\.c$" "supervisor/store/store_lmdb.c")
+user_of(lmdb.h "supervisor/store/store_lmdb\\.c$|bench/floor_lmdb\\.c$" "supervisor/store/store_lmdb.c and, as its floor, bench/floor_lmdb.c")
 user_of(yaml.h "supervisor/baton/" "supervisor/baton")
-user_of(jansson.h "supervisor/baton/" "supervisor/baton")
+user_of(jansson.h "supervisor/baton/|bench/" "supervisor/baton and bench")
 user_of(xxhash.h "shm/|supervisor/(store|placement)/" "shm, supervisor/store and supervisor/placement")
 
 # ---- the check ----

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child there are many of: `bench-member MUSTER BYTES`, started by the hub as m or as m/0, m/1, ... It has a blob of BYTES bytes, which tells
+ * from which child it is, and makes its mark on the muster roll (muster.h) when it serves. Then it sleeps until the hub wants something.
+ *
+ * The clock is read in the first line of main(): what was before it, the kernel and the dynamic loader, is the start of a process.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <baton/child.h>
+
+#include "base/clock.h"
+#include "bench/muster.h"
+
+struct member {
+        struct bench_muster muster;
+        uint32_t idx;
+        uint64_t main_ns;
+        size_t bytes;
+};
+
+static struct bench_mark *mark_of(const struct member *member)
+{
+        return &member->muster.marks[member->idx];
+}
+
+static unsigned char byte_of(const struct member *member)
+{
+        return (unsigned char)(member->idx * 31 + 7);
+}
+
+/* The first and last byte are looked at: all of it was summed when it was captured and before it is given to us. */
+static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
+{
+        struct member *member = ctx;
+        const unsigned char *state = restore->state;
+
+        (void)child;
+        mark_of(member)->reason = restore->reason;
+        mark_of(member)->state_bytes = state ? restore->state_bytes : 0;
+        if (state && member->bytes &&
+            (restore->state_bytes != member->bytes || state[0] != byte_of(member) ||
+             state[member->bytes - 1] != byte_of(member)))
+                mark_of(member)->broken = 1;
+        return 0;
+}
+
+static void serve(struct baton_child *child, void *ctx)
+{
+        struct member *member = ctx;
+
+        (void)child;
+        bench_muster_served(&member->muster, member->idx, member->main_ns, bt_now_ns());
+}
+
+static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
+{
+        struct member *member = ctx;
+        void *room;
+        int r;
+
+        (void)child;
+        if (!member->bytes)
+                return 0;
+        r = baton_capture_reserve(capture, member->bytes, &room);
+        if (r)
+                return r;
+        memset(room, byte_of(member), member->bytes);
+        return baton_capture_commit(capture, member->bytes);
+}
+
+int main(int argc, char **argv)
+{
+        static struct member member;
+        uint64_t main_ns = bt_now_ns();
+        struct baton_child_ops ops = {
+                .size = sizeof(ops),
+                .schema = "bench-member",
+                .version = 1,
+                .version_oldest = 1,
+                .restore = restore,
+                .serve = serve,
+                .capture = capture,
+        };
+        struct baton_child *child = NULL;
+        const char *number;
+        int r;
+
+        if (argc != 3 || bench_muster_attach(&member.muster, argv[1])) {
+                (void)fputs("bench-member is started by baton-bench, through a hub\n", stderr);
+                return 2;
+        }
+        member.main_ns = main_ns;
+        member.bytes = strtoul(argv[2], NULL, 10);
+        if (!member.bytes)
+                ops.schema = NULL;
+        r = baton_child_open(&child, &ops, &member);
+        if (r) {
+                (void)fprintf(stderr, "bench-member: %s\n", baton_strerror(r));
+                return 1;
+        }
+        number = strchr(baton_child_id(child), '/');
+        member.idx = number ? (uint32_t)strtoul(number + 1, NULL, 10) : 0;
+        r = member.idx < member.muster.count ? baton_child_run(child) : -ERANGE;
+        if (r < 0)
+                (void)fprintf(stderr, "bench-member: %s\n", baton_strerror(r));
+        child = baton_child_close(child);
+        return r < 0 ? 1 : 0;
+}
