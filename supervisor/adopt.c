@@ -17,6 +17,7 @@
  * What cannot be adopted (a plain program, a process whose descriptors we may not have, a child that the configuration does not know any more) is
  * ended before anything is started.
  */
+#include "supervisor/alter.h"
 #include "supervisor/hub.h"
 
 #include <errno.h>
@@ -391,6 +392,7 @@ void bt_hub_adopt(struct bt_hub *hub)
         bt_hub_foreach_child (child, hub) {
                 if (child->adopted) {
                         adopt_child(child);
+                        bt_alter_adopted(child);
                         adopted++;
                 }
         }

@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "supervisor/alter.h"
 #include "supervisor/embed.h"
 #include "supervisor/events.h"
 #include "supervisor/mailbox.h"
@@ -161,6 +162,7 @@ int bt_child_init(struct bt_child *child)
 void bt_child_deinit(struct bt_child *child)
 {
         bt_loop_timer_disarm(&child->restart_timer);
+        bt_alter_free(child);
         bt_child_free_kept(child);
         bt_child_checkpoints_end(child);
         bt_mail_close(child);
@@ -170,10 +172,17 @@ void bt_child_deinit(struct bt_child *child)
 
 void bt_child_start(struct bt_child *child, enum baton_reason reason)
 {
+        bt_assert(!child->current && !child->migration);
+        child->phase = BT_PHASE_STARTING;
+        if (!bt_alter_before(child, reason))
+                bt_child_start_altered(child, reason);
+}
+
+void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
+{
         struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .seat = child->seat, .handoff = -1};
         char why[256] = "";
 
-        bt_assert(!child->current && !child->migration);
         bt_child_recover_and_say(child, reason);
         if (!bt_state_usable(child))
                 return;

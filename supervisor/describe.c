@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/alter.h"
 #include "supervisor/hub.h"
 
 #define ANSWER_FD 3
@@ -80,10 +81,10 @@ void bt_describe_end(struct bt_describe *d)
         describe_close(d);
 }
 
-/* A list of the plan's strings as a vector, with room for one more. */
-static char **vector_new(const struct bt_plan_view *plan, uint32_t first, uint32_t count)
+/* A list of the plan's strings as a vector, with room for @more. */
+static char **vector_new(const struct bt_plan_view *plan, uint32_t first, uint32_t count, size_t more)
 {
-        char **vector = calloc((size_t)count + 2, sizeof(*vector));
+        char **vector = calloc((size_t)count + more + 1, sizeof(*vector));
         const char *at = bt_plan_string(plan, first);
 
         for (uint32_t i = 0; vector && i < count; i++, at = bt_plan_string_next(at))
@@ -112,14 +113,16 @@ static int describe_spawn(struct bt_describe *d, const struct bt_child *child, c
         const struct bt_plan_child *spec = child->spec;
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct bt_spawn spawn = BT_SPAWN_NULL;
-        char **argv = vector_new(plan, spec->argv, spec->argv_count);
-        char **envp = vector_new(plan, spec->env, spec->env_count);
+        size_t altered = bt_alter_count(child);
+        char **argv = vector_new(plan, spec->argv, spec->argv_count, altered);
+        char **envp = vector_new(plan, spec->env, spec->env_count, altered + 1);
+        const char *cwd = *bt_plan_string(plan, spec->cwd) ? bt_plan_string(plan, spec->cwd) : NULL;
         char variable[40];
         int r = argv && envp ? 0 : -ENOMEM;
 
         if (!r) {
                 (void)snprintf(variable, sizeof(variable), BT_DESCRIBE_VARIABLE "=%d", ANSWER_FD);
-                envp[spec->env_count] = variable;
+                envp[bt_alter_apply(child, argv, spec->argv_count, envp, spec->env_count, &cwd)] = variable;
                 for (int to = 0; to < ANSWER_FD; to++)
                         (void)bt_spawn_move(&spawn, child->hub->null_fd, to);
                 (void)bt_spawn_move(&spawn, write_end, ANSWER_FD);
@@ -127,7 +130,7 @@ static int describe_spawn(struct bt_describe *d, const struct bt_child *child, c
                 spawn.exec_path = binary->path;
                 spawn.argv = argv;
                 spawn.envp = envp;
-                spawn.cwd = *bt_plan_string(plan, spec->cwd) ? bt_plan_string(plan, spec->cwd) : NULL;
+                spawn.cwd = cwd;
                 spawn.new_session = 1;
                 spawn.nofile = child->hub->nofile;
                 describe_register(d, child, binary, &spawn);

@@ -11,6 +11,7 @@
 struct bt_embed {
         bool signals;
         bool polled;     /* it has a loop of its own */
+        bool alters;     /* it is asked before starts: alter.h */
         char *state_dir; /* resolved, from the start on; NULL: states are kept in memory */
         const struct bt_function **functions; /* by child; NULL: a program */
         void (*say)(void *ctx, const char *sentence); /* NULL: to stderr */

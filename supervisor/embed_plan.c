@@ -106,14 +106,7 @@ int bt_planner_add_socket(struct bt_planner *p, const struct baton_hub_socket *s
 /* What the hub says by itself must not come from the program's own start. */
 static bool is_ours(const char *variable)
 {
-        static const char *const names[] = {"LISTEN_FDS=",    "LISTEN_FDNAMES=", "LISTEN_PID=",    "NOTIFY_SOCKET=",    "WATCHDOG_USEC=",
-                                            "WATCHDOG_PID=",  "MAINPID=",        "BATON_LINK_FD=", "BATON_DESCRIBE_FD="};
-
-        for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
-                if (!strncmp(variable, names[i], strlen(names[i])))
-                        return true;
-        }
-        return false;
+        return bt_plan_reserved_variable(variable, strcspn(variable, "="));
 }
 
 static int put_program(struct bt_planner *p, const struct baton_hub_child *child, struct bt_plan_child *record)

@@ -51,7 +51,8 @@
         X(STATE_QUARANTINED,   "state_quarantined",    HOOK,   "a state cannot be used and was set aside: why") \
         X(SHUTDOWN_BEGUN,      "shutdown_begun",       HOOK,   "the hub begins to stop") \
         X(SHUTDOWN_OVER,       "shutdown_over",        HOOK,   "all children have ended: what became of their states") \
-        X(HOOK_FAILED,         "hook_failed",          STREAM, "a command of `on:` failed, took too long, or was not run")
+        X(HOOK_FAILED,         "hook_failed",          STREAM, "a command of `on:` failed, took too long, or was not run") \
+        X(CHILD_ALTERED,       "child_altered",        HOOK,   "its `alter` command changed how it is started: how many records")
 /* clang-format on */
 
 enum bt_event_kind {

@@ -9,9 +9,6 @@
  * state makes the pause longer (a busy machine with two cores, medians: 32 us, and 200 to 320 us with a command at each step). What is under way
  * is counted from the events themselves: each migration begins with one, and ends with one.
  *
- * A command is ended by its process group, which it leads, because a script that hangs usually hangs in something it started. The group is
- * killed while its leader is still a zombie: its number cannot have gone to somebody else by then.
- *
  * Dropped: threads, and callbacks inside the hub. A hook that raises, hangs or scribbles must not be able to take supervision with it; in another
  * process it cannot.
  */
@@ -24,14 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fd.h"
+#include "supervisor/errand.h"
 #include "supervisor/events.h"
 #include "supervisor/hub.h"
 
@@ -49,13 +42,7 @@ struct hook_run {
         struct bt_list node;
         struct bt_hooks *hooks;
         struct hook_job job;
-        char label[BATON_ID_BYTES_MAX + 1];
-        pid_t pid;
-        int pidfd;
-        struct bt_loop_watch exit_watch;
-        struct bt_loop_timer deadline;
-        struct bt_log log;
-        bool timed_out;
+        struct bt_errand errand;
 };
 
 struct bt_hooks {
@@ -86,23 +73,7 @@ __attribute__((format(printf, 3, 4))) static void hook_failed(struct bt_hooks *h
                  bt_event_row(job->event.kind)->name, text);
 }
 
-/* ---- the end of one ---- */
-
-static void run_kill(const struct hook_run *run)
-{
-        (void)kill(-run->pid, SIGKILL);
-}
-
-static void run_free(struct hook_run *run)
-{
-        bt_loop_forget(&run->exit_watch);
-        bt_loop_timer_disarm(&run->deadline);
-        bt_log_close(&run->log);
-        (void)bt_close(run->pidfd);
-        bt_list_unlink(&run->node);
-        (void)bt_plan_unref(run->job.plan);
-        free(run);
-}
+/* ---- one command ---- */
 
 static void hooks_start_soon(struct bt_hooks *hooks);
 
@@ -112,57 +83,38 @@ static void run_report(const struct hook_run *run, const struct bt_proc_exit *ho
         const char *exec = bt_plan_string(&run->job.plan->view, run->job.hook->exec);
         char text[96];
 
-        if (run->timed_out)
+        if (run->errand.timed_out)
                 hook_failed(run->hooks, &run->job, "%s took longer than hook_timeout (%" PRIu64 " ms) and was killed", exec,
                             plan->hook_timeout_ns / BT_NS_PER_MS);
         else if (how->code != CLD_EXITED || how->status)
                 hook_failed(run->hooks, &run->job, "%s: %s", exec, bt_proc_exit_text(how, text, sizeof(text)));
 }
 
-static void run_on_exit(struct bt_loop_watch *watch, uint32_t events)
+static void run_over(struct bt_errand *errand, const struct bt_proc_exit *how)
 {
-        struct hook_run *run = bt_container_of(watch, struct hook_run, exit_watch);
+        struct hook_run *run = bt_container_of(errand, struct hook_run, errand);
         struct bt_hooks *hooks = run->hooks;
-        struct bt_proc_exit how;
-        siginfo_t info = {0};
 
-        (void)events;
-        if (waitid(P_PIDFD, (id_t)run->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
-                return; /* not ended after all */
-        run_kill(run);
-        if (bt_proc_reap(run->pidfd, &how))
-                return;
-        bt_log_drain(&run->log);
-        run_report(run, &how);
-        run_free(run);
+        run_report(run, how);
+        bt_list_unlink(&run->node);
+        (void)bt_plan_unref(run->job.plan);
+        free(run);
         hooks->running--;
         hooks_start_soon(hooks);
 }
 
-static void run_on_deadline(struct bt_loop_timer *timer)
+static int run_begin(struct hook_run *run, enum bt_spawn_step *ret_step)
 {
-        struct hook_run *run = bt_container_of(timer, struct hook_run, deadline);
-
-        run->timed_out = true;
-        run_kill(run);
-}
-
-/* ---- the start of one ---- */
-
-/* Ours, and what is the hub's own and not about one process. NULL: no memory. */
-static char **run_environment(const struct hook_run *run, char (*room)[ENV_BYTES])
-{
+        struct bt_hub *hub = run->hooks->hub;
+        const struct bt_plan_view *plan = &run->job.plan->view;
+        const struct bt_plan_hook *hook = run->job.hook;
         const struct bt_event *event = &run->job.event;
-        const struct bt_plan_view *plan = &run->hooks->hub->plan;
-        size_t inherited = 0, n = 0;
-        char **envp;
+        const char *variables[ENV_COUNT + 1] = {NULL};
+        char room[ENV_COUNT][ENV_BYTES], label[BATON_ID_BYTES_MAX + 1];
+        struct bt_errand_start start = {.plan = plan, .exec = hook->exec, .argv = hook->argv, .argv_count = hook->argv_count,
+                                        .variables = variables, .label = label, .timeout_ns = hub->plan.plan->hook_timeout_ns};
 
-        while (environ[inherited])
-                inherited++;
-        envp = calloc(inherited + ENV_COUNT + 1, sizeof(*envp));
-        if (!envp)
-                return NULL;
-        (void)snprintf(room[0], ENV_BYTES, "BATON_HUB=%s", bt_plan_string(plan, plan->plan->hub));
+        (void)snprintf(room[0], ENV_BYTES, "BATON_HUB=%s", bt_plan_string(&hub->plan, hub->plan.plan->hub));
         (void)snprintf(room[1], ENV_BYTES, "BATON_EVENT=%s", bt_event_row(event->kind)->name);
         (void)snprintf(room[2], ENV_BYTES, "BATON_SEQUENCE=%" PRIu64, event->sequence);
         (void)snprintf(room[3], ENV_BYTES, "BATON_TIME_NS=%" PRIu64, event->wall_ns);
@@ -171,60 +123,10 @@ static char **run_environment(const struct hook_run *run, char (*room)[ENV_BYTES
         (void)snprintf(room[6], ENV_BYTES, "BATON_POOL=%s", run->job.pool);
         (void)snprintf(room[7], ENV_BYTES, "BATON_INCARNATION=%" PRIu64, event->incarnation);
         (void)snprintf(room[8], ENV_BYTES, "BATON_REASON=%s", event->text);
-        while (n < ENV_COUNT) {
-                envp[n] = room[n];
-                n++;
-        }
-        /* Of one name the first counts, and the first are ours. */
-        for (size_t i = 0; i < inherited; i++) {
-                if (strncmp(environ[i], "LISTEN_", 7) != 0 && strncmp(environ[i], "NOTIFY_SOCKET=", 14) != 0)
-                        envp[n++] = environ[i];
-        }
-        return envp;
-}
-
-static int run_spawn(struct hook_run *run, int out, enum bt_spawn_step *ret_step)
-{
-        struct bt_hub *hub = run->hooks->hub;
-        const struct bt_plan_hook *hook = run->job.hook;
-        struct bt_spawn spawn = BT_SPAWN_NULL;
-        char room[ENV_COUNT][ENV_BYTES];
-        char **envp = run_environment(run, room);
-        char **argv = calloc((size_t)hook->argv_count + 1, sizeof(*argv));
-        const char *at = bt_plan_string(&run->job.plan->view, hook->argv);
-        int r = envp && argv ? 0 : -ENOMEM;
-
-        for (uint32_t i = 0; !r && i < hook->argv_count; i++, at = bt_plan_string_next(at))
-                argv[i] = (char *)at; /* exec's signature lacks a const */
-        spawn.exec_path = bt_plan_string(&run->job.plan->view, hook->exec);
-        spawn.argv = argv;
-        spawn.envp = envp;
-        spawn.new_session = 1;
-        spawn.nofile = hub->nofile;
-        (void)bt_spawn_move(&spawn, hub->null_fd, 0);
-        (void)bt_spawn_move(&spawn, out, 1);
-        (void)bt_spawn_move(&spawn, out, 2);
-        if (!r)
-                r = bt_spawn(&spawn, &run->pid, &run->pidfd, ret_step);
-        free(argv);
-        free(envp);
-        return r;
-}
-
-static int run_watch(struct hook_run *run)
-{
-        struct bt_hub *hub = run->hooks->hub;
-        struct bt_proc_exit ignored;
-        int r = bt_loop_watch_fd(hub->loop, &run->exit_watch, run->pidfd, EPOLLIN, run_on_exit);
-
-        if (!r)
-                r = bt_loop_timer_arm(hub->loop, &run->deadline, bt_ns_add(bt_now_ns(), hub->plan.plan->hook_timeout_ns), run_on_deadline);
-        if (!r)
-                return 0;
-        /* A process we cannot watch must not stay. */
-        run_kill(run);
-        (void)bt_proc_wait(run->pidfd, &ignored);
-        return r;
+        for (size_t i = 0; i < ENV_COUNT; i++)
+                variables[i] = room[i];
+        (void)snprintf(label, sizeof(label), "on %s%s%.24s", bt_event_row(event->kind)->name, *event->child ? " " : "", event->child);
+        return bt_errand_begin(&run->errand, hub, &start, run_over, ret_step);
 }
 
 /* Takes the job's plan. */
@@ -232,7 +134,7 @@ static void hook_start(struct bt_hooks *hooks, const struct hook_job *job)
 {
         struct hook_run *run = calloc(1, sizeof(*run));
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
-        int out = -1, r;
+        int r;
 
         if (!run) {
                 hook_failed(hooks, job, "was not run: out of memory");
@@ -241,20 +143,12 @@ static void hook_start(struct bt_hooks *hooks, const struct hook_job *job)
         }
         run->hooks = hooks;
         run->job = *job;
-        run->pidfd = run->log.fd = -1;
-        bt_list_init(&run->node);
-        (void)snprintf(run->label, sizeof(run->label), "on %s%s%.24s", bt_event_row(job->event.kind)->name, *job->event.child ? " " : "",
-                       job->event.child);
-        r = bt_log_open(hooks->hub, &run->log, run->label, STDERR_FILENO, &out);
-        if (!r)
-                r = run_spawn(run, out, &step);
-        (void)bt_close(out);
-        if (!r)
-                r = run_watch(run);
+        r = run_begin(run, &step);
         if (r) {
                 hook_failed(hooks, job, "%s was not run: %s: %s", bt_plan_string(&job->plan->view, job->hook->exec), bt_spawn_step_name(step),
                             strerrordesc_np(-r));
-                run_free(run);
+                (void)bt_plan_unref(job->plan);
+                free(run);
                 return;
         }
         bt_list_push(&hooks->runs, &run->node);
@@ -394,18 +288,8 @@ void bt_hooks_close(struct bt_hub *hub)
 
         if (!hooks)
                 return;
-        bt_list_foreach_safe (it, &hooks->runs) {
-                struct hook_run *run = bt_list_entry(it, struct hook_run, node);
-                struct bt_proc_exit how;
-
-                run_kill(run);
-                if (!bt_proc_wait(run->pidfd, &how)) {
-                        run->timed_out = true;
-                        bt_log_drain(&run->log);
-                        run_report(run, &how);
-                }
-                run_free(run);
-        }
+        bt_list_foreach_safe (it, &hooks->runs)
+                bt_errand_end(&bt_list_entry(it, struct hook_run, node)->errand);
         bt_loop_timer_disarm(&hooks->start_timer);
         for (uint32_t i = 0; i < hooks->queued; i++)
                 (void)bt_plan_unref(hooks->queue[(hooks->first + i) % BT_HOOKS_QUEUED].plan);

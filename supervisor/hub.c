@@ -265,6 +265,7 @@ void bt_hub_init(struct bt_hub *hub)
         bt_list_init(&hub->requests);
         bt_list_init(&hub->nodes);
         bt_children_init(&hub->children);
+        bt_list_init(&hub->alters);
         for (size_t i = 0; i < BT_ARRAY_LEN(hub->sockets); i++)
                 hub->sockets[i] = -1;
 }

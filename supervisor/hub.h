@@ -33,6 +33,7 @@
 #include "supervisor/swap/shutdown.h"
 #include "supervisor/swap/swap.h"
 
+struct bt_alter;
 struct bt_hub;
 struct bt_child;
 struct bt_client;
@@ -246,6 +247,7 @@ struct bt_child {
         enum bt_phase phase_after;
 
         struct bt_checkpoints checkpoints;
+        struct bt_alter *alter; /* alter.h; NULL: it was never asked */
 
         uint64_t restarts, swaps, rollbacks, pause_ns, total_ns, state_bytes;
         uint32_t limits_hit;
@@ -256,6 +258,7 @@ struct bt_child {
 int bt_child_init(struct bt_child *child); /* called by bt_hub_child_add(): @hub, @plan, @plan_idx and @seat are set */
 void bt_child_deinit(struct bt_child *child);
 void bt_child_start(struct bt_child *child, enum baton_reason reason);
+void bt_child_start_altered(struct bt_child *child, enum baton_reason reason); /* by alter.c: its answer is there */
 /* Nobody serves any more: the restart policy decides. @how: NULL when no process was ever there. */
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
@@ -371,6 +374,8 @@ struct bt_hub {
         struct bt_list clients;
         struct bt_list state_asks; /* control_state.c */
         struct bt_list requests; /* request.h */
+        struct bt_list alters;   /* alter.h: who waits for its command */
+        uint32_t altering;       /* commands that run */
         uint64_t nofile; /* what children get */
         uint32_t mail_owner_next; /* mailbox.h; 0: not begun */
         struct bt_shutdown shutdown;

@@ -25,6 +25,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "shm/futex.h"
+#include "supervisor/alter.h"
 #include "supervisor/embed.h"
 #include "supervisor/function.h"
 #include "supervisor/mailbox.h"
@@ -402,13 +403,15 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         const struct bt_child *child = how->child;
         const struct bt_plan_view *plan = &child->plan->view;
         const struct bt_plan_child *spec = child->spec;
-        uint32_t n = spec->env_count;
+        const char *cwd = *bt_plan_string(plan, spec->cwd) ? bt_plan_string(plan, spec->cwd) : NULL;
+        size_t altered = bt_alter_count(child), n;
         int to, r = 0;
 
-        start->argv = start_vector(plan, spec->argv, spec->argv_count, 0);
-        start->envp = start_vector(plan, spec->env, spec->env_count, 5);
+        start->argv = start_vector(plan, spec->argv, spec->argv_count, (uint32_t)altered);
+        start->envp = start_vector(plan, spec->env, spec->env_count, 5 + (uint32_t)altered);
         if (!start->argv || !start->envp)
                 return -ENOMEM;
+        n = bt_alter_apply(child, start->argv, spec->argv_count, start->envp, spec->env_count, &cwd);
 
         (void)bt_spawn_move(&start->spawn, child->hub->null_fd, 0);
         (void)bt_spawn_move(&start->spawn, start->out_end, 1);
@@ -438,7 +441,7 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         start->spawn.exec_path = how->binary->path;
         start->spawn.argv = start->argv;
         start->spawn.envp = start->envp;
-        start->spawn.cwd = *bt_plan_string(plan, spec->cwd) ? bt_plan_string(plan, spec->cwd) : NULL;
+        start->spawn.cwd = cwd;
         start->spawn.new_session = 1;
         start->spawn.nofile = child->hub->nofile;
         return r;

@@ -326,6 +326,21 @@ static bool child_labels_valid(struct plan_check *check, const struct bt_plan_ch
         return true;
 }
 
+static bool child_alter_valid(struct plan_check *check, const struct bt_plan_child *child, const struct bt_plan_child *previous)
+{
+        bool same_argv = previous && previous->alter_argv == child->alter_argv && previous->alter_argv_count == child->alter_argv_count;
+
+        if (!child->alter && !child->alter_argv && !child->alter_argv_count)
+                return true;
+        if (!path_valid(string_at(check, child->alter)))
+                return plan_bad(check, "a child's alter is not an absolute path");
+        if (!child->alter_argv_count || (!same_argv && !list_valid(check, child->alter_argv, child->alter_argv_count)))
+                return plan_bad(check, "the argv of a child's alter is empty, or not inside the string table");
+        if (!check->view->plan->hook_timeout_ns)
+                return plan_bad(check, "a child has an alter, and hook_timeout is 0");
+        return true;
+}
+
 static bool child_sockets_valid(struct plan_check *check, const struct bt_plan_child *child)
 {
         if (child->socket_count > BT_CHILD_SOCKETS_MAX)
@@ -379,7 +394,7 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child's checkpoints have no state, no room or no handover");
         if (!mailbox_valid(child))
                 return plan_bad(check, "a child's mailbox has a shape that cannot be");
-        if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
+        if (child->reserved32 || !all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;
 }
@@ -449,7 +464,7 @@ static bool children_valid(struct plan_check *check)
                 const struct bt_plan_child *child = &check->view->children[i];
 
                 if (!child_names_valid(check, child) ||
-                    !child_lists_valid(check, child, previous) ||
+                    !child_lists_valid(check, child, previous) || !child_alter_valid(check, child, previous) ||
                     !child_labels_valid(check, child) || !child_sockets_valid(check, child) || !child_kinds_valid(check, child) ||
                     !child_limits_valid(check, child))
                         return false;
@@ -577,4 +592,16 @@ void bt_plan_close(struct bt_plan_view *view)
 const char *bt_plan_string_next(const char *string)
 {
         return string + strlen(string) + 1;
+}
+
+bool bt_plan_reserved_variable(const char *name, size_t bytes)
+{
+        static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
+                                            "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
+                                            "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD"};
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
+                if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))
+                        return true;
+        return false;
 }

@@ -14,6 +14,8 @@
  * The daemon trusts no plan: bt_plan_open() checks every offset, count, enum and string before anything is used.
  */
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "supervisor/event_list.h"
@@ -161,7 +163,11 @@ struct bt_plan_child {
         uint32_t mailbox_bytes;          /* of a message in its slot, 1 .. BT_MAILBOX_BYTES_MAX */
         uint32_t mailbox_undo_bytes;     /* room to take back what one message changed in an arena; 0: none */
         uint32_t mailbox_spin_ns;        /* how long the child watches for the next message, at most BT_PLAN_SPIN_NS_MAX */
-        uint64_t reserved[1];
+        uint32_t alter;                  /* string: absolute path of a command that is asked before a start (alter.h); "": none */
+        uint32_t alter_argv;             /* strings; at least one when there is a command */
+        uint32_t alter_argv_count;
+        uint32_t reserved32;
+        uint64_t reserved[3];
 };
 
 /* All zero but the defaults of docs/config.md. */
@@ -190,6 +196,9 @@ static inline const char *bt_plan_string(const struct bt_plan_view *view, uint32
 {
         return view->strings + off;
 }
+
+/* Variables that the hub sets for each process, and that say something about that one only: LISTEN_PID, BATON_LINK_FD, .. @name need not end there. */
+bool bt_plan_reserved_variable(const char *name, size_t bytes);
 
 /* The string after @string in a list. */
 const char *bt_plan_string_next(const char *string);

@@ -417,7 +417,7 @@ static void read_variable(struct bt_reader *reader, struct bt_config_list *env,
         if (!*key->text || strchr(key->text, '='))
                 bt_diag_error(reader->diag, key->mark, "'%s' cannot be the name of a variable",
                               key->text);
-        else if (bt_find_reserved_variable(key->text))
+        else if (bt_plan_reserved_variable(key->text, strlen(key->text)))
                 bt_diag_error(reader->diag, key->mark, "the hub itself sets '%s' for each process",
                               key->text);
         else if (value->kind == BT_YAML_SCALAR && (*value->text || value->quoted))
@@ -497,6 +497,18 @@ static void apply_mailbox(struct bt_reader *reader, struct bt_config_child *chil
         bt_read_mailbox(reader, child, value);
 }
 
+/* `none`: also not that of `defaults`. */
+static void apply_alter(struct bt_reader *reader, struct bt_config_child *child,
+                        const struct child_key *key, const struct bt_yaml *value)
+{
+        if (value->kind == BT_YAML_SCALAR && !strcmp(value->text, "none")) {
+                child->alter = NULL;
+                child->alter_argv = (struct bt_config_list){0};
+                return;
+        }
+        (void)bt_read_command(reader, value, key->name, &child->alter, &child->alter_argv);
+}
+
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct bt_plan_child, member)
@@ -535,6 +547,7 @@ static const struct child_key child_keys[] = {
         {"on", apply_on, 0, 0, 0, NULL},
         {"tags", apply_tags, 0, 0, 0, NULL},
         {"meta", apply_meta, 0, 0, 0, NULL},
+        {"alter", apply_alter, 0, 0, 0, NULL},
 };
 
 /* The words of other systems, and ours. */

@@ -169,6 +169,9 @@ static uint32_t put_child(struct table *table, struct bt_config *config,
         record.tag_count = child->tags.count;
         record.meta = table_list(table, &child->meta);
         record.meta_count = child->meta.count;
+        record.alter = child->alter ? table_add(table, child->alter) : 0;
+        record.alter_argv = table_list(table, &child->alter_argv);
+        record.alter_argv_count = child->alter_argv.count;
         for (uint32_t i = 0; i < count; i++) {
                 out[i] = record;
                 out[i].id = record.pool;

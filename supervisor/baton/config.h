@@ -70,6 +70,8 @@ struct bt_config_child {
         struct bt_config_list tags;
         struct bt_config_list meta;  /* KEY=TEXT */
         struct bt_config_hooks hooks;
+        const char *alter;           /* absolute; NULL: none */
+        struct bt_config_list alter_argv;
         const struct bt_yaml *node;  /* the child's own map: to tell what was written from what was defaulted */
         struct bt_plan_child spec;   /* all but its strings; sockets and socket_count are filled */
 };

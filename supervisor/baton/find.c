@@ -29,23 +29,6 @@ const char *bt_find_variable(char *const *variables, const char *name)
         return NULL;
 }
 
-static bool reserved(const char *name, size_t bytes)
-{
-        static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
-                                            "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
-                                            "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD"};
-
-        for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
-                if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))
-                        return true;
-        return false;
-}
-
-bool bt_find_reserved_variable(const char *name)
-{
-        return reserved(name, strlen(name));
-}
-
 struct variable {
         const char *text;
         size_t name_bytes;
@@ -80,7 +63,7 @@ struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inher
                         i < inherited_count ? inherited[i] : own->items[i - inherited_count];
                 const char *equals = strchr(text, '=');
 
-                if (equals && equals != text && !reserved(text, (size_t)(equals - text)))
+                if (equals && equals != text && !bt_plan_reserved_variable(text, (size_t)(equals - text)))
                         all[count++] = (struct variable){text, (size_t)(equals - text), i};
         }
         qsort(all, count, sizeof(*all), variable_compare);

@@ -13,9 +13,6 @@
 /* The value of @name, NULL: not set, or empty. */
 const char *bt_find_variable(char *const *variables, const char *name);
 
-/* Variables that say something about one process and must not be inherited by another: LISTEN_PID, BATON_LINK_FD, ... */
-bool bt_find_reserved_variable(const char *name);
-
 /* @inherited (may be NULL) without the reserved ones, then @own over it. Lists of KEY=VALUE; each name once. */
 struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inherited, const struct bt_config_list *own);
 

@@ -91,35 +91,46 @@ static void hook_put(struct bt_config_hooks *hooks, const struct bt_config_hook 
         hooks->items[hooks->count++] = *hook;
 }
 
-static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks,
-                      const struct bt_yaml_entry *entry)
+bool bt_read_command(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                     const char **ret_exec, struct bt_config_list *ret_argv)
 {
-        const struct bt_yaml *value = entry->value;
-        struct bt_config_hook hook = {.event = hook_event(reader, entry->key)};
+        struct bt_config_list argv = {0};
+        const char *exec;
 
-        if (hook.event == _BT_EVENT_N)
-                return;
         if (value->kind == BT_YAML_SCALAR) {
                 bt_diag_error(reader->diag, value->mark,
                               "'%s' expects a list, such as [./tell, --quiet]: no shell splits a "
                               "text into words",
-                              entry->key->text);
-                return;
+                              name);
+                return false;
         }
-        if (!bt_read_kind(reader, value, BT_YAML_LIST, entry->key->text, "[./tell, --quiet]") ||
-            !bt_read_list(reader, value, entry->key->text, &hook.argv))
-                return;
-        if (!hook.argv.count) {
-                bt_diag_error(reader->diag, value->mark, "'%s' is an empty list", entry->key->text);
-                return;
+        if (!bt_read_kind(reader, value, BT_YAML_LIST, name, "[./tell, --quiet]") ||
+            !bt_read_list(reader, value, name, &argv))
+                return false;
+        if (!argv.count) {
+                bt_diag_error(reader->diag, value->mark, "'%s' is an empty list", name);
+                return false;
         }
-        if (hook.argv.count > BT_PLAN_LIST_MAX) {
-                bt_diag_error(reader->diag, value->mark, "'%s' has more than %d words",
-                              entry->key->text, BT_PLAN_LIST_MAX);
-                return;
+        if (argv.count > BT_PLAN_LIST_MAX) {
+                bt_diag_error(reader->diag, value->mark, "'%s' has more than %d words", name,
+                              BT_PLAN_LIST_MAX);
+                return false;
         }
-        hook.exec = hook_exec(reader, value->entries[0].value, entry->key->text);
-        if (hook.exec)
+        exec = hook_exec(reader, value->entries[0].value, name);
+        if (!exec)
+                return false;
+        *ret_exec = exec;
+        *ret_argv = argv;
+        return true;
+}
+
+static void read_hook(struct bt_reader *reader, struct bt_config_hooks *hooks,
+                      const struct bt_yaml_entry *entry)
+{
+        struct bt_config_hook hook = {.event = hook_event(reader, entry->key)};
+
+        if (hook.event != _BT_EVENT_N &&
+            bt_read_command(reader, entry->value, entry->key->text, &hook.exec, &hook.argv))
                 hook_put(hooks, &hook);
 }
 

@@ -49,6 +49,10 @@ void bt_read_child_init(struct bt_config_child *child);
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
                         const struct bt_yaml *map);
 
+/* hook.c: a command, as `on` has them. False: reported. */
+bool bt_read_command(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                     const char **ret_exec, struct bt_config_list *ret_argv);
+
 /* hook.c: a map `on`, over the hooks that are there. */
 void bt_read_hooks(struct bt_reader *reader, struct bt_config_hooks *hooks,
                    const struct bt_yaml *map);

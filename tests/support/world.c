@@ -239,6 +239,11 @@ static int start_hub(struct world *w)
         return ready[0];
 }
 
+void world_start_unready(struct world *w)
+{
+        (void)close(start_hub(w));
+}
+
 void world_start_again(struct world *w)
 {
         int ready = start_hub(w);

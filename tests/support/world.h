@@ -110,6 +110,7 @@ void world_start(struct world *w, const char *yaml);
 void world_configure(const struct world *w, const char *yaml);
 /* Starts the hub again with the configuration that is there. */
 void world_start_again(struct world *w);
+void world_start_unready(struct world *w); /* waits for nothing: some child's first start takes as long as the test wants */
 /* The same, for a hub that is expected to end by itself, with @status: before it is ready or soon after. */
 void world_start_dying(struct world *w, int status);
 void world_stop(struct world *w); /* SIGTERM; asserts exit status 0 */

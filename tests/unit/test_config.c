@@ -788,6 +788,9 @@ static void HOOK_1_a_hook_that_could_never_run_is_an_error(void **state)
                 {"on: {child_running: [[./web]]}", "'child_running' expects texts"},
                 {"on: {child_running: [./plain.txt]}", "plain.txt"},
                 {"on: {child_running: [no-such-program]}", "no program 'no-such-program' in PATH"},
+                {"alter: ./web", "'alter' expects a list"},
+                {"alter: []", "'alter' is an empty list"},
+                {"alter: [./plain.txt]", "plain.txt"},
         };
         struct fixture *f = *state;
         char text[256];

@@ -253,6 +253,34 @@ static void a_plan_of_another_length_is_refused(void **state)
         free(bytes);
 }
 
+/* HOOK-3: a command that is asked before a start, from the file to the daemon's view; `none` undoes that of `defaults`. */
+static const char altering[] = "hub: shop\n"
+                               "defaults: {alter: [./alter, all]}\n"
+                               "children:\n"
+                               "  web: {exec: [./web], instances: 2}\n"
+                               "  log: {exec: [./log], alter: none}\n"
+                               "  own: {exec: [./own], alter: [/bin/alter]}\n";
+
+static void HOOK_3_the_daemon_reads_the_commands_that_were_compiled(void **state)
+{
+        const char *error = NULL;
+        struct bt_plan_view view;
+        int fd = compiled(altering);
+
+        (void)state;
+        assert_int_equal(bt_plan_open(&view, fd, &error), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_string_equal(bt_plan_string(&view, view.children[i].alter), "/etc/shop/alter");
+                assert_int_equal(view.children[i].alter_argv_count, 2);
+                assert_string_equal(bt_plan_string_next(bt_plan_string(&view, view.children[i].alter_argv)), "all");
+        }
+        assert_int_equal(view.children[2].alter, 0);
+        assert_int_equal(view.children[2].alter_argv_count, 0);
+        assert_string_equal(bt_plan_string(&view, view.children[3].alter), "/bin/alter");
+        bt_plan_close(&view);
+        (void)close(fd);
+}
+
 static const char hooked[] = "hub: shop\n"
                              "on: {shutdown_begun: [./tell, bye], child_running: [./tell]}\n"
                              "defaults: {on: {child_ended: [/bin/true, '']}}\n"
@@ -426,6 +454,10 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(meta, UINT32_MAX, "meta"),
                 CHILD(meta_count, 33, "32 keys"),
                 CHILD(meta_count, 1, "KEY=TEXT"),
+                CHILD(alter, UINT32_MAX, "alter"),
+                CHILD(alter_argv, 1, "alter"),
+                CHILD(alter_argv_count, 1, "alter"),
+                CHILD(reserved32, 1, "reserved"),
                 CHILD(reserved[0], 1, "reserved"),
                 CHILD(hook_first, 1, "hooks that are not there"),
                 CHILD(hook_count, 1, "hooks that are not there"),
@@ -549,6 +581,7 @@ int main(void)
                 cmocka_unit_test(a_plan_beyond_its_limit_is_refused_by_the_command),
                 cmocka_unit_test(a_memfd_that_can_still_change_is_refused),
                 cmocka_unit_test(a_plan_of_another_length_is_refused),
+                cmocka_unit_test(HOOK_3_the_daemon_reads_the_commands_that_were_compiled),
                 cmocka_unit_test(HOOK_1_the_daemon_reads_the_hooks_that_were_compiled),
                 cmocka_unit_test(HOOK_1_a_spoiled_hook_is_refused),
                 cmocka_unit_test(each_spoiled_member_is_named),
