@@ -36,9 +36,6 @@ static const struct asked {
         {"signal", {"signal"}},
         {"spawn", {"spawn"}},
         {"restart", {"restart"}},
-        {"shutdown", {"shutdown"}},
-        {"reboot", {"reboot"}},
-        {"scale", {"scale"}},
         {"handover", {"handover", "--rounds", "100"}},
 };
 

@@ -30,6 +30,8 @@ int bt_plan_load(struct bt_plan_ref **ret_plan, int fd, const char **ret_error)
                 return r;
         }
         plan->refs = 1;
+        for (uint32_t i = 0; i < BT_PLAN_SOCKETS_MAX; i++)
+                plan->sockets[i] = i;
         *ret_plan = plan;
         return 0;
 }

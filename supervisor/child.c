@@ -23,6 +23,7 @@
 #include "supervisor/alter.h"
 #include "supervisor/embed.h"
 #include "supervisor/events.h"
+#include "supervisor/live.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/state.h"
 
@@ -226,6 +227,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
                 bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
         child->served_pid = inc->pid;
         bt_child_settled(child);
+        bt_live_running(child);
 }
 
 /* Nothing is done to it: a first start may take long. But it is said, with the usual cause. */
@@ -274,6 +276,7 @@ static void child_give_up(struct bt_child *child, enum bt_phase phase)
         bt_child_publish(child);
         bt_event(child->hub, phase == BT_PHASE_FAILED ? BT_EVENT_CHILD_GIVEN_UP : BT_EVENT_CHILD_STOPPED, child, 0, "%s", child->note);
         bt_child_settled(child);
+        bt_live_gave_up(child);
 }
 
 void bt_child_give_up(struct bt_child *child)
@@ -321,7 +324,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         child->current = NULL;
         if (!how)
                 bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, 0, "%s", child->note);
-        if (child->hub->stopping) {
+        if (child->hub->stopping || child->leaving) {
                 child->phase = BT_PHASE_STOPPED;
                 bt_child_publish(child);
                 return;
@@ -350,6 +353,15 @@ static bool word_holds(const struct bt_inc *inc)
         uint64_t word = atomic_load(&inc->holding->baton->word);
 
         return bt_word_valid(word) && bt_baton_serves(inc->holding->baton, inc->number);
+}
+
+/* Asked by a stop of the hub, or because it is being removed. */
+static void child_captured(struct bt_child *child, bool whole)
+{
+        if (child->leaving)
+                bt_live_captured(child, whole);
+        else
+                bt_hub_captured(child->hub, child, whole);
 }
 
 static void current_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec)
@@ -381,7 +393,7 @@ static void current_on_message(struct bt_child *child, struct bt_inc *inc, const
         case BT_MSG_CAPTURED:
                 if (child->asked) {
                         child->state_bytes = rec->arg[1];
-                        bt_hub_captured(child->hub, child, rec->arg[0] == 0 && rec->arg[1] <= inc->holding->baton->state_bytes_max);
+                        child_captured(child, rec->arg[0] == 0 && rec->arg[1] <= inc->holding->baton->state_bytes_max);
                 }
                 break;
         default:
@@ -489,7 +501,7 @@ static void current_exited(struct bt_child *child, struct bt_inc *inc)
         (void)bt_baton_reclaim(inc->holding->baton, inc->number);
         child->current = NULL;
         if (child->asked)
-                bt_hub_captured(child->hub, child, false);
+                child_captured(child, false);
         bt_child_down(child, &how);
 }
 
@@ -526,5 +538,6 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
                 (void)bt_inc_free(inc);
                 bt_child_publish(child);
                 bt_hub_exited(hub);
+                bt_live_changed(child);
         }
 }

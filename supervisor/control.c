@@ -22,6 +22,7 @@
 #include "base/scm.h"
 #include "supervisor/control_state.h"
 #include "supervisor/events.h"
+#include "supervisor/live.h"
 #include "supervisor/request.h"
 
 #define CLIENTS_MAX 256
@@ -39,6 +40,7 @@ struct bt_client {
         struct bt_request *request; /* NULL: none under way */
         struct bt_follower follower; /* EVENTS */
         struct bt_state_ask *state_ask; /* NULL: none under way */
+        struct bt_live_waiter live; /* CHILD */
         struct bt_ctl_reply final;
 };
 
@@ -48,6 +50,7 @@ static void client_free(struct bt_client *client)
         bt_state_abandon(client->state_ask);
         bt_loop_forget(&client->watch);
         bt_follower_deinit(&client->follower);
+        bt_list_unlink(&client->live.node);
         bt_list_unlink(&client->node);
         (void)bt_close(client->fd);
         free(client);
@@ -104,14 +107,34 @@ void bt_client_answer(struct bt_client *client, enum bt_ctl_outcome outcome, con
         client_answer(client, outcome, text);
 }
 
-int bt_client_send_state(struct bt_client *client, int fd, uint64_t value0, uint64_t value1)
+int bt_client_send(struct bt_client *client, enum bt_ctl_kind kind, int fd, uint64_t value0, uint64_t value1)
 {
         struct bt_ctl_reply reply;
 
-        reply_init(&reply, client, BT_CTL_STATE);
+        reply_init(&reply, client, kind);
         reply.value[0] = value0;
         reply.value[1] = value1;
-        return bt_scm_send(client->fd, &reply, sizeof(reply), &fd, 1);
+        return bt_scm_send(client->fd, &reply, sizeof(reply), &fd, fd < 0 ? 0 : 1);
+}
+
+void bt_client_done(struct bt_client *client, enum bt_ctl_outcome outcome, uint64_t value0, uint64_t value1, const char *text)
+{
+        reply_init(&client->final, client, BT_CTL_DONE);
+        client->final.outcome = outcome;
+        client->final.value[0] = value0;
+        client->final.value[1] = value1;
+        (void)snprintf(client->final.text, sizeof(client->final.text), "%s", text);
+        client_finish(client);
+}
+
+int bt_client_accepted(struct bt_client *client, uint64_t number)
+{
+        struct bt_ctl_reply reply;
+
+        reply_init(&reply, client, BT_CTL_EVENT);
+        reply.value[0] = number;
+        (void)snprintf(reply.phase, sizeof(reply.phase), "accepted");
+        return bt_scm_send(client->fd, &reply, sizeof(reply), NULL, 0);
 }
 
 void bt_client_asks(struct bt_client *client, struct bt_state_ask *ask)
@@ -247,6 +270,11 @@ static void client_status(struct bt_client *client)
         client_answer(client, BT_CTL_OK, "");
 }
 
+static void client_on_live(struct bt_live_waiter *waiter, const struct bt_live *live)
+{
+        bt_live_tell(bt_container_of(waiter, struct bt_client, live), live);
+}
+
 /* Consumes @fd. */
 static void client_request(struct bt_client *client, struct bt_ctl_request *request, int fd)
 {
@@ -264,6 +292,10 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
         }
         if (request->op >= BT_CTL_STATE_LIST && request->op <= BT_CTL_STATE_DROP) {
                 bt_state_request(client, client->hub, request, fd);
+                return;
+        }
+        if (request->op >= BT_CTL_CHILD_ADD && request->op <= BT_CTL_CHILD_RESULT) {
+                bt_live_request(client, &client->live, client->hub, request, fd);
                 return;
         }
         (void)bt_close(fd);
@@ -350,6 +382,8 @@ static void client_accept(struct bt_hub *hub, int fd)
         client->fd = fd;
         client->begun_ns = bt_now_ns();
         bt_list_init(&client->node);
+        bt_list_init(&client->live.node);
+        client->live.over = client_on_live;
         if (bt_loop_watch_fd(hub->loop, &client->watch, fd, EPOLLIN, client_on_ready)) {
                 client_free(client);
                 return;

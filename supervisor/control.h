@@ -34,6 +34,11 @@ enum bt_ctl_op {
         BT_CTL_STATE_READ = 17,   /* target, @aside_ns */
         BT_CTL_STATE_IMPORT = 18, /* target; a record (header and payload) in a sealed memfd comes along; for a child that is down */
         BT_CTL_STATE_DROP = 19,   /* target, @aside_ns or @sequence */
+        /* Children of a running hub: live.h, docs/children.md */
+        BT_CTL_CHILD_ADD = 32,    /* a plan fragment in a sealed memfd comes along; @live */
+        BT_CTL_CHILD_REMOVE = 33, /* @live.select, or ids, each with its NUL, in a sealed memfd that comes along */
+        BT_CTL_CHILD_LIST = 34,   /* @live.select */
+        BT_CTL_CHILD_RESULT = 35, /* @sequence: the request's number */
         _BT_CTL_OP_N,
 };
 
@@ -43,18 +48,40 @@ enum bt_ctl_op {
 
 #define BT_CTL_STRATEGY_SPEC UINT32_MAX /* as the child's spec says */
 
+/* Children that have all of it; "" asks for nothing. */
+struct bt_ctl_select {
+        char id[64];    /* or a pool's name */
+        char tag[64];
+        char meta[320]; /* KEY=TEXT */
+        char node[64];
+};
+
+#define BT_CTL_LIVE_NO_WAIT 1u    /* DONE comes when the request is taken; RESULT: when it is not over, too */
+#define BT_CTL_LIVE_ROLLBACK 2u   /* ADD: when one is not started, those that were are removed again */
+#define BT_CTL_LIVE_DROP_STATE 4u /* REMOVE: nothing is captured, and what is stored is deleted */
+
+struct bt_ctl_live {
+        struct bt_ctl_select select;
+        uint32_t flags;       /* BT_CTL_LIVE_* */
+        uint32_t reserved;
+        uint64_t deadline_ns; /* of each child, from its own beginning; 0: ADD its child_migration_timeout, REMOVE none but its shutdown */
+};
+
 struct bt_ctl_request {
         uint32_t magic;
         uint32_t version;
         uint32_t op;       /* enum bt_ctl_op */
         uint32_t strategy; /* enum bt_strategy, or BT_CTL_STRATEGY_SPEC */
         char target[64];   /* a child's id, or a pool's name for all of it */
-        char path[BT_CTL_PATH_BYTES]; /* UPGRADE: absolute path of the binary, for messages, argv[0] stays the spec's */
+        union {
+                char path[BT_CTL_PATH_BYTES]; /* UPGRADE: absolute path of the binary, for messages, argv[0] stays the spec's */
+                struct bt_ctl_live live;      /* CHILD */
+        };
         uint64_t since;  /* EVENTS */
         uint32_t follow; /* EVENTS: 0 or 1 */
         uint32_t reserved0;
         uint64_t aside_ns; /* STATE: name of one that was set aside; 0: the record that waits to be delivered */
-        uint64_t sequence; /* STATE_DROP of such a record: of the one that was looked at */
+        uint64_t sequence; /* STATE_DROP of such a record: of the one that was looked at. CHILD_RESULT: which request */
 };
 
 enum bt_ctl_kind {
@@ -64,7 +91,42 @@ enum bt_ctl_kind {
         BT_CTL_RECORD = 4, /* EVENTS: @child, @incarnation, @text; @phase: name of the event; @since_ns: CLOCK_MONOTONIC; @value: number, CLOCK_REALTIME.
                               @phase "gap": the hub has forgotten events before they were sent: @value: number of the first, how many */
         BT_CTL_STATE = 5,  /* with a memfd. LIST: struct bt_ctl_state, @value[0] of them. READ: @value[0] bytes of header and payload; @value[1]: enum bt_ctl_state_is */
+        BT_CTL_CHILDREN = 16, /* with a memfd: struct bt_ctl_child, @value[0] of them, then strings; @value[1]: bytes in all */
+        BT_CTL_RESULTS = 17,  /* with a memfd: struct bt_ctl_result, @value[0] of them, in the order of the request; then DONE, @value: done, not done */
         _BT_CTL_KIND_N,
+};
+
+struct bt_ctl_child {
+        char id[64];
+        char pool[64];
+        char node[64];
+        uint32_t phase;     /* enum bt_phase */
+        uint32_t live;      /* 1: was added while the hub ran; 0: is in the configuration */
+        uint64_t incarnation;
+        int64_t pid;        /* 0: no process */
+        uint32_t tags;      /* offset, from the beginning, of @tag_count strings */
+        uint32_t tag_count;
+        uint32_t meta;      /* KEY=TEXT */
+        uint32_t meta_count;
+        uint64_t reserved[3];
+};
+
+enum bt_ctl_what {
+        BT_CTL_PENDING = 0, /* not over */
+        BT_CTL_STARTED = 1,
+        BT_CTL_ALREADY_STARTED = 2,
+        BT_CTL_NOT_FOUND = 3,
+        BT_CTL_CHILD_FAILED = 4,
+        BT_CTL_REMOVED = 5,
+        BT_CTL_ROLLED_BACK = 6, /* was started, and removed because another one failed */
+        _BT_CTL_WHAT_N,
+};
+
+struct bt_ctl_result {
+        char child[64];
+        uint32_t what;   /* enum bt_ctl_what */
+        uint32_t reserved;
+        char text[184];  /* why, or what else there is to know */
 };
 
 struct bt_ctl_state {
@@ -92,11 +154,11 @@ struct bt_ctl_reply {
         uint32_t magic;
         uint32_t version;
         uint32_t kind;
-        uint32_t outcome;      /* DONE: enum bt_ctl_outcome. EVENT: 0, or the outcome of the one child that this event ends */
+        uint32_t outcome;      /* DONE, RESULTS: enum bt_ctl_outcome. EVENT: 0, or the outcome of the one child that this event ends */
         uint64_t since_ns;     /* EVENT: since the request was taken */
         uint64_t incarnation;  /* EVENT: whose phase it is, 0: none */
         uint64_t value[2];     /* EVENT "committed": pause and total in ns. DONE: migrated, failed */
         char child[64];        /* EVENT, DONE about one child */
-        char phase[32];        /* EVENT: "starting" "ready" "offered" "passed" "restored" "committed" "querying" "captured" "stopped" "rolled_back" .. */
+        char phase[32];        /* EVENT: "starting" "ready" "offered" "passed" "restored" "committed" "querying" "captured" "stopped" "rolled_back" ..; CHILD: "accepted", @value[0]: the request's number */
         char text[2048];       /* NODE: path of the configuration, "" when there is none. EVENT, DONE: for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
 };

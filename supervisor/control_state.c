@@ -123,7 +123,7 @@ static int answer_memfd(struct bt_state_ask *ask)
 /* The memfd is the client's from here on; it may read it as it likes. */
 static void ask_give(struct bt_state_ask *ask, uint64_t value0, uint64_t value1)
 {
-        int r = ask->client ? bt_client_send_state(ask->client, ask->fd, value0, value1) : 0;
+        int r = ask->client ? bt_client_send(ask->client, BT_CTL_STATE, ask->fd, value0, value1) : 0;
 
         if (r)
                 ask_answer(ask, BT_CTL_FAILED, "the answer could not be sent");

@@ -14,5 +14,8 @@ void bt_state_asks_free(struct bt_hub *hub);     /* the store is closed: nobody 
 
 /* control.c */
 void bt_client_answer(struct bt_client *client, enum bt_ctl_outcome outcome, const char *text); /* @client may be gone after it */
-int bt_client_send_state(struct bt_client *client, int fd, uint64_t value0, uint64_t value1);   /* 0 or -errno; borrows @fd */
+int bt_client_send(struct bt_client *client, enum bt_ctl_kind kind, int fd, uint64_t value0, uint64_t value1); /* 0 or -errno; borrows @fd */
+int bt_client_accepted(struct bt_client *client, uint64_t number); /* the request has this number; 0 or -errno */
+/* DONE; @client may be gone after it. */
+void bt_client_done(struct bt_client *client, enum bt_ctl_outcome outcome, uint64_t value0, uint64_t value1, const char *text);
 void bt_client_asks(struct bt_client *client, struct bt_state_ask *ask);                        /* NULL: not any more */

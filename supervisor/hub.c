@@ -29,6 +29,7 @@
 #include "base/fd.h"
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
+#include "supervisor/live.h"
 #include "supervisor/request.h"
 #include "supervisor/embed.h"
 
@@ -156,7 +157,7 @@ static int open_children(struct bt_hub *hub)
 
         for (uint32_t i = 0; !r && i < hub->plan.plan->child_count; i++)
                 r = bt_hub_child_add(hub, hub->plan_ref, i, local, &child);
-        return r;
+        return r ? r : bt_live_open(hub);
 }
 
 /* And who is in it: processes of a hub that was killed. */
@@ -238,6 +239,7 @@ static void close_all(struct bt_hub *hub)
         bt_hub_close_control(hub);
         bt_events_close(hub);
         bt_request_free_all(hub);
+        bt_live_free_all(hub);
         bt_hub_found_free(hub);
         bt_hub_nodes_free(hub);
         close_registry(hub);
@@ -263,6 +265,7 @@ void bt_hub_init(struct bt_hub *hub)
                                .registry = BT_REGISTRY_NULL};
         bt_list_init(&hub->clients);
         bt_list_init(&hub->requests);
+        bt_list_init(&hub->lives);
         bt_list_init(&hub->nodes);
         bt_children_init(&hub->children);
         bt_list_init(&hub->alters);
@@ -277,6 +280,11 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
 
         if (r) {
                 bt_hub_say(hub, "the plan is not usable: %s", r == -EINVAL ? error : strerrordesc_np(-r));
+                return -EBADMSG;
+        }
+        if (hub->plan_ref->view.plan->flags & BT_PLAN_FRAGMENT) {
+                bt_hub_say(hub, "the plan is not usable: it is a fragment, for a hub that runs");
+                hub->plan_ref = bt_plan_unref(hub->plan_ref);
                 return -EBADMSG;
         }
         hub->plan = hub->plan_ref->view;

@@ -42,12 +42,16 @@ struct bt_function;
 struct bt_events;
 struct bt_hooks;
 struct bt_mail;
+struct bt_live_item;
 
 /* ---- things with more than one user: counted ---- */
 
 /* A loaded plan: the configuration's, or a fragment that children were added from. */
 struct bt_plan_ref {
         uint32_t refs;
+        uint64_t number;                       /* a fragment's: its name in the store (live.h); 0: the configuration */
+        uint32_t noted;                        /* children of a fragment that have a note there */
+        uint32_t sockets[BT_PLAN_SOCKETS_MAX]; /* which of bt_hub.sockets its own are */
         struct bt_plan_view view;
 };
 
@@ -158,6 +162,7 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
+int bt_inc_send_pair(struct bt_inc *inc, const struct bt_chan *msg, const int fds[2]);
 void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
@@ -242,9 +247,11 @@ struct bt_child {
         bool in_transit;  /* its state was captured for a cold swap and is not restored yet: state_ttl runs */
         bool reload;      /* its state is in the store and could not be used: read it again before the next start */
         bool kept_record; /* a record in the store was passed over: set aside when the child runs without it */
+        bool leaving;     /* it is being removed: nobody starts it any more (leave.c) */
         bool importing;   /* a record was imported while it was down, and is being read; then it is in @phase_after again */
         enum bt_phase phase_after;
 
+        struct bt_live_item *item; /* of the request that adds or removes it; NULL: none (live.h) */
         struct bt_checkpoints checkpoints;
         struct bt_alter *alter; /* alter.h; NULL: it was never asked */
 
@@ -375,6 +382,7 @@ struct bt_hub {
         struct bt_list requests; /* request.h */
         struct bt_list alters;   /* alter.h: who waits for its command */
         uint32_t altering;       /* commands that run */
+        struct bt_list lives;    /* live.h */
         uint64_t nofile; /* what children get */
         uint32_t mail_owner_next; /* mailbox.h; 0: not begun */
         struct bt_shutdown shutdown;
@@ -402,6 +410,8 @@ __attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const 
 
 /* stop.c */
 void bt_hub_stop(struct bt_hub *hub);
+/* Tells all processes of @child to end, and kills those that have not after @patience_ns (0: at once, BT_NS_INFINITE: never). Returns how many. */
+uint32_t bt_child_end(struct bt_child *child, uint64_t patience_ns);
 /* During a stop: one child answered, or one process ended. */
 void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole);
 void bt_hub_exited(struct bt_hub *hub);

@@ -208,6 +208,11 @@ int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd)
         return bt_scm_send(inc->channel, msg, sizeof(*msg), &fd, fd >= 0 ? 1 : 0);
 }
 
+int bt_inc_send_pair(struct bt_inc *inc, const struct bt_chan *msg, const int fds[2])
+{
+        return bt_scm_send(inc->channel, msg, sizeof(*msg), fds, 2);
+}
+
 void bt_inc_kill(struct bt_inc *inc)
 {
         if (!inc->reaped)
@@ -322,7 +327,7 @@ static int start_sockets(struct start *start, const struct bt_child *child)
         for (uint32_t i = 0; i < child->spec->socket_count; i++) {
                 uint32_t idx = child->spec->sockets[i];
 
-                (void)bt_spawn_move(&start->spawn, child->hub->sockets[idx], to++);
+                (void)bt_spawn_move(&start->spawn, child->hub->sockets[child->plan->sockets[idx]], to++);
                 used += (size_t)snprintf(start->names_env + used, sizeof(start->names_env) - used, "%s%s", i ? ":" : "",
                                          bt_plan_string(plan, plan->sockets[idx].name));
         }

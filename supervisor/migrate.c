@@ -23,6 +23,7 @@
 #include "base/scm.h"
 #include "supervisor/state.h"
 #include "supervisor/events.h"
+#include "supervisor/live.h"
 
 /* ---- telling those who wait ---- */
 
@@ -458,6 +459,7 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
         }
         migration_free(m);
         bt_hub_migration_over(hub);
+        bt_live_changed(child);
 }
 
 /* What the successor left behind, for the report. */
@@ -658,6 +660,8 @@ static const char *refusal(const struct bt_child *child, uint32_t strategy)
 {
         if (child->hub->stopping)
                 return "the hub is stopping";
+        if (child->leaving)
+                return "it is being removed";
         if (child->phase == BT_PHASE_STARTING)
                 return "it is still starting";
         if (child->spec->protocol == BT_PROTOCOL_PLAIN && strategy == BT_STRATEGY_HOT && child->current)

@@ -276,7 +276,7 @@ static void loaded(struct bt_child *child, int result, const struct bt_record *r
         hub->loads--;
         if (result == BT_STORE_OK)
                 result = adopt_record(child, record);
-        if (hub->stopping)
+        if (hub->stopping || child->leaving)
                 return;
         if (child->importing) {
                 bt_state_imported(child, result);

@@ -3,7 +3,7 @@
  * The stop of a hub: performs what the machine of swap/shutdown.h decides. Migrations are called off, states are asked for all at once and written in
  * one transaction, then all processes are told to end and waited for. One outer deadline, shutdown_timeout, cuts all the inner ones short.
  */
-#include "supervisor/hub.h"
+#include "supervisor/live.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -174,28 +174,33 @@ static void on_patience_over(struct bt_loop_timer *timer)
         bt_inc_kill(inc);
 }
 
+uint32_t bt_child_end(struct bt_child *child, uint64_t patience_ns)
+{
+        uint32_t told = 0;
+
+        child->phase = BT_PHASE_STOPPING;
+        bt_list_foreach (it, &child->incs) {
+                struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
+
+                told++;
+                if (!patience_ns) {
+                        bt_inc_kill(inc);
+                        continue;
+                }
+                bt_inc_stop(inc);
+                if (patience_ns != BT_NS_INFINITE)
+                        (void)bt_loop_timer_arm(child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), patience_ns), on_patience_over);
+        }
+        bt_child_publish(child);
+        return told;
+}
+
 static struct next shutdown_end(struct bt_hub *hub)
 {
         uint32_t told = 0;
 
-        bt_hub_foreach_child (child, hub) {
-                uint64_t patience = within_stop(hub, child->spec->shutdown_ns);
-
-                child->phase = BT_PHASE_STOPPING;
-                bt_list_foreach (it, &child->incs) {
-                        struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
-
-                        told++;
-                        if (!patience) {
-                                bt_inc_kill(inc);
-                                continue;
-                        }
-                        bt_inc_stop(inc);
-                        if (patience != BT_NS_INFINITE)
-                                (void)bt_loop_timer_arm(hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), patience), on_patience_over);
-                }
-                bt_child_publish(child);
-        }
+        bt_hub_foreach_child (child, hub)
+                told += bt_child_end(child, within_stop(hub, child->spec->shutdown_ns));
         return (struct next){.event = BT_SHUTDOWN_EV_TOLD, .count = told};
 }
 
@@ -249,6 +254,7 @@ void bt_hub_stop(struct bt_hub *hub)
                 (void)bt_loop_timer_arm(hub->loop, &hub->stop_timer, hub->stop_deadline_ns, on_stop_timer);
         }
         bt_hub_say(hub, "stopping");
+        bt_live_stop(hub);
         bt_event(hub, BT_EVENT_SHUTDOWN_BEGUN, NULL, 0, "%u children", hub->children.count);
         bt_hub_foreach_child (child, hub)
                 migrations += child->migration != NULL;

@@ -24,6 +24,7 @@ enum bt_exit {
 };
 
 struct bt_verb;
+struct bt_config;
 
 /* A command line, taken apart. */
 struct bt_command {
@@ -41,6 +42,15 @@ struct bt_command {
         uint64_t timeout_ns;
         uint64_t since; /* events: BT_CTL_SINCE_OLDEST unless given */
         bool follow;    /* events */
+        const char **words;  /* child: all its arguments; [0] is @arg */
+        size_t word_count;
+        const char *tag;     /* child; NULL: not given */
+        const char *meta;
+        const char *node;
+        uint64_t deadline_ns; /* of each child; 0: not given */
+        bool no_wait;
+        bool rollback;
+        bool drop_state;
 };
 
 /* The whole program but main(). Returns the exit status; usage errors and --help exit by themselves (argp). */
@@ -56,6 +66,10 @@ int bt_verb_swap(struct bt_command *command);
 int bt_verb_events(struct bt_command *command);
 int bt_verb_stop(struct bt_command *command);
 int bt_verb_state(struct bt_command *command);
+int bt_verb_child(struct bt_command *command);
+
+/* The configuration, or file of children, at @path. Returns enum bt_exit; what is wrong with it has been said. @ret_config: to be freed in any case. */
+int bt_command_config(struct bt_command *command, struct bt_config *ret_config, const char *path, bool fragment);
 
 /* ---- output ---- */
 

@@ -28,14 +28,13 @@
 
 /* ---- the configuration ---- */
 
-/* Returns enum bt_exit; everything that is wrong has been said. */
-static int load(struct bt_config *config, struct bt_command *command)
+int bt_command_config(struct bt_command *command, struct bt_config *ret_config, const char *path, bool fragment)
 {
         struct bt_diag *diag = bt_mem_alloc(&command->mem, sizeof(*diag));
         int r;
 
-        bt_diag_init(diag, command->arg);
-        r = bt_config_load(config, diag, command->arg, command->environ);
+        bt_diag_init(diag, path);
+        r = (fragment ? bt_config_load_fragment : bt_config_load)(ret_config, diag, path, command->environ);
         if (command->json)
                 bt_diag_print_json(diag, stdout);
         else
@@ -74,7 +73,7 @@ int bt_verb_check(struct bt_command *command)
 {
         BT_CLEANUP(bt_closep) int fd = -1;
         struct bt_config config = BT_CONFIG_NULL;
-        int status = load(&config, command);
+        int status = bt_command_config(command, &config, command->arg, false);
 
         /* Where it will run is not part of the file: it may be checked on a machine that has no runtime directory. */
         if (!status)
@@ -174,7 +173,7 @@ int bt_verb_run(struct bt_command *command)
         BT_CLEANUP(bt_closep) int fd = -1;
         struct bt_config config = BT_CONFIG_NULL;
         const char *runtime = NULL, *state = NULL, *batond = NULL;
-        int status = load(&config, command);
+        int status = bt_command_config(command, &config, command->arg, false);
 
         if (!status)
                 status = dirs(command, config.hub, &runtime, &state);

@@ -31,6 +31,14 @@ enum {
         OPT_FOLLOW = 'f',
         OPT_SINCE = 'n',
         OPT_QUARANTINED = 'q',
+        OPT_TAG = 256, /* no letter: seldom, or worth writing out */
+        OPT_META,
+        OPT_NODE,
+        OPT_DEADLINE,
+        OPT_WAIT,
+        OPT_NO_WAIT,
+        OPT_ON_FAILURE,
+        OPT_DROP_STATE,
 };
 
 #define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
@@ -76,6 +84,22 @@ static const struct argp_option state_options[] = {
         ROW_END,
 };
 
+static const struct argp_option child_options[] = {
+        {"tag", OPT_TAG, "TAG", 0, "remove, list, find: those that have this tag", 0},
+        {"meta", OPT_META, "KEY=TEXT", 0, "remove, list, find: those whose meta says so", 0},
+        {"node", OPT_NODE, "NODE", 0, "remove, list, find: those that are placed there", 0},
+        {"wait", OPT_WAIT, NULL, 0, "Wait for the result; the default", 0},
+        {"no-wait", OPT_NO_WAIT, NULL, 0, "Say the request's number, for 'result', and return", 0},
+        {"deadline", OPT_DEADLINE, "DURATION", 0,
+         "Of each child. add: until it runs; default its child_migration_timeout. remove: until it is killed; default its shutdown", 0},
+        {"on-failure", OPT_ON_FAILURE, "continue|rollback", 0, "add: when a child is not started, leave the others, or remove them again", 0},
+        {"drop-state", OPT_DROP_STATE, NULL, 0, "remove: capture nothing, and forget what is stored", 0},
+        ROW_TIMEOUT,
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
+};
+
 static int verb_version(struct bt_command *command);
 static int verb_help(struct bt_command *command);
 
@@ -106,6 +130,9 @@ static const struct bt_verb verbs[] = {
          bt_verb_events, TIMEOUT_STATUS_NS},
         {"state", "WORD", "ls, show, export, import or drop", "Show and rescue states that no process holds: ls [CHILD], show CHILD, export CHILD FILE, import CHILD FILE, drop CHILD",
          state_options, bt_verb_state, TIMEOUT_SWAP_NS},
+        {"child", "WORD", "add, remove, list, find or result",
+         "Children of a running hub: add FILE, remove ID.., list, find ID, result NUMBER", child_options, bt_verb_child,
+         TIMEOUT_SWAP_NS},
         {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options,
          bt_verb_stop, TIMEOUT_STOP_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
@@ -235,11 +262,33 @@ static void parse_quarantined(struct bt_command *command, const char *arg, struc
                 argp_error(state, "--quarantined is '%s', expected a number that 'baton state ls' shows", arg);
 }
 
-/* All verbs take one argument but `state`, which takes up to three. */
+static void parse_deadline(struct bt_command *command, const char *arg, struct argp_state *state)
+{
+        const char *wrong = bt_value_duration(&command->deadline_ns, arg, BT_NS_PER_MS);
+
+        if (wrong)
+                argp_error(state, "--deadline is '%s': %s", arg, wrong);
+        else if (!command->deadline_ns)
+                argp_error(state, "--deadline is 0: give the children some time");
+}
+
+static void parse_on_failure(struct bt_command *command, const char *arg, struct argp_state *state)
+{
+        command->rollback = !strcmp(arg, "rollback");
+        if (!command->rollback && strcmp(arg, "continue") != 0)
+                argp_error(state, "--on-failure is '%s', expected continue or rollback", arg);
+}
+
+/* All verbs take one argument but `state`, which takes up to three, and `child`, which takes any number. */
 static bool parse_argument(struct bt_command *command, const char *arg)
 {
         size_t room = command->verb->run == bt_verb_state ? BT_ARRAY_LEN(command->args) : command->verb->args ? 1 : 0;
 
+        if (command->words) {
+                command->words[command->word_count++] = arg;
+                command->arg = command->words[0];
+                return true;
+        }
         for (size_t i = 0; i < room; i++) {
                 if (!command->args[i]) {
                         command->args[i] = arg;
@@ -273,6 +322,28 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case OPT_QUARANTINED:
                 parse_quarantined(command, arg, state);
                 return 0;
+        case OPT_TAG:
+                command->tag = arg;
+                return 0;
+        case OPT_META:
+                command->meta = arg;
+                return 0;
+        case OPT_NODE:
+                command->node = arg;
+                return 0;
+        case OPT_DEADLINE:
+                parse_deadline(command, arg, state);
+                return 0;
+        case OPT_WAIT:
+        case OPT_NO_WAIT:
+                command->no_wait = key == OPT_NO_WAIT;
+                return 0;
+        case OPT_ON_FAILURE:
+                parse_on_failure(command, arg, state);
+                return 0;
+        case OPT_DROP_STATE:
+                command->drop_state = true;
+                return 0;
         case OPT_FOLLOW:
                 command->follow = true;
                 return 0;
@@ -304,6 +375,8 @@ static void parse(struct bt_command *command, int argc, char **argv)
         };
 
         argp_err_exit_status = BT_EXIT_USAGE;
+        if (verb->run == bt_verb_child)
+                command->words = bt_mem_array(&command->mem, (size_t)argc, sizeof(*command->words));
         argv[0] = bt_mem_printf(&command->mem, "baton %s", verb->name);
         (void)argp_parse(&argp, argc, argv, 0, NULL, command);
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One of many: a supervised child that anybody can talk to by its id alone. It listens on the abstract address "<NAMED_PLACE>/<id>" and answers each
+ * connection with one line, "<id> <count>". The count is its state, a blob, and grows with each answer. It needs no socket of the hub: a thousand of
+ * them are added and removed while the hub knows of no address.
+ *
+ *      NAMED_PLACE=TEXT    in front of the id, so that two tests do not meet
+ *      NAMED_FAIL=ID       the child of that id ends at its start, with status 3
+ *      NAMED_HANG=ID       the child of that id never gets ready
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <baton/child.h>
+
+static uint64_t count;
+
+static void on_listener(struct baton_child *child, int fd, uint32_t events, void *data)
+{
+        int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        char line[128];
+        int bytes;
+
+        (void)events, (void)data;
+        if (client < 0)
+                return;
+        bytes = snprintf(line, sizeof(line), "%s %llu\n", baton_child_id(child), (unsigned long long)++count);
+        (void)send(client, line, (size_t)bytes, MSG_NOSIGNAL);
+        (void)close(client);
+}
+
+static int listen_by_id(struct baton_child *child)
+{
+        const char *place = getenv("NAMED_PLACE");
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", place ? place : "", baton_child_id(child));
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0 ||
+            listen(fd, 16) < 0)
+                return -errno;
+        return baton_child_watch(child, fd, EPOLLIN, on_listener, NULL);
+}
+
+static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
+{
+        (void)child, (void)ctx;
+        if (restore->state_bytes == sizeof(count))
+                memcpy(&count, restore->state, sizeof(count));
+        return 0;
+}
+
+static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
+{
+        void *room;
+        int r = baton_capture_reserve(capture, sizeof(count), &room);
+
+        (void)child, (void)ctx;
+        if (r)
+                return r;
+        memcpy(room, &count, sizeof(count));
+        return baton_capture_commit(capture, sizeof(count));
+}
+
+static bool is(const struct baton_child *child, const char *variable)
+{
+        const char *id = getenv(variable);
+
+        return id && !strcmp(id, baton_child_id(child));
+}
+
+int main(void)
+{
+        const struct baton_child_ops ops = {
+                .size = sizeof(ops), .schema = "named", .version = 1, .version_oldest = 1, .restore = restore, .capture = capture,
+        };
+        struct baton_child *child = NULL;
+        int r = baton_child_open(&child, &ops, NULL);
+
+        if (!r && is(child, "NAMED_FAIL"))
+                return 3;
+        while (!r && is(child, "NAMED_HANG"))
+                (void)pause();
+        if (!r)
+                r = listen_by_id(child);
+        if (!r)
+                r = baton_child_run(child);
+        if (r)
+                (void)fprintf(stderr, "named: %s\n", baton_strerror(r));
+        child = baton_child_close(child);
+        return r ? 1 : 0;
+}
