@@ -36,6 +36,9 @@ static const struct asked {
         {"signal", {"signal"}},
         {"spawn", {"spawn"}},
         {"restart", {"restart"}},
+        {"shutdown", {"shutdown"}},
+        {"reboot", {"reboot"}},
+        {"scale", {"scale"}},
         {"handover", {"handover", "--rounds", "100"}},
 };
 

@@ -72,6 +72,14 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
         return baton_capture_commit(capture, member->bytes);
 }
 
+static void terminate(struct baton_child *child, void *ctx)
+{
+        struct member *member = ctx;
+
+        (void)child;
+        mark_of(member)->ended_ns = bt_now_ns();
+}
+
 int main(int argc, char **argv)
 {
         static struct member member;
@@ -84,6 +92,7 @@ int main(int argc, char **argv)
                 .restore = restore,
                 .serve = serve,
                 .capture = capture,
+                .terminate = terminate,
         };
         struct baton_child *child = NULL;
         const char *number;

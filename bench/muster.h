@@ -18,7 +18,8 @@ struct bench_mark {
         uint32_t reason;   /* enum baton_reason */
         uint32_t broken;   /* 1: its state was there and not what was captured. Never taken back */
         uint64_t state_bytes; /* it was given */
-        uint8_t pad[24];
+        uint64_t ended_ns;    /* told to end: when; its state is on the disk by then. 0: not yet */
+        uint8_t pad[16];
 };
 
 struct bench_muster_head {

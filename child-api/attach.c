@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/fd.h"
 #include "child-api/child.h"
+#include "child-api/post.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -77,7 +78,7 @@ static int link_take_fds(struct baton_child *child)
                 if (link->fds[i] >= 0 && fcntl(link->fds[i], F_SETFD, FD_CLOEXEC) < 0)
                         return -EBADF;
         }
-        child->bell = link->fds[BT_LINK_FD_BELL];
+        child->bell = child->pollable = link->fds[BT_LINK_FD_BELL];
         child->hub_bell = link->fds[BT_LINK_FD_HUB_BELL];
         child->channel = link->fds[BT_LINK_FD_CHANNEL];
         child->baton_fd = link->fds[BT_LINK_FD_BATON];
@@ -201,6 +202,8 @@ int bt_child_attach(struct baton_child *child, const struct baton_child_place *p
         r = link_take_fds(child);
         if (!r)
                 r = attach_baton(child);
+        if (!r)
+                r = bt_post_attach(child);
         if (r)
                 return r;
         child->taken = calloc(TAKEN_ROOM, sizeof(*child->taken));
@@ -230,7 +233,7 @@ int bt_child_attach_alone(struct baton_child *child)
         child->reason = BATON_REASON_FRESH;
         atomic_store(&baton->word, bt_word_pack(BT_WORD_PASSED, 1, 0));
 
-        child->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        child->bell = child->pollable = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (child->bell < 0)
                 return -errno;
 

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "child-api/child.h"
+#include "child-api/post.h"
 
 /* ---- open, close ---- */
 
@@ -37,6 +38,7 @@ struct baton_child *baton_child_close(struct baton_child *child)
                 return NULL;
         bt_child_free_loop(child);
         bt_child_free_fds(child);
+        bt_post_detach(child);
         /*
          * A supervised arena is left to the kernel: unmapping a gigabyte takes 100 ms, and in a cold swap the successor waits for our death,
          * which the kernel announces (the life mark) before it takes the address space down.
@@ -83,7 +85,7 @@ int baton_child_open_at(struct baton_child **ret_child, const struct baton_child
                 return -ENOMEM;
         child->ops = ops;
         child->ctx = ctx;
-        child->link_fd = child->baton_fd = child->bell = child->hub_bell = -1;
+        child->link_fd = child->baton_fd = child->bell = child->pollable = child->hub_bell = -1;
         child->channel = child->handoff = child->node_fd = -1;
         child->for_hub[0] = child->for_hub[1] = child->for_hub[2] = -1;
         child->epoll = child->signals = -1;
@@ -122,6 +124,7 @@ static void on_capture(struct baton_child *child, const struct bt_rec *rec)
         (void)bt_child_say(child, BT_MSG_CAPTURED, child->incarnation, (uint64_t)-r, child->baton->meta.bytes,
                            child->baton->fd_count);
         bt_passing_end(child);
+        bt_post_end(child);
 }
 
 static void on_retire(struct baton_child *child)
@@ -130,6 +133,7 @@ static void on_retire(struct baton_child *child)
                 return;
         bt_passing_end(child);
         child->stage = BT_CHILD_RETIRING;
+        bt_post_end(child);
         BT_POINT("retire.begin");
         if (child->ops->retire)
                 child->ops->retire(child, child->ctx);
@@ -193,19 +197,25 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
 int baton_child_dispatch(struct baton_child *child)
 {
         struct bt_rec rec;
-        uint64_t rung;
+        uint64_t rung = 0;
 
         if (bt_child_forked())
                 return -BATON_E_FORKED;
         if (!child->supervised)
                 return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
+        if (child->post && child->post->handling)
+                return -BATON_E_PROTOCOL; /* a message is in hand: nothing can be captured */
 
         /* The bell before the ring: what is pushed after the ring was found empty rings again. */
         (void)!read(child->bell, &rung, sizeof(rung));
+        child->channel_due = child->channel_due || rung >= BT_BELL_CHANNEL;
         bt_child_ring_when_due(child);
         bt_child_leave_when_due(child);
         while (child->stage != BT_CHILD_ENDED && bt_ring_pop(&child->inbox, &rec) == 0)
                 handle(child, &rec);
+        if (child->channel_due && child->stage == BT_CHILD_HOLDING)
+                bt_child_read_channel(child);
+        bt_post_serve(child);
         return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
 }
 
@@ -222,6 +232,8 @@ int baton_child_ready(struct baton_child *child)
         child->stage = BT_CHILD_PARKED;
         if (child->supervised) {
                 r = child->reason == BATON_REASON_HOT ? bt_child_can_read(child) : 0;
+                if (!r)
+                        r = bt_post_refusal(child);
                 if (r) {
                         (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-r, 0, 0);
                         return r;
@@ -245,7 +257,7 @@ int baton_child_ready(struct baton_child *child)
 
 int baton_child_fd(const struct baton_child *child)
 {
-        return child->bell;
+        return child->pollable;
 }
 
 bool baton_child_serving(const struct baton_child *child)
@@ -311,6 +323,8 @@ void *baton_arena_alloc(struct baton_child *child, size_t bytes)
         if (!child->arena)
                 return NULL;
         bt_assert(child->bracket_depth);
+        if (bt_once_alloc(child, bytes))
+                return NULL; /* it could not be undone */
         return bt_arena_alloc(child->arena, bytes);
 }
 
@@ -319,7 +333,8 @@ void baton_arena_free(struct baton_child *child, void *ptr)
         if (!ptr)
                 return;
         bt_assert(child->arena && child->bracket_depth);
-        bt_arena_free(child->arena, ptr);
+        if (!bt_once_free(child, ptr))
+                bt_arena_free(child->arena, ptr);
 }
 
 size_t baton_arena_used(const struct baton_child *child)

@@ -46,6 +46,7 @@ struct bt_passing {
 };
 
 struct bt_watch;
+struct bt_post;
 
 struct baton_child {
         const struct baton_child_ops *ops; /* fork: unusable; the rest of the handle is, too */
@@ -61,7 +62,8 @@ struct baton_child {
         struct bt_seg baton_seg;
         int link_fd;
         int baton_fd; /* unsupervised: -1 */
-        int bell;     /* the pollable fd */
+        int bell;
+        int pollable; /* the bell, or with a mailbox an epoll descriptor with it and the mailbox's */
         int hub_bell;
         int channel;
         int handoff;  /* read end: what a predecessor passes; -1: none */
@@ -80,6 +82,9 @@ struct baton_child {
         uint64_t checkpoint;      /* sequence of our last one */
         uint64_t durable;         /* the last that the program was told of */
         uint32_t checkpoint_said; /* place in the outbox behind what we said of one */
+
+        struct bt_post *post; /* the mailbox: post.h; NULL: none */
+        bool channel_due;     /* the hub has sent a client */
 
         struct bt_arena *arena; /* NULL: none */
         uint32_t bracket_depth;
@@ -151,6 +156,7 @@ int bt_child_repair_arena(struct baton_child *child);
 /* passage.c: the moment of a swap */
 int bt_child_park(struct baton_child *child); /* 0: the baton was passed to us; BATON_CHILD_STOP; -errno */
 int bt_child_take_over(struct baton_child *child);
+uint64_t bt_child_if_parallel(uint64_t ns); /* @ns where two processes can run at once, else 0 */
 void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec);
 void bt_child_on_resume(struct baton_child *child);
 void bt_child_leave_when_due(struct baton_child *child); /* each dispatch() asks */

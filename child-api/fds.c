@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "child-api/child.h"
+#include "child-api/post.h"
 
 #define LISTEN_FIRST 3 /* SD_LISTEN_FDS_START */
 
@@ -113,12 +114,20 @@ static void channel_take(struct baton_child *child, struct bt_chan *msg, const i
         int fd = fd_count ? fds[0] : -1;
 
         msg->name[sizeof(msg->name) - 1] = '\0';
+        if (msg->type == BT_CHAN_CLIENT && fd_count == BT_CHAN_FDS_MAX) {
+                bt_post_meet(child, (uint32_t)msg->token, fds);
+                return;
+        }
+        for (size_t i = 1; i < fd_count; i++)
+                (void)bt_close(fds[i]);
         if (msg->type == BT_CHAN_KEEP && fd >= 0) {
                 (void)kept_add(child, msg->name, fd);
         } else if (msg->type == BT_CHAN_HANDOFF && fd >= 0) {
                 bt_passing_end(child); /* one from a migration that was called off */
                 child->passing->sock = fd;
         } else {
+                if (msg->type == BT_CHAN_CLIENT_GONE)
+                        bt_post_part(child, (uint32_t)msg->token);
                 (void)bt_close(fd);
         }
 }
@@ -128,20 +137,22 @@ void bt_child_read_channel(struct baton_child *child)
 {
         if (child->channel < 0)
                 return;
+        child->channel_due = false;
         for (;;) {
                 struct bt_chan msg;
                 size_t count = 0;
-                int fd = -1;
-                ssize_t n = bt_scm_recv(child->channel, &msg, sizeof(msg), &fd, 1, &count);
+                int fds[BT_CHAN_FDS_MAX];
+                ssize_t n = bt_scm_recv(child->channel, &msg, sizeof(msg), fds, BT_CHAN_FDS_MAX, &count);
 
                 if (n == -EMSGSIZE)
                         continue;
                 if (n <= 0)
                         return;
                 if (n == (ssize_t)sizeof(msg))
-                        channel_take(child, &msg, &fd, count);
+                        channel_take(child, &msg, fds, count);
                 else
-                        (void)bt_close(count ? fd : -1);
+                        while (count)
+                                (void)bt_close(fds[--count]);
         }
 }
 

@@ -119,7 +119,7 @@ static int loop_start(struct baton_child *child)
         if (child->signals < 0)
                 return -errno;
         r = loop_add_own(child, &child->signals);
-        return r ? r : loop_add_own(child, &child->bell);
+        return r ? r : loop_add_own(child, &child->pollable);
 }
 
 /* True while the program's own descriptors are its business. */
@@ -148,7 +148,7 @@ static int loop_event(struct baton_child *child, const struct epoll_event *event
                 on_signal(child);
                 return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
         }
-        if (event->data.ptr == &child->bell)
+        if (event->data.ptr == &child->pollable)
                 return baton_child_dispatch(child);
         watch = event->data.ptr;
         if (watch->fn && may_serve(child))
@@ -159,7 +159,7 @@ static int loop_event(struct baton_child *child, const struct epoll_event *event
 /* Between giving the baton away and being told what next, only the bell and the signals are listened to: ready watches would spin. */
 static int loop_wait_quietly(struct baton_child *child)
 {
-        struct epoll_event events[2] = {{.data.ptr = &child->bell}, {.data.ptr = &child->signals}};
+        struct epoll_event events[2] = {{.data.ptr = &child->pollable}, {.data.ptr = &child->signals}};
         struct epoll_event got[2];
         int quiet = epoll_create1(EPOLL_CLOEXEC);
         int r = 0;
@@ -167,7 +167,7 @@ static int loop_wait_quietly(struct baton_child *child)
         if (quiet < 0)
                 return -errno;
         events[0].events = events[1].events = EPOLLIN;
-        if (epoll_ctl(quiet, EPOLL_CTL_ADD, child->bell, &events[0]) < 0 ||
+        if (epoll_ctl(quiet, EPOLL_CTL_ADD, child->pollable, &events[0]) < 0 ||
             epoll_ctl(quiet, EPOLL_CTL_ADD, child->signals, &events[1]) < 0)
                 r = -errno;
         while (!r && !may_serve(child)) {

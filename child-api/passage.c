@@ -27,6 +27,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "child-api/child.h"
+#include "child-api/post.h"
 
 /*
  * How long a parked successor watches the word once it was told that a hand-over is under way. The predecessor needs one wake-up (20-50 us
@@ -40,8 +41,7 @@
 /* An heir without connections has confirmed after 1-5 us, and then there is nothing to tell the hub that the heir does not tell. */
 #define QUIET_NS (20 * BT_NS_PER_US)
 
-/* @ns where two processes can run at once, else 0. */
-static uint64_t if_parallel(uint64_t ns)
+uint64_t bt_child_if_parallel(uint64_t ns)
 {
         cpu_set_t set;
 
@@ -105,7 +105,7 @@ static int parked_dispatch(struct baton_child *child, bool *ret_watch)
 
 int bt_child_park(struct baton_child *child)
 {
-        uint64_t watch_ns = if_parallel(WATCH_NS);
+        uint64_t watch_ns = bt_child_if_parallel(WATCH_NS);
         uint32_t soon = atomic_load(&child->baton->soon);
         bool watch = false;
 
@@ -161,6 +161,7 @@ int bt_child_take_over(struct baton_child *child)
                 say_later(child, 0, BT_MSG_RESTORED, child->incarnation, bytes, 0);
         else
                 (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, bytes, 0, 0);
+        bt_post_begin(child);
         BT_POINT("serve.done");
         return 0;
 }
@@ -177,13 +178,14 @@ static void go_on(struct baton_child *child, bool told)
                 child->baton->meta.present = 0; /* what was captured is the past from here on (I5); as a checkpoint it may stay */
         if (told && child->ops->resume)
                 child->ops->resume(child, child->ctx);
+        bt_post_begin(child);
 }
 
 /* Captures and gives the baton to the heir. */
 static void become_passed(struct baton_child *child)
 {
         uint64_t heir = child->heir;
-        uint64_t quiet_ns = if_parallel(QUIET_NS);
+        uint64_t quiet_ns = bt_child_if_parallel(QUIET_NS);
         int r = bt_child_capture(child, BATON_CAPTURE_HOT);
 
         if (r) {
@@ -199,6 +201,7 @@ static void become_passed(struct baton_child *child)
         }
         BT_POINT("pass.done");
         say_later(child, bt_now_ns() + quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
+        bt_post_end(child);
 }
 
 /* Does that offer stand? The hub may have withdrawn it while we were busy, and be at the next one already. */
@@ -234,7 +237,7 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
         }
         /* One more turn of the program's loop before the moment, and as many as the heir needs to wake up: answer what comes in meanwhile. */
         child->leave_beat = bt_baton_announce(child->baton);
-        child->leave_by_ns = bt_now_ns() + if_parallel(AWAKE_NS);
+        child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS);
         ring_self(child);
         BT_POINT("handover.announced");
 }

@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "child-api/child.h"
+#include "child-api/post.h"
 #include "shm/checkpoint.h"
 #include "shm/record.h"
 
@@ -231,6 +232,8 @@ int bt_child_restore(struct baton_child *child, uint64_t predecessor)
                 restore.reason = child->reason = BATON_REASON_CRASH;
 
         r = bt_child_receive_passed(child, child->baton->fd_count);
+        if (!r && !predecessor)
+                r = bt_post_recover(child);
         if (!r)
                 r = find_state(child, predecessor, &restore);
         if (r) {

@@ -63,6 +63,19 @@ static bool block_inside(const struct bt_arena *arena, uint64_t off)
         return off >= ARENA_FIRST && off < arena->top && off % 16 == 8;
 }
 
+/* Where the live block begins whose payload is @ptr. */
+static uint64_t block_of(struct bt_arena *arena, const void *ptr)
+{
+        uint64_t off = (uint64_t)((const char *)ptr - (const char *)arena) - HEADER_BYTES;
+        uint64_t class;
+
+        bt_assert(block_inside(arena, off));
+        bt_assert((*at(arena, off) & BLOCK_MARK_MASK) == BLOCK_LIVE); /* freed twice, or never allocated */
+        class = *at(arena, off) & 0xff;
+        bt_assert(class > 0 && class < BT_ARENA_CLASSES);
+        return off;
+}
+
 bool bt_arena_valid(const struct bt_arena *arena, uint64_t bytes_max)
 {
         if (arena->magic != BT_MAGIC_ARENA || arena->bytes_max != bytes_max || arena->top < ARENA_FIRST ||
@@ -76,6 +89,38 @@ bool bt_arena_valid(const struct bt_arena *arena, uint64_t bytes_max)
         }
         return true;
 }
+
+/* ---- what will be touched ---- */
+
+struct bt_arena_span bt_arena_head_span(const struct bt_arena *arena)
+{
+        return (struct bt_arena_span){&arena->top, offsetof(struct bt_arena, reserved) - offsetof(struct bt_arena, top)};
+}
+
+uint32_t bt_arena_alloc_spans(struct bt_arena *arena, size_t bytes, bool whole, struct bt_arena_span ret_spans[BT_ARENA_SPANS])
+{
+        uint64_t size = bt_arena_rounded(bytes);
+        uint32_t class = size ? class_of(bytes + HEADER_BYTES) : 0;
+        uint64_t off = arena->free[class]; /* class 0 is not used: its list is empty */
+
+        if (!off)
+                return 0; /* from the top: nothing was there */
+        bt_assert(block_inside(arena, off));
+        ret_spans[0] = (struct bt_arena_span){&arena->free[class], sizeof(arena->free[class])};
+        ret_spans[1] = (struct bt_arena_span){at(arena, off), whole ? size : 2 * HEADER_BYTES};
+        return 2;
+}
+
+uint32_t bt_arena_free_spans(struct bt_arena *arena, const void *ptr, struct bt_arena_span ret_spans[BT_ARENA_SPANS])
+{
+        uint64_t off = block_of(arena, ptr);
+
+        ret_spans[0] = (struct bt_arena_span){&arena->free[*at(arena, off) & 0xff], sizeof(arena->free[0])};
+        ret_spans[1] = (struct bt_arena_span){at(arena, off), 2 * HEADER_BYTES};
+        return 2;
+}
+
+/* ---- alloc, free ---- */
 
 void *bt_arena_alloc(struct bt_arena *arena, size_t bytes)
 {
@@ -111,12 +156,8 @@ void bt_arena_free(struct bt_arena *arena, void *ptr)
 
         if (!ptr)
                 return;
-        off = (uint64_t)((char *)ptr - (char *)arena) - HEADER_BYTES;
-        bt_assert(block_inside(arena, off));
-        bt_assert((*at(arena, off) & BLOCK_MARK_MASK) == BLOCK_LIVE); /* freed twice, or never allocated */
+        off = block_of(arena, ptr);
         class = (uint32_t)(*at(arena, off) & 0xff);
-        bt_assert(class > 0 && class < BT_ARENA_CLASSES);
-
         *at(arena, off) = BLOCK_FREE | class;
         *at(arena, off + HEADER_BYTES) = arena->free[class];
         arena->free[class] = off;

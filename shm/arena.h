@@ -35,5 +35,19 @@ void bt_arena_free(struct bt_arena *arena, void *ptr);
 void *bt_arena_root(const struct bt_arena *arena);
 void bt_arena_set_root(struct bt_arena *arena, void *root);
 
+/* Memory that is about to change: for whoever wants it back as it was. */
+struct bt_arena_span {
+        const void *at;
+        size_t bytes;
+};
+#define BT_ARENA_SPANS 2
+
+/* Of the head: what any change touches, the lists aside. */
+struct bt_arena_span bt_arena_head_span(const struct bt_arena *arena);
+
+/* What else alloc(@bytes) and free(@ptr) would touch. @whole: with the contents of a block that is used again. Return how many. */
+uint32_t bt_arena_alloc_spans(struct bt_arena *arena, size_t bytes, bool whole, struct bt_arena_span ret_spans[BT_ARENA_SPANS]);
+uint32_t bt_arena_free_spans(struct bt_arena *arena, const void *ptr, struct bt_arena_span ret_spans[BT_ARENA_SPANS]);
+
 /* How much of @bytes a block of that size takes, header included; 0: too large. For tests and accounting. */
 uint64_t bt_arena_rounded(size_t bytes);

@@ -27,6 +27,12 @@ struct bt_chan {
         char name[64];
 };
 
+/* What the hub adds to a process' bell to say that a client is in its channel. The value of a bell means nothing else. */
+#define BT_BELL_CHANNEL (UINT64_C(1) << 32)
+
+/* Clients that a hub has at most, and so a child. */
+#define BT_MAIL_CLIENTS_MAX 128
+
 /* What goes over a hand-off socket: a head, @count tags, @count descriptors. */
 #define BT_HANDOFF_MAGIC UINT32_C(0x46464f48) /* "HOFF" */
 #define BT_HANDOFF_FDS_MAX 253

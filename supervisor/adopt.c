@@ -340,6 +340,15 @@ static void adopt_vacant(struct bt_child *child, struct bt_word w)
         }
 }
 
+/* The word may name one that is dead, and of which no process tells: its number is not given again (a stale process would be taken for the new one). */
+static void numbers_after(struct bt_child *child, struct bt_word w)
+{
+        if (w.holder >= child->number_next)
+                child->number_next = w.holder + 1;
+        if (w.heir >= child->number_next)
+                child->number_next = w.heir + 1;
+}
+
 static void adopt_child(struct bt_child *child)
 {
         struct bt_inc *any = NULL;
@@ -360,6 +369,7 @@ static void adopt_child(struct bt_child *child)
                 bt_inc_say(bt_list_entry(it, struct bt_inc, node), BT_MSG_ADOPTED, 0, 0, 0, 0);
 
         w = bt_baton_word(child->holding->baton);
+        numbers_after(child, w);
         if ((w.phase == BT_WORD_HELD || w.phase == BT_WORD_OFFERED) && named(child, w.holder))
                 adopt_holder(child, named(child, w.holder));
         else if (w.phase == BT_WORD_PASSED)

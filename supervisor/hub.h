@@ -162,7 +162,6 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
-int bt_inc_send_pair(struct bt_inc *inc, const struct bt_chan *msg, const int fds[2]);
 void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);

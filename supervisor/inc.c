@@ -208,11 +208,6 @@ int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd)
         return bt_scm_send(inc->channel, msg, sizeof(*msg), &fd, fd >= 0 ? 1 : 0);
 }
 
-int bt_inc_send_pair(struct bt_inc *inc, const struct bt_chan *msg, const int fds[2])
-{
-        return bt_scm_send(inc->channel, msg, sizeof(*msg), fds, 2);
-}
-
 void bt_inc_kill(struct bt_inc *inc)
 {
         if (!inc->reaped)

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/scm.h"
 
 /* Takes NULL; returns it. */
 static struct bt_mail *mail_free(struct bt_mail *mail)
@@ -117,6 +118,33 @@ uint32_t bt_mail_owner(struct bt_hub *hub)
         if (!++hub->mail_owner_next)
                 ++hub->mail_owner_next;
         return hub->mail_owner_next;
+}
+
+/* Also a process that sleeps is to empty its channel now and then. One that is parked does it when it holds. */
+static void ring_channel(const struct bt_inc *inc)
+{
+        const uint64_t much = BT_BELL_CHANNEL;
+
+        (void)!write(inc->bell, &much, sizeof(much));
+}
+
+int bt_mail_introduce(struct bt_inc *inc, uint32_t client, int seg_fd, int bell_fd)
+{
+        const struct bt_chan msg = {.type = BT_CHAN_CLIENT, .token = client};
+        const int fds[BT_CHAN_FDS_MAX] = {seg_fd, bell_fd};
+        int r = inc->link ? bt_scm_send(inc->channel, &msg, sizeof(msg), fds, BT_CHAN_FDS_MAX) : -ENOTCONN;
+
+        if (!r)
+                ring_channel(inc);
+        return r;
+}
+
+void bt_mail_dismiss(struct bt_inc *inc, uint32_t client)
+{
+        const struct bt_chan msg = {.type = BT_CHAN_CLIENT_GONE, .token = client};
+
+        if (inc->link && !bt_scm_send(inc->channel, &msg, sizeof(msg), NULL, 0))
+                ring_channel(inc);
 }
 
 void bt_mail_repair(struct bt_child *child, uint32_t owner)

@@ -32,6 +32,13 @@ int bt_mail_adopt(struct bt_child *child, const struct bt_found *found);
 /* A number under which messages or answers are claimed: of a client, or of a process. Not 0, and of nobody else of this hub. */
 uint32_t bt_mail_owner(struct bt_hub *hub);
 
+/*
+ * A client's segment and bell, to a process that has to answer it: before the client is given the child's mailbox, and before a process is started. Both are
+ * borrowed. 0 or -errno; -EAGAIN: it has not read the last hundreds of them.
+ */
+int bt_mail_introduce(struct bt_inc *inc, uint32_t client, int seg_fd, int bell_fd);
+void bt_mail_dismiss(struct bt_inc *inc, uint32_t client); /* it is gone */
+
 /* @owner is dead for certain. */
 void bt_mail_repair(struct bt_child *child, uint32_t owner);
 

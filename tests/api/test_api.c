@@ -19,6 +19,7 @@
 
 #include <baton/child.h>
 #include <baton/hub.h>
+#include <baton/messages.h>
 
 /* clang-format off */
 #define CHILD_FUNCTIONS(X) \
@@ -29,7 +30,8 @@
         X(baton_child_pass) X(baton_child_checkpoint) X(baton_child_checkpointed) X(baton_child_durable) \
         X(baton_capture_purpose) X(baton_capture_reserve) X(baton_capture_commit) \
         X(baton_arena_root) X(baton_arena_set_root) X(baton_arena_begin) X(baton_arena_end) X(baton_arena_alloc) X(baton_arena_free) \
-        X(baton_arena_used) X(baton_arena_max)
+        X(baton_arena_used) X(baton_arena_max) X(baton_arena_save) \
+        X(baton_message_reply) X(baton_message_defer) X(baton_child_answer)
 #define HUB_FUNCTIONS(X) \
         X(baton_hub_open) X(baton_hub_close) X(baton_hub_add_socket) X(baton_hub_add_child) X(baton_hub_child_init) X(baton_hub_start) \
         X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_swap) X(baton_hub_upgrade) \

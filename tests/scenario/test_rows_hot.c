@@ -314,6 +314,44 @@ static void HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_sid
         world_end(w);
 }
 
+/*
+ * The successor has confirmed, and dies together with the hub: only the word knows of it. What the next hub starts in its place has a number of its own,
+ * is granted the baton, and has the arena as it was. (It had the dead one's number, was taken for one that had been granted the baton, and waited for ever.)
+ */
+static void I1_the_number_of_a_successor_that_died_with_the_hub_is_not_given_again(void **state)
+{
+        struct world *w = *state;
+        char env[320], path[256], text[32];
+        struct bt_slot slot;
+        struct bt_ask ask;
+        pid_t pid;
+        int fd;
+
+        rows_start(w, 1, "", "strategy: hot, handover: true, state: {form: arena, max: 1MiB}, env: {ROW_TRACE: \"@dir@/trace\"}");
+        rows_set_values(w, 1);
+        (void)snprintf(env, sizeof(env), "BATON_STOP_AT=serve.done\necho $$ >%s/pid", w->dir);
+        world_script_once(w, path, "dying", env, "child_rows");
+        ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, WORLD_SPEC);
+        rows_file_wait(w, "trace", "r0#2 serve");
+        world_read(w, "pid", text, sizeof(text));
+        pid = (pid_t)strtol(text, NULL, 10);
+        world_until_stopped(pid);
+        world_kill_hub(w);
+        bt_ask_close(&ask);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(world_wait(pid), 128 + SIGKILL);
+        world_start_again(w);
+        world_until(w, "r0", BT_PHASE_RUNNING, 2, &slot);
+        assert_int_equal(slot.incarnation, 3);
+        fd = rows_connect(w, 0);
+        assert_int_equal(probe_number(fd, "value"), 1);
+        (void)close(fd);
+        world_kill_hub(w); /* what it adopted would be ours to reap */
+        assert_true(world_reap_orphans() >= 1);
+        world_start_again(w);
+        world_end(w);
+}
+
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -323,6 +361,7 @@ int main(void)
                 SCENARIO(HOT_3_a_second_request_does_not_tell_the_predecessor_again),
                 SCENARIO(HOT_4_each_predecessor_has_its_own_retention),
                 SCENARIO(HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back),
+                SCENARIO(I1_the_number_of_a_successor_that_died_with_the_hub_is_not_given_again),
                 SCENARIO(HOT_7_idle_processes_tell_the_hub_of_the_passage_without_being_asked),
                 SCENARIO(HOT_7_a_successor_that_comes_late_to_its_loop_is_committed_at_the_deadline),
                 SCENARIO(HOT_12_each_process_is_told_why_it_was_started),

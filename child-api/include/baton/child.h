@@ -40,6 +40,7 @@ extern "C" {
 #pragma GCC visibility push(default) /* the library is built with -fvisibility=hidden */
 
 struct baton_child;   /* an incarnation's handle */
+struct baton_message; /* <baton/messages.h> */
 struct baton_capture; /* where capture() writes; valid only during the callback */
 
 /* What restore() is told. Valid only during the callback. */
@@ -75,6 +76,9 @@ struct baton_child_ops {
         void (*terminate)(struct baton_child *child, void *ctx);
         /* With `durability: sync`: the checkpoint @sequence, and all before it, are on the disk. */
         void (*durable)(struct baton_child *child, uint64_t sequence, void *ctx);
+        /* <baton/messages.h>. 0: done. Negative: failed, which the caller is told; the message is done, too. */
+        uint32_t message_flags; /* BATON_MESSAGES_* */
+        int (*on_message)(struct baton_child *child, const struct baton_message *message, void *ctx);
 };
 
 /* Results of baton_child_dispatch() above 0. */

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Many children (member.c) of one real hub: each with a blob of the same size. */
+
+#include <stdint.h>
+
+#include "bench/daemon.h"
+#include "bench/muster.h"
+
+struct bench_crowd {
+        struct bench_daemon daemon;
+        struct bench_muster muster;
+        uint32_t count;
+        uint64_t state_bytes;
+};
+
+#define BENCH_CROWD_NULL                                                                           \
+        {                                                                                          \
+                .daemon = BENCH_DAEMON_NULL, .muster = BENCH_MUSTER_NULL                           \
+        }
+
+/* Each returns 0 or -errno, with a complaint. */
+int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
+/* `baton run`, until the last of them serves and the hub knows. @ret_ns: to the last one's service. */
+int bench_crowd_start(struct bench_crowd *crowd, uint64_t *ret_ns);
+/* All of them, each as it comes to its turn. @ret_ns: from the request to the last commit. */
+int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret_ns);
+/* @ret_stored_ns: from the request until the first is told to end, which is after all states are on the disk; @ret_ns: until the hub has ended. */
+int bench_crowd_stop(struct bench_crowd *crowd, uint64_t *ret_stored_ns, uint64_t *ret_ns);
+/* -EBADMSG when a child was not given its state, or not whole, in its last start. */
+int bench_crowd_check_states(const struct bench_crowd *crowd);
+void bench_crowd_close(struct bench_crowd *crowd);

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What does the number of children cost? For 1, 10, 100, 1 000 and 10 000 of them (1 KiB of state each):
+ *
+ *      start      exec of `baton run` to the service of the last; beside it as many bare starts, one after the other
+ *      status     the node segment asked for, and every slot read
+ *      rest       context switches of the hub's threads in 10 s in which nothing happens
+ *      memory     of the hub for each child: what its proportional set size (a page that two share counts half) is more than with one child
+ *      swap       all of them, hot and cold, 16 at a time; each must have its state
+ *      stop       in order, states kept
+ *
+ * Each is measured once or twice: a thousand children are a thousand samples of what one costs.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "bench/bare_start.h"
+#include "bench/crowd.h"
+#include "bench/options.h"
+#include "bench/out.h"
+#include "bench/question.h"
+#include "supervisor/plan.h"
+
+#define STATE_BYTES 1024
+
+struct scale {
+        struct bench_out out;
+        uint32_t rest_s;
+        uint64_t base_bytes; /* of a hub with one child */
+};
+
+static void crowd_closep(struct bench_crowd *crowd)
+{
+        bench_crowd_close(crowd);
+}
+
+/* ---- what the kernel says about the hub ---- */
+
+/* The sum of the numbers behind "@key" lines of @path; -errno. */
+static int64_t sum_of(const char *path, const char *const *keys, size_t key_count)
+{
+        FILE *file = fopen(path, "re");
+        char line[256];
+        int64_t sum = 0;
+
+        if (!file)
+                return -errno;
+        while (fgets(line, sizeof(line), file)) {
+                for (size_t i = 0; i < key_count; i++) {
+                        size_t bytes = strlen(keys[i]);
+
+                        if (strncmp(line, keys[i], bytes) == 0)
+                                sum += strtoll(line + bytes, NULL, 10);
+                }
+        }
+        (void)fclose(file);
+        return sum;
+}
+
+static int64_t memory_of(pid_t pid)
+{
+        static const char *const keys[] = {"Pss:"};
+        char path[64];
+        int64_t kib;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+        kib = sum_of(path, keys, 1);
+        return kib < 0 ? kib : kib * 1024;
+}
+
+/* Of all its threads. */
+static int64_t switches_of(pid_t pid)
+{
+        static const char *const keys[] = {"voluntary_ctxt_switches:",
+                                           "nonvoluntary_ctxt_switches:"};
+        char path[320];
+        struct dirent *entry;
+        int64_t sum = 0;
+        DIR *dir;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+        dir = opendir(path);
+        if (!dir)
+                return -errno;
+        while ((entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): one thread */
+                if (entry->d_name[0] == '.')
+                        continue;
+                (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)pid,
+                               entry->d_name);
+                sum += sum_of(path, keys, 2);
+        }
+        (void)closedir(dir);
+        return sum;
+}
+
+/* ---- the parts ---- */
+
+static void say(struct scale *scale, uint32_t count, const char *what, uint64_t ns,
+                uint64_t floor_ns)
+{
+        char text[2][BENCH_TIME_TEXT];
+        json_t *line = json_pack("{s:s, s:i, s:s, s:I}", "case", what, "children", (int)count,
+                                 "what", what, "measured_ns", (json_int_t)ns);
+
+        if (floor_ns) {
+                (void)json_object_set_new(line, "floor_ns", json_integer((json_int_t)floor_ns));
+                (void)json_object_set_new(line, "ratio", json_real(bench_ratio(ns, floor_ns)));
+        }
+        bench_out_line(&scale->out, "scale", line);
+        bench_out_say(&scale->out, "%-8" PRIu32 "%-12s%14s", count, what,
+                      bench_time_text(text[0], ns));
+        if (floor_ns)
+                bench_out_say(&scale->out, "   floor %s, ratio %.2f",
+                              bench_time_text(text[1], floor_ns), bench_ratio(ns, floor_ns));
+        bench_out_say(&scale->out, "\n");
+}
+
+static int floor_measure(uint32_t count, uint64_t *ret_ns)
+{
+        struct bench_bare_start bare = BENCH_BARE_NULL;
+        int r = bench_bare_open(&bare, count);
+
+        if (!r)
+                r = bench_bare_start_all(&bare, ret_ns);
+        bench_bare_close(&bare);
+        return r;
+}
+
+static int status_measure(struct scale *scale, const struct bench_crowd *crowd)
+{
+        uint64_t begun = bt_now_ns();
+        struct bt_node_view view;
+        struct bt_slot slot;
+        uint32_t running = 0, used;
+        int r = bench_daemon_status(&crowd->daemon, &view);
+
+        if (r)
+                return r;
+        used = atomic_load(&view.node->slots_used);
+        for (uint32_t i = 0; i < used && i < view.slot_count; i++)
+                running += bt_node_read(&view, i, &slot) && slot.phase == BT_PHASE_RUNNING;
+        bt_node_detach(&view);
+        say(scale, crowd->count, "status", bt_now_ns() - begun, 0);
+        if (running != crowd->count)
+                bench_complain("%" PRIu32 " of %" PRIu32 " children run", running, crowd->count);
+        return running == crowd->count ? 0 : -EPROTO;
+}
+
+static int rest_measure(struct scale *scale, const struct bench_crowd *crowd)
+{
+        const struct timespec settle = {.tv_sec = scale->rest_s > 1},
+                              rest = {.tv_sec = scale->rest_s};
+        char name[16];
+        int64_t from, to, bytes;
+
+        (void)nanosleep(&settle, NULL);
+        from = switches_of(crowd->daemon.process.pid);
+        (void)nanosleep(&rest, NULL);
+        to = switches_of(crowd->daemon.process.pid);
+        bytes = memory_of(crowd->daemon.process.pid);
+        if (from < 0 || to < 0 || bytes < 0) {
+                bench_complain("the kernel says nothing about the hub: %s",
+                               strerrordesc_np((int)-(bytes < 0 ? bytes : from)));
+                return -EIO;
+        }
+        (void)snprintf(name, sizeof(name), "%" PRIu32, crowd->count);
+        bench_out_value(&scale->out, name, "wakeups", (double)(to - from),
+                        scale->rest_s == 10 ? "in 10 s" : "in 1 s");
+        if (crowd->count == 1)
+                scale->base_bytes = (uint64_t)bytes;
+        bench_out_value(&scale->out, name, "hub_bytes", (double)bytes, "bytes");
+        if (crowd->count > 1)
+                bench_out_value(&scale->out, name, "hub_bytes_per_child",
+                                ((double)bytes - (double)scale->base_bytes) / (crowd->count - 1),
+                                "bytes");
+        return 0;
+}
+
+static int swaps_measure(struct scale *scale, struct bench_crowd *crowd)
+{
+        uint64_t ns;
+        int r = bench_crowd_swap(crowd, BT_STRATEGY_HOT, &ns);
+
+        if (r)
+                return r;
+        say(scale, crowd->count, "swap-hot", ns, 0);
+        r = bench_crowd_swap(crowd, BT_STRATEGY_COLD, &ns);
+        if (!r)
+                say(scale, crowd->count, "swap-cold", ns, 0);
+        return r;
+}
+
+/* A hub has this many descriptors of each child at most, while it is swapped, and some of its own. */
+#define FDS_PER_CHILD 16
+#define FDS_OWN       256
+
+/* The hub inherits our limit. Root may raise the hard one, too. */
+static bool descriptors_suffice(uint32_t count)
+{
+        rlim_t need = (rlim_t)count * FDS_PER_CHILD + FDS_OWN;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return false;
+        if (limit.rlim_cur >= need)
+                return true;
+        limit = (struct rlimit){.rlim_cur = need,
+                                .rlim_max = limit.rlim_max > need ? limit.rlim_max : need};
+        return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static int count_measure(struct scale *scale, uint32_t count)
+{
+        BT_CLEANUP(crowd_closep) struct bench_crowd crowd = BENCH_CROWD_NULL;
+        uint64_t start_ns = 0, floor_ns = 0, stored_ns, stop_ns = 0;
+        int r;
+
+        if (!descriptors_suffice(count)) {
+                bench_complain("%" PRIu32 " children need %" PRIu32
+                               " descriptors, which this user may not have: not measured",
+                               count, count * FDS_PER_CHILD + FDS_OWN);
+                return 0;
+        }
+        r = floor_measure(count, &floor_ns);
+        if (!r)
+                r = bench_crowd_open(&crowd, count, STATE_BYTES);
+        if (!r)
+                r = bench_crowd_start(&crowd, &start_ns);
+        if (!r) {
+                say(scale, count, "start", start_ns, floor_ns);
+                r = status_measure(scale, &crowd);
+        }
+        if (!r)
+                r = rest_measure(scale, &crowd);
+        if (!r)
+                r = swaps_measure(scale, &crowd);
+        if (!r)
+                r = bench_crowd_stop(&crowd, &stored_ns, &stop_ns);
+        if (!r)
+                say(scale, count, "stop", stop_ns, 0);
+        return r;
+}
+
+int bench_scale_main(int argc, char **argv)
+{
+        static const uint32_t counts[] = {1, 10, 100, 1000, 10000};
+        struct bench_options options = BENCH_OPTIONS_INIT;
+        struct scale scale = {0};
+        int r;
+
+        bench_options_parse(&options, "What does the number of children cost?", argc, argv);
+        scale.rest_s = options.brief ? 1 : 10;
+        if (bench_out_open(&scale.out, "scale", "what does the number of children cost?",
+                           options.json))
+                return 1;
+        r = bench_process_guard();
+        for (size_t i = 0; !r && i < (options.brief ? 2 : BT_ARRAY_LEN(counts)); i++)
+                r = bench_interrupted() ? -EINTR : count_measure(&scale, counts[i]);
+        return bench_out_close(&scale.out, r);
+}
