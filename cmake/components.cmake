@@ -56,9 +56,9 @@ function(baton_component target)
     set_property(GLOBAL APPEND PROPERTY BATON_SOURCES ${sources})
 endfunction()
 
-# libbaton.so and libbaton.a: base, shm and child-api in one, with nothing but libc under them.
+# libbaton.so and libbaton.a: base, shm, child-api and client-api in one, with nothing but libc under them.
 function(baton_library)
-    if(NOT TARGET bt_child OR NOT TARGET bt_shm)
+    if(NOT TARGET bt_child OR NOT TARGET bt_client OR NOT TARGET bt_shm)
         message(STATUS "libbaton: not complete yet")
         return()
     endif()
@@ -72,7 +72,7 @@ function(baton_library)
     add_library(baton::baton_static ALIAS baton_static)
     foreach(target baton_shared baton_static)
         target_sources(${target}
-            PRIVATE $<TARGET_OBJECTS:bt_base> $<TARGET_OBJECTS:bt_shm> $<TARGET_OBJECTS:bt_child>
+            PRIVATE $<TARGET_OBJECTS:bt_base> $<TARGET_OBJECTS:bt_shm> $<TARGET_OBJECTS:bt_child> $<TARGET_OBJECTS:bt_client>
             PUBLIC FILE_SET HEADERS BASE_DIRS ${include} FILES ${headers})
         target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:baton_flags>)
         set_target_properties(${target} PROPERTIES OUTPUT_NAME baton LINKER_LANGUAGE C)

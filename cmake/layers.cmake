@@ -37,6 +37,8 @@ layer("base/"               "\"base/"                                           
 layer("shm/"                "\"(base|shm)/|${types}"                             "${none}"   "shm knows base and the shared types, no supervisor, no policy")
 layer("child-api/include/"  "${public}"                                          "${none}"   "a public header stands on public headers alone")
 layer("child-api/"          "\"(base|shm|child-api)/|${public}"                  "${none}"   "any program can embed the child library: it knows shm and base")
+layer("client-api/"         "\"(base|shm|client-api)/|\"supervisor/control\\.h|${public}"
+                                                                                 "${none}"   "any program can embed the client library: it knows shm, base and the way in")
 layer("supervisor/include/" "${public}"                                          "${none}"   "a public header stands on public headers alone")
 layer("supervisor/loop/"    "\"(base|supervisor/loop)/"                          "${none}"   "the loop knows base; its users know it")
 layer("supervisor/store/"   "\"(base|shm|supervisor/store)/|${types}"            "${none}"   "the store knows base and the record's layout, no hub")

@@ -48,7 +48,7 @@ endfunction()
 
 function(baton_testing_library)
     set(all)
-    foreach(folder base shm child-api supervisor supervisor/loop supervisor/store supervisor/proc
+    foreach(folder base shm child-api client-api supervisor supervisor/loop supervisor/store supervisor/proc
             supervisor/swap supervisor/placement supervisor/batond supervisor/baton)
         baton_glob(sources ${folder} *.c)
         list(APPEND all ${sources})

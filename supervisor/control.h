@@ -29,6 +29,7 @@ enum bt_ctl_op {
         BT_CTL_SWAP = 3,    /* target; the same with the binary it has */
         BT_CTL_STOP = 4,    /* the hub: capture, store, terminate, end */
         BT_CTL_EVENTS = 5,  /* the event stream from @since on; with @follow until the hub ends or the client leaves */
+        BT_CTL_ATTACH = 6,  /* a client of children: from here on the connection speaks shm/attach.h. No reply but a DONE that refuses */
         /* States that no process holds: control_state.c */
         BT_CTL_STATE_LIST = 16,   /* all, also those set aside */
         BT_CTL_STATE_READ = 17,   /* target, @aside_ns */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include <baton/child.h>
+#include <baton/client.h>
 #include <baton/hub.h>
 #include <baton/messages.h>
 
@@ -31,7 +32,10 @@
         X(baton_capture_purpose) X(baton_capture_reserve) X(baton_capture_commit) \
         X(baton_arena_root) X(baton_arena_set_root) X(baton_arena_begin) X(baton_arena_end) X(baton_arena_alloc) X(baton_arena_free) \
         X(baton_arena_used) X(baton_arena_max) X(baton_arena_save) \
-        X(baton_message_reply) X(baton_message_defer) X(baton_child_answer)
+        X(baton_message_reply) X(baton_message_defer) X(baton_child_answer) \
+        X(baton_client_open) X(baton_client_close) X(baton_client_target) X(baton_client_cast) X(baton_client_call) X(baton_client_begin) \
+        X(baton_client_collect) X(baton_client_cancel) X(baton_client_flush) X(baton_client_fd) X(baton_client_dispatch) X(baton_client_alloc) \
+        X(baton_client_free) X(baton_client_stats) X(baton_target_bytes_max) X(baton_target_stats)
 #define HUB_FUNCTIONS(X) \
         X(baton_hub_open) X(baton_hub_close) X(baton_hub_add_socket) X(baton_hub_add_child) X(baton_hub_child_init) X(baton_hub_start) \
         X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_swap) X(baton_hub_upgrade) \

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client-api/calls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATE_BITS 3
+#define TRIES                                                                                      \
+        4 /* rounds through the table before it counts as full: entries come free under our eyes */
+
+static uint64_t word_of(uint64_t id, enum bt_call_state state)
+{
+        return id << STATE_BITS | state;
+}
+
+static enum bt_call_state state_of(uint64_t word)
+{
+        return (enum bt_call_state)(word & ((1u << STATE_BITS) - 1));
+}
+
+int bt_calls_init(struct bt_calls *calls, uint32_t count, size_t reply_bytes)
+{
+        calls->entries = calloc(count, sizeof(*calls->entries));
+        calls->room = calloc(count, reply_bytes);
+        if (!calls->entries || !calls->room) {
+                bt_calls_deinit(calls);
+                return -ENOMEM;
+        }
+        calls->count = count;
+        calls->reply_bytes = reply_bytes;
+        for (uint32_t i = 0; i < count; i++) {
+                calls->entries[i].data = calls->room + i * reply_bytes;
+                bt_list_init(&calls->entries[i].node);
+        }
+        return 0;
+}
+
+void bt_calls_deinit(struct bt_calls *calls)
+{
+        free(calls->entries);
+        free(calls->room);
+        *calls = (struct bt_calls){0};
+}
+
+struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_done_fn done,
+                              void *ctx, uint64_t deadline_ns)
+{
+        for (uint64_t left = (uint64_t)calls->count * TRIES; left; left--) {
+                uint64_t count = atomic_fetch_add_explicit(&calls->next, 1, memory_order_relaxed);
+                uint32_t idx = (uint32_t)(count % calls->count);
+                struct bt_call *call = &calls->entries[idx];
+                uint64_t word = atomic_load_explicit(&call->word, memory_order_relaxed);
+                uint64_t id = (count + 1) << BT_CALL_IDX_BITS | idx;
+
+                if (state_of(word) != BT_CALL_FREE)
+                        continue;
+                /* Ours to fill in under FILLING, which no answer finds, because nobody knows the id. */
+                if (!atomic_compare_exchange_strong(&call->word, &word,
+                                                    word_of(id, BT_CALL_FILLING)))
+                        continue;
+                call->done = done;
+                call->ctx = ctx;
+                call->deadline_ns = deadline_ns;
+                call->error = 0;
+                atomic_store_explicit(&call->member, NULL, memory_order_relaxed);
+                atomic_store_explicit(&call->waited, 0, memory_order_relaxed);
+                atomic_store_explicit(&call->word, word_of(id, BT_CALL_PENDING),
+                                      memory_order_release);
+                *ret_id = id;
+                return call;
+        }
+        return NULL;
+}
+
+uint64_t bt_call_id(const struct bt_call *call, enum bt_call_state state)
+{
+        uint64_t word = atomic_load(&call->word);
+
+        return state_of(word) == state ? word >> STATE_BITS : 0;
+}
+
+static struct bt_call *entry_of(const struct bt_calls *calls, uint64_t id)
+{
+        uint64_t idx = id & ((1u << BT_CALL_IDX_BITS) - 1);
+
+        return idx < calls->count ? &calls->entries[idx] : NULL;
+}
+
+struct bt_call *bt_call_find(const struct bt_calls *calls, uint64_t id)
+{
+        struct bt_call *call = entry_of(calls, id);
+        uint64_t word = call ? atomic_load(&call->word) : 0;
+
+        return call && word >> STATE_BITS == id && state_of(word) != BT_CALL_FREE ? call : NULL;
+}
+
+bool bt_call_drop(struct bt_call *call, uint64_t id)
+{
+        uint64_t word = word_of(id, BT_CALL_PENDING);
+
+        return atomic_compare_exchange_strong(&call->word, &word, word_of(id, BT_CALL_FREE));
+}
+
+struct bt_call *bt_call_fill(const struct bt_calls *calls, uint64_t id)
+{
+        struct bt_call *call = entry_of(calls, id);
+        uint64_t word = word_of(id, BT_CALL_PENDING);
+
+        if (!call ||
+            !atomic_compare_exchange_strong(&call->word, &word, word_of(id, BT_CALL_FILLING)))
+                return NULL;
+        return call;
+}
+
+void bt_call_filled(struct bt_call *call, uint64_t id)
+{
+        atomic_store(&call->word, word_of(id, BT_CALL_DONE));
+}
+
+bool bt_call_is(const struct bt_call *call, uint64_t id, enum bt_call_state state)
+{
+        return atomic_load(&call->word) == word_of(id, state);
+}
+
+bool bt_call_hold(struct bt_call *call, uint64_t id)
+{
+        uint64_t word = word_of(id, BT_CALL_DONE);
+
+        return atomic_compare_exchange_strong(&call->word, &word, word_of(id, BT_CALL_HELD));
+}
+
+void bt_call_free(struct bt_call *call, uint64_t id)
+{
+        atomic_store(&call->word, word_of(id, BT_CALL_FREE));
+}
+
+void bt_call_copy(const struct bt_call *call, uint64_t id, struct baton_reply *reply)
+{
+        if (!reply)
+                return;
+        reply->bytes = call->bytes;
+        reply->status = call->status;
+        reply->call = id;
+        if (reply->data)
+                memcpy(reply->data, call->data,
+                       reply->room < call->bytes ? reply->room : call->bytes);
+}

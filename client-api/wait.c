@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Answers: who reads them, who waits, who is woken.
+ *
+ * The reply ring has one consumer: the thread that has @pump. It delivers every answer that is there, its own and those of others. A thread that waits
+ * tries for the pump. If it gets it, it is the leader: it sleeps in poll(), on the bell and on the hub. If not, it follows: it sleeps on a word of its own
+ * call, and is woken when its answer was delivered, or when the leader leaves and somebody has to take its place.
+ *
+ *      leader:    pump ── read ring ── [own answer? give the pump back, nod to a follower] ── asleep ── read ring again ── poll ──┐
+ *                   ▲                                                                                                            │
+ *                   └────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
+ *      follower:  into the list ── try for the pump once more ── sleep on @nod
+ *
+ * A follower is in the list before it tries for the pump the last time, and a leader looks at the list after it gave the pump back: one of them sees
+ * the other. dispatch() takes the pump if it can have it; if not, its leader does the work, and says so with @nudge when there is a done() to run.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "client-api/client.h"
+#include "shm/futex.h"
+
+#define TICK_NS          (100 * BT_NS_PER_MS)
+#define SPIN_CLOCK_EVERY 32
+
+/* ---- delivering ---- */
+
+static void call_wake(struct bt_call *call)
+{
+        if (!atomic_load(&call->waited))
+                return;
+        atomic_fetch_add(&call->nod, 1);
+        bt_futex_wake(&call->nod);
+}
+
+/* The entry is FILLING, and ours. A call with a done() is in the list before it is DONE: whoever sees DONE may take it out of there. */
+static void call_finish(struct baton_client *client, struct bt_call *call, uint64_t id)
+{
+        const uint64_t one = 1;
+
+        if (!call->done) {
+                bt_call_filled(call, id);
+                call_wake(call);
+                return;
+        }
+        bt_list_push(&client->done, &call->node);
+        bt_call_filled(call, id);
+        (void)!write(client->nudge, &one, sizeof(one));
+}
+
+static void deliver(struct baton_client *client, const struct bt_letter *letter)
+{
+        struct bt_call *call = letter->flags & BT_LETTER_ANSWER
+                                       ? bt_call_fill(&client->calls, letter->call)
+                                       : NULL;
+
+        if (!call) {
+                atomic_fetch_add_explicit(&client->late, 1, memory_order_relaxed);
+                return;
+        }
+        call->status = letter->status;
+        call->bytes = letter->bytes;
+        memcpy(call->data, client->answer, letter->bytes);
+        if (!call->done) {
+                call_finish(client, call, letter->call);
+                return;
+        }
+        pthread_mutex_lock(&client->lock);
+        call_finish(client, call, letter->call);
+        pthread_mutex_unlock(&client->lock);
+}
+
+/* All that is there, at most one ring full: more would be for another turn. */
+static void ring_drain(struct baton_client *client)
+{
+        for (uint32_t left = client->ring.slot_count; left; left--) {
+                struct bt_taken taken;
+                int r = bt_mailbox_take(&client->ring, client->cursor, &taken, client->answer);
+
+                if (r == BT_MAILBOX_E_EMPTY || r == BT_MAILBOX_E_BUSY)
+                        return;
+                if (!r)
+                        deliver(client, &taken.letter);
+                bt_mailbox_free(&client->ring, atomic_fetch_add(&client->cursor, 1));
+        }
+}
+
+static bool fail_one(struct baton_client *client, struct bt_call *call, uint64_t id, int error)
+{
+        if (!bt_call_fill(&client->calls, id))
+                return false;
+        call->error = error;
+        call->status = error;
+        call->bytes = 0;
+        call_finish(client, call, id);
+        return true;
+}
+
+static void fail_gone(struct baton_client *client)
+{
+        pthread_mutex_lock(&client->lock);
+        for (uint32_t i = 0; i < client->calls.count; i++) {
+                struct bt_call *call = &client->calls.entries[i];
+                uint64_t id = bt_call_id(call, BT_CALL_PENDING);
+                const struct bt_member *member = id ? atomic_load(&call->member) : NULL;
+
+                if (member && atomic_load(&member->gone))
+                        (void)fail_one(client, call, id, -BATON_E_GONE);
+        }
+        pthread_mutex_unlock(&client->lock);
+}
+
+/* Under @pump, without @lock. What a child answered before it was removed is in the ring when its removal is known: it is read before its calls are failed. */
+static void ring_read(struct baton_client *client)
+{
+        bool removed = atomic_load(&client->removed) && atomic_exchange(&client->removed, 0);
+
+        ring_drain(client);
+        if (removed)
+                fail_gone(client);
+}
+
+void bt_calls_gone(struct baton_client *client)
+{
+        const uint64_t one = 1;
+
+        atomic_store(&client->removed, 1);
+        (void)!write(client->bell, &one,
+                     sizeof(one)); /* whoever reads answers, or polls, has work */
+}
+
+bool bt_call_discard(struct baton_client *client, struct bt_call *call, uint64_t id)
+{
+        bool held;
+
+        pthread_mutex_lock(&client->lock);
+        held = bt_call_hold(call, id);
+        if (held)
+                bt_list_unlink(&call->node);
+        pthread_mutex_unlock(&client->lock);
+        if (held)
+                bt_call_free(call, id);
+        return held;
+}
+
+/* ---- deadlines of calls with a done() ---- */
+
+void bt_timer_tick(const struct baton_client *client, bool on)
+{
+        struct itimerspec spec = {0};
+
+        if (on)
+                spec.it_value.tv_nsec = spec.it_interval.tv_nsec = TICK_NS;
+        (void)timerfd_settime(client->timer, 0, &spec, NULL);
+}
+
+void bt_watch_deadlines(struct baton_client *client)
+{
+        if (!atomic_exchange(&client->timed, 1))
+                bt_timer_tick(client, true);
+}
+
+/* Under @lock. */
+static void deadlines_check(struct baton_client *client)
+{
+        uint64_t now = bt_now_ns();
+        bool more = false;
+
+        if (!atomic_exchange(&client->timed, 0))
+                return;
+        for (uint32_t i = 0; i < client->calls.count; i++) {
+                struct bt_call *call = &client->calls.entries[i];
+                uint64_t id = bt_call_id(call, BT_CALL_PENDING);
+
+                if (!id || !call->done || !call->deadline_ns ||
+                    !bt_call_is(call, id, BT_CALL_PENDING))
+                        continue;
+                if (now < call->deadline_ns || !fail_one(client, call, id, -ETIMEDOUT))
+                        more = true;
+        }
+        if (more)
+                atomic_store(&client->timed, 1);
+        else if (client->conn >= 0 && !atomic_load(&client->timed))
+                bt_timer_tick(client, false);
+}
+
+/* ---- the rest that can happen ---- */
+
+static void hub_read(struct baton_client *client)
+{
+        uint64_t ticks;
+
+        pthread_mutex_lock(&client->lock);
+        if (read(client->timer, &ticks, sizeof(ticks)) > 0)
+                deadlines_check(client);
+        bt_attach_read(client);
+        pthread_mutex_unlock(&client->lock);
+}
+
+/* ---- waiting ---- */
+
+/* A thread that sleeps until its answer comes or it is asked to lead. On its own stack. */
+struct follower {
+        struct bt_list node;
+        _Atomic uint32_t nod;
+};
+
+static void nod_to_one(struct baton_client *client)
+{
+        atomic_thread_fence(
+                memory_order_seq_cst); /* the pump was given back before we look for followers */
+        if (!atomic_load(&client->follower_count))
+                return;
+        pthread_mutex_lock(&client->lock);
+        if (!bt_list_empty(&client->followers)) {
+                struct follower *follower =
+                        bt_list_entry(client->followers.next, struct follower, node);
+
+                bt_list_unlink(&follower->node);
+                atomic_fetch_add(&follower->nod, 1);
+                bt_futex_wake(
+                        &follower->nod); /* under the lock: without it the thread cannot leave its stack */
+        }
+        pthread_mutex_unlock(&client->lock);
+}
+
+/* The program polls: from here on the bell has to ring for whatever comes, and for what has come. Under @pump. */
+static void leave_asleep(struct baton_client *client)
+{
+        const uint64_t one = 1;
+
+        if (atomic_load_explicit(&client->polled, memory_order_relaxed) &&
+            !bt_mailbox_sleep(&client->ring, client->cursor))
+                (void)!write(client->bell, &one, sizeof(one));
+}
+
+static void pump_release(struct baton_client *client)
+{
+        leave_asleep(client);
+        pthread_mutex_unlock(&client->pump);
+        nod_to_one(client);
+}
+
+void bt_wait_begin_polled(struct baton_client *client)
+{
+        if (pthread_mutex_trylock(&client->pump))
+                return; /* its leader does it when it leaves */
+        pump_release(client);
+}
+
+static bool is_over(const struct bt_call *call, uint64_t id)
+{
+        return !bt_call_is(call, id, BT_CALL_PENDING) && !bt_call_is(call, id, BT_CALL_FILLING);
+}
+
+static int poll_ms(uint64_t deadline_ns)
+{
+        uint64_t now = bt_now_ns();
+        uint64_t ms = deadline_ns > now ? (deadline_ns - now + BT_NS_PER_MS - 1) / BT_NS_PER_MS : 0;
+
+        return deadline_ns == BT_NS_NEVER ? -1 : ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+/* Sleeps until an answer, the hub, or the deadline. Under @pump. */
+static void leader_sleep(struct baton_client *client, uint64_t deadline_ns)
+{
+        struct pollfd fds[3] = {{.fd = client->bell, .events = POLLIN},
+                                {.fd = client->timer, .events = POLLIN},
+                                {.events = POLLIN}};
+        uint64_t rung;
+
+        if (!bt_mailbox_sleep(&client->ring, client->cursor))
+                return;
+        pthread_mutex_lock(&client->lock);
+        fds[2].fd = client->conn;
+        pthread_mutex_unlock(&client->lock);
+        (void)poll(fds, BT_ARRAY_LEN(fds), poll_ms(deadline_ns));
+        bt_mailbox_awake(&client->ring);
+        if (fds[0].revents)
+                (void)!read(client->bell, &rung, sizeof(rung));
+        if (fds[1].revents || fds[2].revents)
+                hub_read(client);
+}
+
+static void lead(struct baton_client *client, const struct bt_call *call, uint64_t id,
+                 uint64_t deadline_ns)
+{
+        for (;;) {
+                ring_read(client);
+                if (is_over(call, id) || bt_now_ns() >= deadline_ns)
+                        break;
+                leader_sleep(client, deadline_ns);
+        }
+        pump_release(client);
+}
+
+/* Sleeps once. True when this thread has become the leader. */
+static bool follow(struct baton_client *client, struct bt_call *call, uint64_t id,
+                   uint64_t deadline_ns)
+{
+        struct follower self = {.nod = 0};
+        struct bt_futex_word words[2] = {{.word = &call->nod, .expected = atomic_load(&call->nod)},
+                                         {.word = &self.nod, .expected = 0}};
+        bool leads;
+
+        atomic_store(&call->waited, 1);
+        pthread_mutex_lock(&client->lock);
+        bt_list_push(&client->followers, &self.node);
+        atomic_fetch_add(&client->follower_count, 1);
+        pthread_mutex_unlock(&client->lock);
+        leads = !pthread_mutex_trylock(&client->pump);
+        if (!leads && !is_over(call, id))
+                (void)bt_futex_wait(words, BT_ARRAY_LEN(words), deadline_ns);
+        pthread_mutex_lock(&client->lock);
+        bt_list_unlink(&self.node);
+        atomic_fetch_sub(&client->follower_count, 1);
+        pthread_mutex_unlock(&client->lock);
+        return leads;
+}
+
+/* Watches for a moment, and reads for everybody. True when it is over. */
+static bool spin(struct baton_client *client, const struct bt_call *call, uint64_t id,
+                 uint64_t deadline_ns)
+{
+        uint64_t until = bt_ns_add(bt_now_ns(), client->options.spin_ns);
+
+        if (until > deadline_ns)
+                until = deadline_ns;
+        do {
+                for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
+                        if ((bt_mailbox_ready(&client->ring, client->cursor) ||
+                             atomic_load(&client->removed)) &&
+                            !pthread_mutex_trylock(&client->pump)) {
+                                ring_read(client);
+                                pump_release(client);
+                        }
+                        if (is_over(call, id))
+                                return true;
+                        bt_cpu_relax();
+                }
+        } while (bt_now_ns() < until);
+        return false;
+}
+
+int bt_wait(struct baton_client *client, struct bt_call *call, uint64_t id, uint64_t deadline_ns)
+{
+        if (client->options.spin_ns && deadline_ns && spin(client, call, id, deadline_ns))
+                return 0;
+        while (!is_over(call, id)) {
+                if (!pthread_mutex_trylock(&client->pump) || follow(client, call, id, deadline_ns))
+                        lead(client, call, id, deadline_ns);
+                if (!is_over(call, id) && bt_now_ns() >= deadline_ns)
+                        return -ETIMEDOUT;
+        }
+        return 0;
+}
+
+/* ---- with an event loop ---- */
+
+/* What is done, one after the other: done() may begin and cancel calls. */
+static void run_done(struct baton_client *client)
+{
+        const uint64_t one = 1;
+
+        for (uint32_t left = client->calls.count; left; left--) {
+                struct baton_reply reply = {0};
+                struct bt_call *call = NULL;
+                uint64_t id = 0;
+
+                pthread_mutex_lock(&client->lock);
+                if (!bt_list_empty(&client->done)) {
+                        call = bt_list_entry(client->done.next, struct bt_call, node);
+                        bt_list_unlink(&call->node);
+                        id = bt_call_id(call, BT_CALL_DONE);
+                        bt_assert(
+                                id &&
+                                bt_call_hold(call, id)); /* in the list: nobody else may take it */
+                }
+                pthread_mutex_unlock(&client->lock);
+                if (!call)
+                        return;
+                reply = (struct baton_reply){.data = call->data, .room = call->bytes};
+                bt_call_copy(call, id, &reply);
+                if (!call->error)
+                        atomic_fetch_add_explicit(&client->answered, 1, memory_order_relaxed);
+                call->done(client, &reply, call->ctx);
+                bt_call_free(call, id);
+        }
+        (void)!write(client->nudge, &one,
+                     sizeof(one)); /* perhaps there are more: after the program's other work */
+}
+
+int baton_client_dispatch(struct baton_client *client)
+{
+        uint64_t rung;
+
+        if (!client)
+                return -EINVAL;
+        if (bt_clients_forked(client))
+                return -BATON_E_FORKED;
+        (void)!read(client->nudge, &rung, sizeof(rung));
+        hub_read(client);
+        if (!pthread_mutex_trylock(&client->pump)) {
+                (void)!read(
+                        client->bell, &rung,
+                        sizeof(rung)); /* before the ring: what comes after it was read rings again */
+                ring_read(client);
+                pump_release(client);
+        }
+        run_done(client);
+        return 0;
+}
