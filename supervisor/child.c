@@ -83,6 +83,7 @@ void bt_child_publish(struct bt_child *child)
         struct bt_slot *slot = bt_node_begin(&child->seat.node->dir, child->seat.slot_idx);
         size_t path = strlen(binary->path);
 
+        bt_mail_show(child);
         slot->phase = child->phase;
         (void)snprintf(slot->id, sizeof(slot->id), "%s", child->id);
         slot->incarnation = inc ? inc->number : 0;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "supervisor/callers.h"
 #include "supervisor/events.h"
 #include "supervisor/hub.h"
+#include "supervisor/mailbox.h"
 #include "supervisor/node.h"
 #include "supervisor/request.h"
 
@@ -137,6 +139,7 @@ int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
         bt_list_push(&children->to_load, &child->to_load);
         if (!hub->settled)
                 bt_list_push(&children->unsettled, &child->unsettled);
+        bt_callers_child_added(child);
         *ret_child = child;
         return 0;
 }
@@ -155,6 +158,8 @@ int bt_hub_child_remove(struct bt_child *child)
         bt_list_unlink(&child->order);
         bt_list_unlink(&child->to_load);
         bt_child_settled(child);
+        bt_mail_close(child);
+        bt_callers_child_removed(child);
         child_free(child);
         return 0;
 }

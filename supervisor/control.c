@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/callers.h"
 #include "supervisor/control_state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -275,6 +276,18 @@ static void client_on_live(struct bt_live_waiter *waiter, const struct bt_live *
         bt_live_tell(bt_container_of(waiter, struct bt_client, live), live);
 }
 
+/* The connection becomes another thing: callers.h. */
+static void client_attach(struct bt_client *client)
+{
+        struct bt_hub *hub = client->hub;
+        int fd;
+
+        bt_loop_forget(&client->watch);
+        fd = BT_STEAL_FD(client->fd);
+        client_free(client);
+        bt_callers_take(hub, fd);
+}
+
 /* Consumes @fd. */
 static void client_request(struct bt_client *client, struct bt_ctl_request *request, int fd)
 {
@@ -308,6 +321,9 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
                 break;
         case BT_CTL_EVENTS:
                 client_events(client, request);
+                break;
+        case BT_CTL_ATTACH:
+                client_attach(client);
                 break;
         case BT_CTL_STOP:
                 client->waits_for_stop = true;
@@ -365,6 +381,15 @@ static bool peer_allowed(int fd)
         return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 && (cred.uid == 0 || cred.uid == geteuid());
 }
 
+/* Before it has asked anything. */
+static void turn_away(int fd, const char *text)
+{
+        struct bt_ctl_reply reply = {.magic = BT_CTL_MAGIC, .version = BT_CTL_VERSION, .kind = BT_CTL_DONE, .outcome = BT_CTL_FAILED};
+
+        (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
+        (void)bt_scm_send(fd, &reply, sizeof(reply), NULL, 0);
+}
+
 static void client_accept(struct bt_hub *hub, int fd)
 {
         struct bt_client *client = NULL;
@@ -372,7 +397,11 @@ static void client_accept(struct bt_hub *hub, int fd)
 
         bt_list_foreach (it, &hub->clients)
                 count++;
-        if (count < CLIENTS_MAX && peer_allowed(fd))
+        if (!peer_allowed(fd))
+                turn_away(fd, "only processes of the hub's own user, and root, are let in");
+        else if (count >= CLIENTS_MAX)
+                turn_away(fd, "the hub has as many requests as it can have");
+        else
                 client = calloc(1, sizeof(*client));
         if (!client) {
                 (void)bt_close(fd);

@@ -27,6 +27,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/callers.h"
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
 #include "supervisor/live.h"
@@ -205,6 +206,8 @@ static int open_all(struct bt_hub *hub)
         if (!r)
                 r = open_registry(hub);
         if (!r)
+                r = bt_callers_open(hub);
+        if (!r)
                 r = bt_hub_open_sockets(hub);
         if (!r)
                 r = open_children(hub);
@@ -236,6 +239,7 @@ static void close_all(struct bt_hub *hub)
         bt_hooks_close(hub);
         hub->store = bt_store_close(hub->store);
         bt_children_free_all(hub);
+        bt_callers_close(hub);
         bt_hub_close_control(hub);
         bt_events_close(hub);
         bt_request_free_all(hub);
@@ -295,6 +299,7 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
         }
         bt_event(hub, BT_EVENT_CHILDREN_STARTING, NULL, 0, "%u", hub->children.count);
         bt_hub_adopt(hub);
+        bt_callers_adopt(hub);
         bt_hub_load_all(hub);
         bt_hub_settled(hub);
         return 0;

@@ -42,6 +42,7 @@ struct bt_function;
 struct bt_events;
 struct bt_hooks;
 struct bt_mail;
+struct bt_callers;
 struct bt_live_item;
 
 /* ---- things with more than one user: counted ---- */
@@ -383,7 +384,7 @@ struct bt_hub {
         uint32_t altering;       /* commands that run */
         struct bt_list lives;    /* live.h */
         uint64_t nofile; /* what children get */
-        uint32_t mail_owner_next; /* mailbox.h; 0: not begun */
+        struct bt_callers *callers; /* callers.h; NULL: not open */
         struct bt_shutdown shutdown;
         struct bt_loop_timer shutdown_timer;
         struct bt_loop_timer stop_timer; /* shutdown_timeout */

@@ -26,6 +26,7 @@
 #include "base/scm.h"
 #include "shm/futex.h"
 #include "supervisor/alter.h"
+#include "supervisor/callers.h"
 #include "supervisor/embed.h"
 #include "supervisor/function.h"
 #include "supervisor/mailbox.h"
@@ -100,6 +101,7 @@ static void inc_gone(struct bt_inc *inc)
         bt_log_drain(&inc->out);
         bt_log_drain(&inc->err);
         inc->dead = true;
+        bt_callers_process_gone(inc);
         bt_loop_timer_disarm(&inc->deadline);
 }
 
@@ -342,7 +344,7 @@ static void start_mail(struct start *start, struct bt_inc *inc, int *to)
                 (void)bt_spawn_move(&start->spawn, from[i], *to);
                 inc->link->mail_fds[i] = (*to)++;
         }
-        inc->link->owner = bt_mail_owner(inc->child->hub);
+        inc->link->owner = bt_callers_number(inc->child->hub);
 }
 
 /* Gives the process descriptor @from as the next number, and writes it into the link. */
@@ -546,6 +548,8 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
                 r = start_describe(&start, inc, how);
         if (!r && inc->link)
                 bt_child_send_kept(child, inc);
+        if (!r && inc->link)
+                bt_callers_introduce(inc);
         if (!r)
                 inc_register(inc, &start);
         if (!r)

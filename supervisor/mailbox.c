@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -110,14 +109,10 @@ int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
         return 0;
 }
 
-uint32_t bt_mail_owner(struct bt_hub *hub)
+void bt_mail_show(const struct bt_child *child)
 {
-        /* Numbers of a hub that was killed are about; this one begins anywhere else, most likely. What they name is repaired, or alive and 2^32 away. */
-        if (!hub->mail_owner_next && getrandom(&hub->mail_owner_next, sizeof(hub->mail_owner_next), 0) < 0)
-                hub->mail_owner_next = (uint32_t)getpid();
-        if (!++hub->mail_owner_next)
-                ++hub->mail_owner_next;
-        return hub->mail_owner_next;
+        if (child->mail)
+                atomic_store(&child->mail->view.mb->gate, child->phase == BT_PHASE_RUNNING ? BT_MAILBOX_OPEN : BT_MAILBOX_SWAPPING);
 }
 
 /* Also a process that sleeps is to empty its channel now and then. One that is parked does it when it holds. */

@@ -29,8 +29,8 @@ void bt_mail_close(struct bt_child *child); /* the gate first: clients find it c
 /* The mailbox of a process that is being adopted, in place of the new and empty one. 0, also when it has none; -errno. */
 int bt_mail_adopt(struct bt_child *child, const struct bt_found *found);
 
-/* A number under which messages or answers are claimed: of a client, or of a process. Not 0, and of nobody else of this hub. */
-uint32_t bt_mail_owner(struct bt_hub *hub);
+/* Whether its child takes work now, for clients that have a choice. */
+void bt_mail_show(const struct bt_child *child);
 
 /*
  * A client's segment and bell, to a process that has to answer it: before the client is given the child's mailbox, and before a process is started. Both are

@@ -94,7 +94,7 @@ struct baton_send {
         size_t large_bytes;
         uint64_t
                 timeout_ns; /* in all: for room in the mailbox and for the answer; 0: -EAGAIN when the mailbox is full, and for a call no deadline */
-        uint64_t key;       /* BATON_PICK_HASH */
+        uint64_t key; /* of BATON_PICK_HASH; the child sees it as the message's tag */
         uint32_t flags;     /* BATON_SEND_* */
         uint32_t reserved;
         baton_done_fn
