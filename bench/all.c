@@ -39,6 +39,7 @@ static const struct asked {
         {"shutdown", {"shutdown"}},
         {"reboot", {"reboot"}},
         {"scale", {"scale"}},
+        {"load", {"load"}},
         {"handover", {"handover", "--rounds", "100"}},
 };
 

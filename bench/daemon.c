@@ -163,6 +163,21 @@ int bench_daemon_send(int fd, uint32_t op, uint32_t strategy, const char *target
         return bt_scm_send(fd, &request, sizeof(request), NULL, 0);
 }
 
+int bench_daemon_send_upgrade(int fd, const char *target, const char *path)
+{
+        struct bt_ctl_request request = {.magic = BT_CTL_MAGIC,
+                                         .version = BT_CTL_VERSION,
+                                         .op = BT_CTL_UPGRADE,
+                                         .strategy = BT_CTL_STRATEGY_SPEC};
+        BT_CLEANUP(bt_closep) int binary = open(path, O_PATH | O_CLOEXEC);
+
+        if (binary < 0)
+                return -errno;
+        (void)snprintf(request.target, sizeof(request.target), "%s", target);
+        (void)snprintf(request.path, sizeof(request.path), "%s", path);
+        return bt_scm_send(fd, &request, sizeof(request), &binary, 1);
+}
+
 /* One reply, with the descriptor that came with it, if @ret_fd is not NULL. */
 static int reply_read(int fd, struct bt_ctl_reply *ret_reply, int *ret_fd)
 {

@@ -61,6 +61,8 @@ void bench_daemon_show_log(const struct bench_daemon *daemon);
 
 int bench_daemon_connect(const struct bench_daemon *daemon); /* a control connection, or -errno */
 int bench_daemon_send(int fd, uint32_t op, uint32_t strategy, const char *target);
+/* UPGRADE to the program @path, as `baton upgrade` asks for it. */
+int bench_daemon_send_upgrade(int fd, const char *target, const char *path);
 /* Reads replies up to the outcome. -ECANCELED: refused, with a complaint. @ret_answer may be NULL. */
 int bench_daemon_outcome(int fd, struct bench_answer *ret_answer);
 /* The three in one; complains. */

@@ -38,6 +38,19 @@ void bench_hist_add(struct bench_hist *hist, uint64_t ns)
         hist->steps[step_of(ns)]++;
 }
 
+void bench_hist_merge(struct bench_hist *into, const struct bench_hist *from)
+{
+        if (!from->count)
+                return;
+        if (!into->count || from->min < into->min)
+                into->min = from->min;
+        if (from->max > into->max)
+                into->max = from->max;
+        into->count += from->count;
+        for (uint32_t i = 0; i < BENCH_HIST_STEPS; i++)
+                into->steps[i] += from->steps[i];
+}
+
 uint64_t bench_hist_at(const struct bench_hist *hist, uint32_t per_mille)
 {
         uint64_t rank = (hist->count * per_mille + 999) / 1000;

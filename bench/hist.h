@@ -25,5 +25,7 @@ struct bench_hist {
 
 void bench_hist_add(struct bench_hist *hist, uint64_t ns);
 
+void bench_hist_merge(struct bench_hist *into, const struct bench_hist *from);
+
 /* @per_mille: 500 is the median, 1000 the largest sample. 0 when there is no sample. */
 uint64_t bench_hist_at(const struct bench_hist *hist, uint32_t per_mille);
