@@ -2,18 +2,22 @@
 /*
  * The floors: what the machine charges for the same thing when nothing is managed. A program that links no libbaton.
  *
- *      bench-bare hand BOARD ME     one of two processes, 1 and 2, that hand one word to and fro
- *      bench-bare start BOARD       a process that serves, and ends when it is told to
- *      bench-bare mark MUSTER IDX   a process that says on the muster roll that it is there, and sleeps
+ *      bench-bare hand BOARD ME STATE BYTES     one of two processes, 1 and 2, that hand one word to and fro
+ *      bench-bare start BOARD                   a process that serves, and ends when it is told to
+ *      bench-bare mark MUSTER IDX               a process that says on the muster roll that it is there, and sleeps
  *
- * The hand-over has the spin policy of the library: the heir sleeps until it hears "soon", watches the word for at most 200 us, then sleeps on
- * it and says so; the holder makes a system call only for a sleeper. Both kinds stamp the clock just as bench-probe does.
+ * The hand-over has the policy of the library: the heir sleeps until it hears "soon", watches the word for at most 200 us, its beat moving meanwhile, then
+ * sleeps on it and says so; the holder serves on until the beat moves, at most a millisecond, and makes a system call only for a sleeper. It has
+ * the surroundings, too: an heir that is told to come maps BYTES of STATE, a memory file, and populates its page tables; who has handed over takes
+ * its own down. Nobody looks into it. Both kinds stamp the clock just as bench-probe does.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -23,9 +27,21 @@
 #include "shm/futex.h"
 
 #define SPIN_NS          (200 * BT_NS_PER_US)
+#define AWAKE_NS         BT_NS_PER_MS
 #define SPIN_CLOCK_EVERY 32
 
-static uint64_t spin_ns;
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+struct hand {
+        struct bench_board *board;
+        uint32_t me;
+        uint64_t spin_ns;
+        int state_fd;
+        uint64_t bytes;
+        void *state; /* the mapping; NULL: none */
+};
 
 /* ---- serving ---- */
 
@@ -56,25 +72,41 @@ static void serve(struct bench_board *board)
 
 /* ---- handing one word over ---- */
 
-static void spin(const struct bench_board *board, uint32_t me)
+/* One turn more, and one more, until the heir is seen to run. */
+static void serve_on(const struct hand *hand)
 {
-        uint64_t until = bt_now_ns() + spin_ns;
+        struct bench_board *board = hand->board;
+        uint32_t beat = atomic_load_explicit(&board->beat, memory_order_relaxed);
+        uint64_t now = bt_now_ns(), until = now + (hand->spin_ns ? AWAKE_NS : 0);
+
+        while (atomic_load_explicit(&board->beat, memory_order_relaxed) == beat && now < until) {
+                now = bt_now_ns();
+                atomic_store_explicit(&board->last, now, memory_order_relaxed);
+        }
+}
+
+static void watch(const struct hand *hand)
+{
+        struct bench_board *board = hand->board;
+        uint64_t until = bt_now_ns() + hand->spin_ns;
 
         do {
                 for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if (atomic_load_explicit(&board->holder, memory_order_acquire) == me)
+                        if (atomic_load_explicit(&board->holder, memory_order_acquire) == hand->me)
                                 return;
                         bt_cpu_relax();
                 }
+                atomic_fetch_add_explicit(&board->beat, 1, memory_order_relaxed);
         } while (bt_now_ns() < until);
 }
 
 /* Sleeps on both words at once, as the library does: a "soon" that came before we looked must not cost us the hand-over itself. */
-static void await(struct bench_board *board, uint32_t me)
+static void await(const struct hand *hand, uint32_t soon_seen)
 {
+        struct bench_board *board = hand->board;
         struct bt_futex_word words[2] = {
-                {.word = &board->holder, .expected = 3 - me},
-                {.word = &board->soon, .expected = atomic_load(&board->soon)},
+                {.word = &board->holder, .expected = 3 - hand->me},
+                {.word = &board->soon, .expected = soon_seen},
         };
 
         for (;;) {
@@ -83,27 +115,63 @@ static void await(struct bench_board *board, uint32_t me)
                 if (soon != words[1].expected) {
                         words[1].expected = soon;
                         atomic_store(&board->parked, 0);
-                        if (spin_ns)
-                                spin(board, me);
+                        if (hand->spin_ns)
+                                watch(hand);
                 }
                 atomic_store(&board->parked, 1);
-                if (atomic_load(&board->holder) == me)
+                if (atomic_load(&board->holder) == hand->me)
                         break;
                 (void)bt_futex_wait(words, 2, BT_NS_NEVER);
         }
         atomic_store(&board->parked, 0);
 }
 
-__attribute__((noreturn)) static void hand(struct bench_board *board, uint32_t me)
+static void state_map(struct hand *hand)
 {
+        if (!hand->bytes)
+                return;
+        hand->state = mmap(NULL, hand->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, hand->state_fd, 0);
+        if (hand->state == MAP_FAILED || madvise(hand->state, hand->bytes, MADV_POPULATE_READ) < 0)
+                _exit(1);
+}
+
+static void state_unmap(struct hand *hand)
+{
+        if (hand->state)
+                (void)munmap(hand->state, hand->bytes);
+        hand->state = NULL;
+}
+
+/* As an heir from the beginning to its turn. */
+static void come(struct hand *hand)
+{
+        struct bench_board *board = hand->board;
+        uint32_t soon = atomic_load(&board->soon);
+
+        (void)bench_await(&board->come, atomic_load(&board->ready), BT_NS_NEVER);
+        state_map(hand);
+        bench_post(&board->ready, atomic_load(&board->come));
+        await(hand, soon);
+}
+
+__attribute__((noreturn)) static void hand_to_and_fro(struct hand *hand)
+{
+        struct bench_board *board = hand->board;
+
+        if (hand->me == 1)
+                state_map(hand);
+        else
+                come(hand);
         for (;;) {
-                await(board, me);
                 begin(board);
                 serve(board);
+                serve_on(hand);
                 atomic_store(&board->go, 0);
-                atomic_store(&board->holder, 3 - me);
+                atomic_store(&board->holder, 3 - hand->me);
                 if (atomic_load(&board->parked))
                         bt_futex_wake(&board->holder);
+                state_unmap(hand);
+                come(hand);
         }
 }
 
@@ -127,17 +195,28 @@ __attribute__((noreturn)) static void mark(const char *path, uint32_t idx, uint6
                 (void)pause();
 }
 
+static int run_hand(struct bench_board *board, char **argv)
+{
+        struct hand hand = {.board = board, .me = strcmp(argv[3], "2") ? 1 : 2, .bytes = strtoull(argv[5], NULL, 10)};
+        cpu_set_t set;
+
+        hand.state_fd = hand.bytes ? open(argv[4], O_RDWR | O_CLOEXEC) : -1;
+        if (hand.bytes && hand.state_fd < 0)
+                return 1;
+        hand.spin_ns = !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1 ? SPIN_NS : 0;
+        hand_to_and_fro(&hand);
+}
+
 int main(int argc, char **argv)
 {
         uint64_t main_ns = bt_now_ns();
         struct bench_board *board;
-        cpu_set_t set;
         int r;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (argc == 4 && !strcmp(argv[1], "mark"))
                 mark(argv[2], (uint32_t)strtoul(argv[3], NULL, 10), main_ns);
-        if (argc < 3 || (strcmp(argv[1], "hand") != 0 && strcmp(argv[1], "start") != 0)) {
+        if (!(argc == 6 && !strcmp(argv[1], "hand")) && !(argc == 3 && !strcmp(argv[1], "start"))) {
                 (void)fputs("bench-bare is started by baton-bench\n", stderr);
                 return 2;
         }
@@ -147,8 +226,7 @@ int main(int argc, char **argv)
                               strerrordesc_np(-r));
                 return 1;
         }
-        if (!strcmp(argv[1], "start"))
+        if (argc == 3)
                 start(board);
-        spin_ns = !sched_getaffinity(0, sizeof(set), &set) && CPU_COUNT(&set) > 1 ? SPIN_NS : 0;
-        hand(board, argc > 3 && !strcmp(argv[3], "2") ? 2 : 1);
+        return run_hand(board, argv);
 }

@@ -51,7 +51,10 @@ struct bench_board {
         /* Bare hand-over. */
         _Atomic uint32_t holder __attribute__((aligned(64))); /* CAS by the holder; futex: 1 or 2 */
         _Atomic uint32_t parked __attribute__((aligned(64))); /* W heir: it sleeps on @holder */
-        _Atomic uint32_t soon __attribute__((aligned(64)));   /* W benchmark: spin, it comes; futex */
+        _Atomic uint32_t beat;                                /* W heir: moves while it watches @holder */
+        _Atomic uint32_t come __attribute__((aligned(64)));   /* W benchmark: heir, get ready; futex */
+        _Atomic uint32_t ready;                               /* W heir: as often as it was; futex */
+        _Atomic uint32_t soon;                                /* W benchmark: heir, watch, it comes; futex */
         _Atomic uint32_t go __attribute__((aligned(64)));     /* W benchmark 1, holder 0: hand over, or end */
 };
 

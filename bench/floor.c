@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * This process plays the hub. It sleeps until there is something to do, as the hub does, then says "soon" to the heir and "go" to the holder, in
- * that order and without a pause, as the hub does. So the heir may still be on its way from sleeping to watching when the holder lets go, in both.
+ * This process plays the hub. It has the heir get ready, sleeps until it is, as the hub does, then says "go" to the holder, which serves on until its heir
+ * watches, and wakes the heir.
  */
 #include "bench/floor.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 
 #define WAIT_NS (10 * BT_NS_PER_S)
 
@@ -27,24 +31,39 @@ static int floor_open(struct bench_floor *floor)
         return r;
 }
 
-static int floor_run(struct bench_floor *floor, struct bench_process *process, char *role, char *number)
+/* One of the two that hand over: 1 or 2. */
+static int floor_run_hand(struct bench_floor *floor, uint32_t number, const char *state_path, uint64_t state_bytes)
 {
-        char *const argv[] = {floor->program, role, floor->board_path, number, NULL};
+        char hand[] = "hand", me[] = {(char)('0' + number), '\0'}, path[BENCH_PATH_BYTES], bytes[24];
+        char *const argv[] = {floor->program, hand, floor->board_path, me, path, bytes, NULL};
 
-        return bench_process_start(process, argv, environ, -1);
+        (void)snprintf(path, sizeof(path), "%s", state_path);
+        (void)snprintf(bytes, sizeof(bytes), "%" PRIu64, state_bytes);
+        return bench_process_start(&floor->processes[number - 1], argv, environ, -1);
 }
 
-int bench_floor_open_hand(struct bench_floor *floor)
+/* A memory file with all its pages, for two processes to map. */
+static int floor_state(struct bench_floor *floor, uint64_t bytes, char ret_path[BENCH_PATH_BYTES])
 {
-        char hand[] = "hand", one[] = "1", two[] = "2";
+        floor->state_fd = memfd_create("bench-state", MFD_CLOEXEC);
+        if (floor->state_fd < 0 || fallocate(floor->state_fd, 0, 0, (off_t)bytes) < 0)
+                return -errno;
+        (void)snprintf(ret_path, BENCH_PATH_BYTES, "/proc/%d/fd/%d", (int)getpid(), floor->state_fd);
+        return 0;
+}
+
+int bench_floor_open_hand(struct bench_floor *floor, uint64_t state_bytes)
+{
+        char path[BENCH_PATH_BYTES] = "";
         int r = floor_open(floor);
 
+        if (!r && state_bytes)
+                r = floor_state(floor, state_bytes, path);
         if (r)
                 return r;
         atomic_store(&floor->board->holder, 1);
-        r = floor_run(floor, &floor->processes[0], hand, one);
-        if (!r)
-                r = floor_run(floor, &floor->processes[1], hand, two);
+        for (uint32_t number = 1; !r && number <= 2; number++)
+                r = floor_run_hand(floor, number, path, state_bytes);
         if (!r)
                 r = bench_await(&floor->board->served, 0, WAIT_NS);
         if (r)
@@ -52,13 +71,20 @@ int bench_floor_open_hand(struct bench_floor *floor)
         return r;
 }
 
-int bench_floor_open_start(struct bench_floor *floor)
+static int floor_run_start(struct bench_floor *floor)
 {
         char start[] = "start";
+        char *const argv[] = {floor->program, start, floor->board_path, NULL};
+
+        return bench_process_start(&floor->processes[0], argv, environ, -1);
+}
+
+int bench_floor_open_start(struct bench_floor *floor)
+{
         int r = floor_open(floor);
 
         if (!r)
-                r = floor_run(floor, &floor->processes[0], start, NULL);
+                r = floor_run_start(floor);
         if (!r)
                 r = bench_await(&floor->board->served, 0, WAIT_NS);
         if (r)
@@ -97,12 +123,19 @@ int bench_floor_hand(struct bench_floor *floor, uint64_t *ret_blackout_ns)
 {
         struct bench_board *board = floor->board;
         uint32_t served = atomic_load(&board->served);
+        uint32_t ready = atomic_load(&board->ready);
         int r = floor_warm(floor);
 
         if (r)
                 return r;
-        bench_post(&board->soon, atomic_load(&board->soon) + 1);
+        bench_post(&board->come, ready + 1);
+        r = bench_await(&board->ready, ready, WAIT_NS);
+        if (r)
+                bench_complain("a bare heir does not come: %s", strerrordesc_np(-r));
+        if (r)
+                return r;
         atomic_store(&board->go, 1);
+        bench_post(&board->soon, atomic_load(&board->soon) + 1);
         return floor_over(floor, served, ret_blackout_ns);
 }
 
@@ -110,7 +143,6 @@ int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns)
 {
         struct bench_board *board = floor->board;
         uint32_t served = atomic_load(&board->served);
-        char start[] = "start";
         int r = floor_warm(floor);
 
         if (r)
@@ -119,7 +151,7 @@ int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns)
         r = bench_process_wait(&floor->processes[0], WAIT_NS);
         atomic_store(&board->go, 0);
         if (!r)
-                r = floor_run(floor, &floor->processes[0], start, NULL);
+                r = floor_run_start(floor);
         if (r)
                 bench_complain("a bare process could not be replaced: %s", strerrordesc_np(-r));
         return r ? r : floor_over(floor, served, ret_blackout_ns);
@@ -130,6 +162,7 @@ void bench_floor_close(struct bench_floor *floor)
         for (size_t i = 0; i < 2; i++)
                 bench_process_end(&floor->processes[i]);
         bench_board_destroy(floor->board, floor->board_fd);
+        (void)bt_close(floor->state_fd);
         if (floor->copy_from)
                 (void)munmap(floor->copy_from, floor->copy_bytes);
         if (floor->copy_to)

@@ -16,15 +16,17 @@ struct bench_floor {
         char board_path[BENCH_PATH_BYTES];
         char program[4096];
         struct bench_process processes[2]; /* hand: both; start: the first is who serves */
+        int state_fd;    /* hand: what is mapped beside it; -1: nothing */
         char *copy_from; /* bench_floor_copy() */
         char *copy_to;
         uint64_t copy_bytes;
 };
 
-#define BENCH_FLOOR_NULL {.board_fd = -1, .processes = {BENCH_PROCESS_NULL, BENCH_PROCESS_NULL}}
+#define BENCH_FLOOR_NULL {.board_fd = -1, .state_fd = -1, .processes = {BENCH_PROCESS_NULL, BENCH_PROCESS_NULL}}
 
 /* Each returns 0 or -errno, with a complaint. */
-int bench_floor_open_hand(struct bench_floor *floor);  /* hot: one word handed over */
+/* hot: one word handed over, by processes that have @state_bytes of shared memory mapped as a successor has; 0: none */
+int bench_floor_open_hand(struct bench_floor *floor, uint64_t state_bytes);
 int bench_floor_open_start(struct bench_floor *floor); /* cold: exit, exit seen by pidfd, vfork and exec */
 int bench_floor_hand(struct bench_floor *floor, uint64_t *ret_blackout_ns);
 int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns);

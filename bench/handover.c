@@ -10,9 +10,10 @@
  * and not counted. Between two rounds everything of the last one is gone (the predecessor's exit is waited for: taking down a gigabyte
  * of page tables keeps a processor busy for long after the swap) and everybody else sleeps.
  *
- * The floor of a hot swap is one futex word between two bare processes, with the same spin policy; of a cold swap, a bare process that ends, its
- * exit seen by pidfd, and vfork and exec of another one up to its first line. The floor knows no state: that an arena costs the same at
- * any size is what is to be shown. A blob is copied, so it gets the time of one memcpy of its size beside its floor.
+ * The floor of a hot swap is one futex word between two bare processes, with the same policy of waiting and the same surroundings: they map as much shared
+ * memory as the arena has, populated just before, because what populating does to a machine's caches is not the hand-over's doing. Of a
+ * cold swap, a bare process that ends, its exit seen by pidfd, and vfork and exec of another one up to its first line; it has no memory. No floor looks into
+ * a state: that an arena costs the same at any size is what is to be shown. A blob is copied, so it gets the time of one memcpy of its size beside its floor.
  *
  * Dropped: stamps from outside, by a client over a socket. A client's round trip on two processors is 20 times the blackout, and mostly its own
  * wake-up; what a client sees is the question of another benchmark.
@@ -87,7 +88,7 @@ static int round_measure(struct bench_series *series, struct bench_floor *floor,
 static int series_measure(struct bench_series *series, struct bench_hub *hub, const struct bench_handover *how)
 {
         BT_CLEANUP(bench_floor_close) struct bench_floor floor = BENCH_FLOOR_NULL;
-        int r = series->hot ? bench_floor_open_hand(&floor) : bench_floor_open_start(&floor);
+        int r = series->hot ? bench_floor_open_hand(&floor, series->form == BATON_STATE_ARENA ? series->bytes : 0) : bench_floor_open_start(&floor);
 
         if (!r && series->form == BATON_STATE_BLOB)
                 r = bench_floor_open_copy(&floor, series->bytes);
@@ -117,10 +118,10 @@ static int state_measure(struct bench_series *series, uint32_t *ret_count, const
         return r;
 }
 
-/* A blob is there twice in its segment, once in each process, and twice in the copy beside its floor. */
+/* A blob is there twice in its segment, once in each process, and twice in the copy beside its floor; an arena once, and once beside its floor. */
 static bool fits(const struct bench_host *host, enum baton_state_form form, uint64_t bytes)
 {
-        uint64_t need = (form == BATON_STATE_BLOB ? 6 * bytes : bytes) + (UINT64_C(128) << 20);
+        uint64_t need = (form == BATON_STATE_BLOB ? 6 * bytes : 2 * bytes) + (UINT64_C(128) << 20);
         char size[BENCH_SIZE_TEXT];
 
         if (need <= host->available)

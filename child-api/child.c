@@ -196,6 +196,7 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
 
 int baton_child_dispatch(struct baton_child *child)
 {
+        const uint64_t one = 1;
         struct bt_rec rec;
         uint64_t rung = 0;
 
@@ -206,16 +207,19 @@ int baton_child_dispatch(struct baton_child *child)
         if (child->post && child->post->handling)
                 return -BATON_E_PROTOCOL; /* a message is in hand: nothing can be captured */
 
+        /* First of all: between the last answer and the capture there is not even a read. */
+        bt_child_leave_when_due(child);
         /* The bell before the ring: what is pushed after the ring was found empty rings again. */
         (void)!read(child->bell, &rung, sizeof(rung));
         child->channel_due = child->channel_due || rung >= BT_BELL_CHANNEL;
         bt_child_ring_when_due(child);
-        bt_child_leave_when_due(child);
         while (child->stage != BT_CHILD_ENDED && bt_ring_pop(&child->inbox, &rec) == 0)
                 handle(child, &rec);
         if (child->channel_due && child->stage == BT_CHILD_HOLDING)
                 bt_child_read_channel(child);
         bt_post_serve(child);
+        if (bt_child_wants_turn(child))
+                (void)!write(child->bell, &one, sizeof(one));
         return child->stage == BT_CHILD_ENDED ? BATON_CHILD_STOP : 0;
 }
 

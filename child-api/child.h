@@ -159,8 +159,10 @@ int bt_child_take_over(struct baton_child *child);
 uint64_t bt_child_if_parallel(uint64_t ns); /* @ns where two processes can run at once, else 0 */
 void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec);
 void bt_child_on_resume(struct baton_child *child);
-void bt_child_leave_when_due(struct baton_child *child); /* each dispatch() asks */
-void bt_child_ring_when_due(struct baton_child *child);  /* the same */
+/* Each dispatch() asks these. */
+void bt_child_leave_when_due(struct baton_child *child);
+void bt_child_ring_when_due(struct baton_child *child);
+bool bt_child_wants_turn(const struct baton_child *child); /* another dispatch(), after a turn of the program's loop */
 
 /* talk.c: records to the hub */
 int bt_child_say(struct baton_child *child, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1, uint64_t arg2);

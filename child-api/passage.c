@@ -12,17 +12,16 @@
  * Nobody serves between the last answer of n and the first one of m, so everything that can wait is kept out of there:
  *
  *      a wake-up    costs 30-50 us across processors. n serves while its heir wakes up, and passes to one that runs. An heir that was not seen to
- *                   run within AWAKE_NS (no processor is free for it; it is stopped, or dead) gets the baton all the same: the hub deals with
+ *                   run within a millisecond (no processor is free for it; it is stopped, or dead) gets the baton all the same: the hub deals with
  *                   one that does not restore, and n must not serve for ever under an offer.
  *      the hub      what is told to it in the passage is put into the ring at once and rung for a turn later, because the hub would wake up on one of the two
  *                   processors that are wanted just then. Whatever happens, the hub finds it: it reads a ring to the end at each bell, deadline and exit.
- *      first times  page faults and cold lines. The heir has looked at the state before it watches.
+ *      first times  page faults and cold lines: of the state, which the heir has looked at before it watches, and of this code.
  *
  * Between the predecessor's compare-and-swap and the successor's serve() there is no message to the hub, no allocation, no file.
  */
 #include <errno.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -35,8 +34,8 @@
  */
 #define WATCH_NS (200 * BT_NS_PER_US)
 
-/* For how long a predecessor serves on while its heir wakes up. */
-#define AWAKE_NS (200 * BT_NS_PER_US)
+/* For how long a predecessor serves on while its heir wakes up: 30-50 us, and a time slice or two of other programs where processors are scarce. */
+#define AWAKE_NS BT_NS_PER_MS
 
 /* An heir without connections has confirmed after 1-5 us, and then there is nothing to tell the hub that the heir does not tell. */
 #define QUIET_NS (20 * BT_NS_PER_US)
@@ -50,22 +49,16 @@ uint64_t bt_child_if_parallel(uint64_t ns)
         return ns;
 }
 
-/* dispatch() is wanted once more, after a turn of the program's loop. */
-static void ring_self(const struct baton_child *child)
-{
-        const uint64_t one = 1;
-
-        (void)!write(child->bell, &one, sizeof(one));
-}
-
-/* Says it, and has the hub rung for it by a dispatch() at @at_ns or later. */
+/*
+ * Says it, and leaves it to a dispatch() at @at_ns or later to ring the hub. That there is one: a predecessor asks for it (bt_child_wants_turn()), and an
+ * heir's own bell was rung by the hub's SPIN and is not emptied before its first dispatch().
+ */
 static void say_later(struct baton_child *child, uint64_t at_ns, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1)
 {
         if (bt_child_say_quietly(child, type, token, arg0, arg1, 0))
                 return;
         child->ring_due = true;
         child->ring_at_ns = at_ns;
-        ring_self(child);
 }
 
 void bt_child_ring_when_due(struct baton_child *child)
@@ -77,14 +70,67 @@ void bt_child_ring_when_due(struct baton_child *child)
                 return;
         w = bt_baton_word(child->baton);
         under_way = w.phase == BT_WORD_PASSED && w.heir == child->incarnation;
-        if (child->stage == BT_CHILD_PASSED && under_way && bt_now_ns() < child->ring_at_ns) {
-                ring_self(child);
+        if (child->stage == BT_CHILD_PASSED && under_way && bt_now_ns() < child->ring_at_ns)
                 return;
-        }
         child->ring_due = false;
         if (child->stage != BT_CHILD_PASSED || under_way)
                 (void)bt_child_ring_hub(child);
         /* else: the heir has confirmed or given back, and rings for that */
+}
+
+bool bt_child_wants_turn(const struct baton_child *child)
+{
+        return child->stage == BT_CHILD_LEAVING || child->ring_due;
+}
+
+/* ---- first times ---- */
+
+#define LINE_BYTES 64
+#define FUNCTION_BYTES 512 /* the longest of ours in the passage; of the program's, as much as there is a use in guessing */
+
+/* Into the caches, if it is mapped; never a fault. */
+static void bring_near(const void *at, size_t bytes)
+{
+        for (size_t off = 0; off < bytes; off += LINE_BYTES)
+                __builtin_prefetch((const char *)at + off);
+}
+
+static void bring_code(uintptr_t function)
+{
+        if (function)
+                bring_near((const void *)function, FUNCTION_BYTES); /* NOLINT(performance-no-int-to-ptr): it is only looked at */
+}
+
+/*
+ * Of what an heir is going to do, all that changes nothing; the predecessor serves from the state meanwhile. Populating a large arena has just emptied
+ * this processor's caches. Nothing here may move the word, not even a move that "must fail now": the baton may be passed to us at any moment.
+ */
+static void rehearse_taking(struct baton_child *child)
+{
+        const struct bt_arena *arena = child->arena;
+
+        bt_child_rehearse(child);
+        bring_near(child, sizeof(*child));
+        bring_code((uintptr_t)bt_child_take_over);
+        bring_code((uintptr_t)bt_child_restore);
+        bring_code((uintptr_t)bt_baton_confirm);
+        bring_code((uintptr_t)child->ops->restore);
+        bring_code((uintptr_t)child->ops->serve);
+        if (arena)
+                bring_near((const char *)arena + arena->root, LINE_BYTES);
+}
+
+/* The same for a predecessor, which has never captured before. */
+static void rehearse_leaving(struct baton_child *child)
+{
+        bring_code((uintptr_t)bt_child_leave_when_due);
+        bring_code((uintptr_t)bt_child_capture);
+        bring_code((uintptr_t)bt_child_publish_capture);
+        bring_code((uintptr_t)bt_baton_pass);
+        bring_code((uintptr_t)child->ops->capture);
+        bt_child_describe(child);
+        (void)bt_boot_ns();
+        (void)bt_wall_ns();
 }
 
 /* ---- the heir ---- */
@@ -116,7 +162,7 @@ int bt_child_park(struct baton_child *child)
                 if (r)
                         return r;
                 if (watch) {
-                        bt_child_rehearse(child);
+                        rehearse_taking(child);
                         BT_POINT("watch.begin");
                 }
                 r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, called, soon, watch ? watch_ns : 0);
@@ -236,9 +282,9 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
                 return;
         }
         /* One more turn of the program's loop before the moment, and as many as the heir needs to wake up: answer what comes in meanwhile. */
+        rehearse_leaving(child);
         child->leave_beat = bt_baton_announce(child->baton);
         child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS);
-        ring_self(child);
         BT_POINT("handover.announced");
 }
 
@@ -251,8 +297,6 @@ void bt_child_leave_when_due(struct baton_child *child)
                 go_on(child, child->ops->prepare); /* as in become_passed() */
         else if (bt_baton_watched(child->baton, child->leave_beat) || bt_now_ns() >= child->leave_by_ns)
                 become_passed(child);
-        else
-                ring_self(child);
 }
 
 void bt_child_on_resume(struct baton_child *child)

@@ -81,9 +81,14 @@ void bt_child_describe(struct baton_child *child)
         struct bt_state_meta *meta = &child->baton->meta;
         const char *schema = child->ops->schema ? child->ops->schema : "";
 
-        /* No snprintf(): its first call in a process is three page faults, 5 us, and this is inside the passage. Checked by open(): it fits. */
-        memset(meta->schema, 0, sizeof(meta->schema));
-        memcpy(meta->schema, schema, strlen(schema));
+        /*
+         * This is inside the passage. No snprintf(): its first call in a process is three page faults, 5 us. And no store that changes nothing: it would
+         * take the line away from the heir, which has just read it. Checked by open(): it fits.
+         */
+        if (strncmp(meta->schema, schema, sizeof(meta->schema)) != 0) {
+                memset(meta->schema, 0, sizeof(meta->schema));
+                memcpy(meta->schema, schema, strlen(schema));
+        }
         meta->version = child->ops->version;
         meta->version_oldest = child->ops->version_oldest;
         meta->incarnation = child->incarnation;
@@ -215,11 +220,13 @@ static int find_state(struct baton_child *child, uint64_t predecessor, struct ba
         return 0;
 }
 
-/* Looks at what find_state() will look at, so that code and data are near when it counts. Changes nothing: the predecessor serves from it. */
+/* Looks at what a restore will look at, so that code and data are near when it counts. Changes nothing. A blob does not exist before it is passed. */
 void bt_child_rehearse(struct baton_child *child)
 {
-        if (arena_in_use(child) && !bt_child_can_read(child))
-                (void)check_arena(child);
+        struct baton_restore scratch;
+
+        if (arena_in_use(child))
+                (void)find_state(child, child->incarnation, &scratch); /* as if there were a predecessor, which keeps it from repairing anything */
 }
 
 int bt_child_restore(struct baton_child *child, uint64_t predecessor)
