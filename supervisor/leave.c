@@ -14,7 +14,7 @@
 #include "supervisor/live.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -22,6 +22,7 @@
 #include "supervisor/alter.h"
 #include "supervisor/events.h"
 
+#define BATCH_BYTES_MAX (UINT64_C(256) << 20) /* the store keeps a put on the heap until it is written */
 #define RETRY_NS (20 * BT_NS_PER_MS) /* the store's queue is full, or somebody else's job of this child is under way */
 
 static bool keeps_state(const struct bt_live_item *item)
@@ -56,8 +57,6 @@ static void leave_end(struct bt_live_item *item)
 
 /* ---- its state ---- */
 
-static void leave_store(struct bt_live_item *item);
-
 static void on_retry(struct bt_loop_timer *timer)
 {
         bt_live_ready(bt_container_of(timer, struct bt_live_item, timer));
@@ -77,40 +76,94 @@ static void store_failed(struct bt_live_item *item, int result)
         leave_end(item);
 }
 
+/* One of many that did not fit, or that could not be read, must not keep the others: after a failure each is tried by itself. */
+static void item_stored(struct bt_live_item *item, bool with_others, int result)
+{
+        item->storing = false;
+        item->child->store_jobs--;
+        if (!result) {
+                leave_end(item);
+        } else if (with_others) {
+                item->alone = true;
+                bt_live_ready(item);
+        } else {
+                store_failed(item, result);
+        }
+}
+
 static void on_stored(void *ctx, int result, const struct bt_record *record)
 {
-        struct bt_live_item *item = ctx;
+        struct bt_live *live = ctx;
+        uint32_t count = 0;
 
         (void)record;
-        if (item->step != BT_LIVE_STORING)
-                return; /* the hub stops, and has the child */
-        item->child->store_jobs--;
-        if (result)
-                store_failed(item, result);
-        else
-                leave_end(item);
+        live->storing = false;
+        if (live->over_ns)
+                return; /* the hub stops, and has the children */
+        for (uint32_t i = 0; i < live->count; i++)
+                count += live->items[i].storing;
+        for (uint32_t i = 0; i < live->count; i++)
+                if (live->items[i].storing)
+                        item_stored(&live->items[i], count > 1, result);
+        bt_live_soon(live);
+}
+
+/* Those for the next put: all there are, up to so many bytes, or one by itself. */
+static size_t batch_take(struct bt_live *live, struct bt_live_item **batch)
+{
+        uint64_t bytes = 0;
+        size_t n = 0;
+
+        bt_list_foreach_safe (it, &live->keep) {
+                struct bt_live_item *item = bt_list_entry(it, struct bt_live_item, ready);
+
+                bytes += item->child->holding->baton->meta.bytes;
+                if (n && (item->alone || bytes > BATCH_BYTES_MAX))
+                        break;
+                bt_list_unlink(it);
+                batch[n++] = item;
+                if (item->alone || n == BT_LIVE_ENDING_MAX)
+                        break;
+        }
+        return n;
+}
+
+void bt_leave_store(struct bt_live *live)
+{
+        struct bt_live_item *batch[BT_LIVE_ENDING_MAX];
+        size_t n = batch_take(live, batch);
+        struct bt_store_item *records = calloc(n, sizeof(*records));
+        int r = -ENOMEM;
+
+        for (size_t i = 0; records && i < n; i++)
+                bt_child_fill_record(&records[i], batch[i]->child);
+        if (records)
+                r = bt_store_put(live->hub->store, records, n, on_stored, live);
+        free(records);
+        live->storing = !r;
+        for (size_t i = 0; i < n; i++) {
+                if (!r) {
+                        batch[i]->storing = true;
+                        batch[i]->child->store_jobs++;
+                } else if (r == -EBUSY) {
+                        retry(batch[i]);
+                } else {
+                        store_failed(batch[i], r);
+                }
+        }
 }
 
 static void leave_store(struct bt_live_item *item)
 {
-        struct bt_child *child = item->child;
-        const struct bt_baton *baton = child->holding->baton;
-        struct bt_store_item record = {0};
-        int r;
+        const struct bt_baton *baton = item->child->holding->baton;
 
         item->step = BT_LIVE_STORING;
         if (baton->meta.present != 1 || baton->meta.bytes > baton->state_bytes_max) {
                 leave_end(item);
                 return;
         }
-        bt_child_fill_record(&record, child);
-        r = bt_store_put(child->hub->store, &record, 1, on_stored, item);
-        if (!r)
-                child->store_jobs++;
-        else if (r == -EBUSY)
-                retry(item);
-        else
-                store_failed(item, r);
+        bt_list_push(&item->live->keep, &item->ready);
+        bt_live_soon(item->live);
 }
 
 static void on_no_state(struct bt_loop_timer *timer)
@@ -200,6 +253,7 @@ static void leave_gone(struct bt_live_item *item)
 
         child->phase = BT_PHASE_STOPPED;
         bt_child_publish(child);
+        BT_POINT("live.gone");
         item->step = BT_LIVE_GONE;
         bt_list_push(&item->live->gone, &item->ready);
         bt_live_soon(item->live);
@@ -223,8 +277,8 @@ void bt_leave_turn(struct bt_live_item *item)
                         leave_end(item);
                 break;
         case BT_LIVE_STORING:
-                if (!child->store_jobs)
-                        leave_store(item); /* tried again */
+                if (!item->storing)
+                        leave_store(item); /* again: it failed, or something happened while it waited */
                 break;
         case BT_LIVE_ENDING:
                 if (!bt_list_empty(&child->incs))
@@ -270,6 +324,7 @@ static void item_forgotten(struct bt_live_item *item, int result)
 void bt_live_forgotten(struct bt_live *live, int result)
 {
         live->noting = false;
+        BT_POINT("live.forgotten");
         if (live->over_ns)
                 return;
         for (uint32_t i = 0; i < live->count; i++) {

@@ -2,8 +2,8 @@
 /*
  * Requests: what is next, what is over, what is remembered. See live.h.
  *
- * A turn does, in this order: items to which something happened; then as many new ones as there is room for; then one write of all notes that are to be
- * removed, if none is under way (so many small removals share an fsync); then the end. Each of these may make the next turn ready, so a turn never
+ * A turn does, in this order: items to which something happened; then as many new ones as there is room for; then one write of all states, and one of all
+ * notes, that have to be written, if none is under way (so many small removals share an fsync); then the end. Each of these may make the next turn ready, so a turn never
  * repeats itself, and 65536 children cost as many steps and not the square.
  */
 #include "supervisor/live.h"
@@ -83,6 +83,7 @@ struct bt_live *bt_live_new(struct bt_hub *hub, uint32_t count)
         live->number = number_next(hub);
         live->count = live->left = count;
         bt_list_init(&live->ready);
+        bt_list_init(&live->keep);
         bt_list_init(&live->gone);
         bt_list_init(&live->waiters);
         bt_list_init(&live->node);
@@ -217,6 +218,8 @@ static void live_turn(struct bt_loop_timer *timer)
                 return; /* nothing is started before it is noted */
         while (live->next < live->count && live->under_way < limit)
                 item_begin(&live->items[live->next++]);
+        if (!live->storing && !bt_list_empty(&live->keep))
+                bt_leave_store(live);
         if (!live->noting && !bt_list_empty(&live->gone)) {
                 int r = bt_live_forget(live);
 
@@ -269,6 +272,7 @@ void bt_live_wait(struct bt_live *live, struct bt_live_waiter *waiter)
 void bt_live_running(struct bt_child *child)
 {
         if (child->item && child->item->step == BT_LIVE_STARTING) {
+                BT_POINT("live.started");
                 bt_live_say(child->item, BT_CTL_STARTED, "%s", "");
                 bt_live_ready(child->item);
         }

@@ -52,6 +52,8 @@ struct bt_live_item {
         bool begun;                 /* counted in bt_live.under_way */
         bool stays;                 /* its state could not be stored: it is started again instead of removed */
         bool captured;              /* a state is in its baton */
+        bool storing;               /* it is in the put that is under way */
+        bool alone;                 /* a put with others failed: the next one is its own */
         bool forgetting;            /* the removal of its notes is being written */
         bool unnoted;               /* that was asked for once */
         uint32_t what;              /* what it will be when it has left */
@@ -75,6 +77,7 @@ struct bt_live {
         bool rollback;
         bool drop_state;
         bool noting;          /* notes are being written */
+        bool storing;         /* states are */
         bool rolling_back;
         uint32_t count;
         uint32_t next;        /* first that was not begun */
@@ -82,6 +85,7 @@ struct bt_live {
         uint32_t left;        /* not over */
         uint32_t ok;
         struct bt_list ready;
+        struct bt_list keep;  /* items whose states are to be stored, by @ready */
         struct bt_list gone;  /* items whose notes are to be removed, by @ready */
         struct bt_list waiters;
         struct bt_loop_timer turn;
@@ -136,6 +140,7 @@ void bt_live_tell(struct bt_client *client, const struct bt_live *live);
 
 void bt_leave_begin(struct bt_live_item *item, uint32_t what);
 void bt_leave_turn(struct bt_live_item *item);
+void bt_leave_store(struct bt_live *live); /* one put for those in @live->keep */
 
 /* ---- live_store.c ---- */
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 struct bt_hub_node *bt_live_node(const struct bt_hub *hub)
@@ -119,6 +120,7 @@ int bt_live_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint64_t deadline_
 void bt_live_noted(struct bt_live *live, int result)
 {
         live->noting = false;
+        BT_POINT("live.noted");
         if (live->over_ns)
                 return;
         for (uint32_t i = 0; result && i < live->count; i++) {

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "shm/record.h"
 #include "supervisor/store/store_key.h"
 #include "supervisor/store/store_tx.h"
@@ -68,6 +69,7 @@ static int put_body(struct bt_engine *engine, void *ctx)
                 if (r)
                         return r;
         }
+        BT_POINT("store.notes.before_commit");
         return 0;
 }
 
@@ -75,10 +77,14 @@ int bt_notes_put(struct bt_engine *engine, const struct bt_note *notes, size_t c
 {
         struct put put = {.notes = notes, .count = count};
         uint64_t need = 0;
+        int r;
 
         for (size_t i = 0; i < count; i++)
                 need += notes[i].bytes + sizeof(struct note_head) + BT_KEY_BYTES_MAX;
-        return bt_tx_result(bt_tx_run(engine, true, need, put_body, &put, NULL));
+        r = bt_tx_run(engine, true, need, put_body, &put, NULL);
+        if (!r)
+                BT_POINT("store.notes.after_commit");
+        return bt_tx_result(r);
 }
 
 /* ---- read ---- */

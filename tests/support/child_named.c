@@ -85,7 +85,7 @@ int main(void)
         int r = baton_child_open(&child, &ops, NULL);
 
         if (!r && is(child, "NAMED_FAIL"))
-                return 3;
+                _exit(3);
         while (!r && is(child, "NAMED_HANG"))
                 (void)pause();
         if (!r)
