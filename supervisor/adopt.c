@@ -386,6 +386,46 @@ static void adopt_child(struct bt_child *child)
         bt_child_publish(child);
 }
 
+int bt_child_take_up(struct bt_child *child, int fd, bool in_transit)
+{
+        struct bt_holding *holding = NULL;
+        struct bt_word w;
+        int r = bt_holding_adopt(&holding, fd);
+
+        if (!r && (holding->baton->form != child->spec->state_form || strncmp(holding->baton->id, child->id, sizeof(holding->baton->id)) != 0)) {
+                (void)bt_holding_unref(holding);
+                r = -EPROTO;
+        }
+        if (r)
+                return r;
+        (void)bt_holding_unref(child->holding);
+        child->holding = holding;
+        child->state_bytes = holding->baton->meta.bytes;
+        child->in_transit = in_transit;
+        child->adopted = child->taken_up = true;
+        w = bt_baton_word(holding->baton);
+        numbers_after(child, w);
+        (void)bt_baton_reclaim(holding->baton, w.holder); /* whoever that is has no process */
+        return 0;
+}
+
+void bt_hub_start_taken_up(struct bt_hub *hub)
+{
+        uint32_t count = 0;
+
+        bt_hub_foreach_child (child, hub) {
+                if (!child->taken_up)
+                        continue;
+                child->taken_up = false;
+                count++;
+                bt_child_start(child, child->in_transit ? BATON_REASON_COLD : BATON_REASON_CRASH);
+        }
+        if (!count)
+                return;
+        bt_hub_say(hub, "%u %s of the hub before this one had no process, and what was kept of it", count, count == 1 ? "child" : "children");
+        bt_hub_drop_stored(hub);
+}
+
 void bt_hub_adopt(struct bt_hub *hub)
 {
         uint32_t adopted = 0;

@@ -20,10 +20,12 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "supervisor/alter.h"
 #include "supervisor/embed.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
+#include "supervisor/keeper.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/state.h"
 
@@ -117,6 +119,7 @@ int bt_child_fresh_baton(struct bt_child *child)
 
         if (r)
                 return r;
+        bt_keep_forget(child);
         (void)bt_holding_unref(child->holding);
         child->holding = fresh;
         child->restore_failures = 0;
@@ -165,6 +168,8 @@ void bt_child_deinit(struct bt_child *child)
 {
         bt_loop_timer_disarm(&child->restart_timer);
         bt_alter_free(child);
+        bt_keep_forget(child);
+        bt_parcel_free(&child->parcel);
         bt_child_free_kept(child);
         bt_child_checkpoints_end(child);
         bt_mail_close(child);
@@ -184,14 +189,19 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
 {
         struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .seat = child->seat, .handoff = -1};
         char why[256] = "";
+        int r;
 
         bt_child_recover_and_say(child, reason);
         if (!bt_state_usable(child))
                 return;
         how.holding = child->holding;
         how.holding->baton->fd_count = 0;
+        if (child->parcel.count && !bt_parcel_send(&child->parcel, &how.handoff))
+                how.holding->baton->fd_count = child->parcel.fd_count;
         child->phase = BT_PHASE_STARTING;
-        if (bt_inc_spawn(&child->current, &how, why, sizeof(why))) {
+        r = bt_inc_spawn(&child->current, &how, why, sizeof(why));
+        (void)bt_close(how.handoff);
+        if (r) {
                 bt_child_note(child, "could not be started: %s", why);
                 bt_child_down(child, NULL);
                 return;
@@ -214,6 +224,8 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         child->running_since_ns = bt_now_ns();
         child->restore_failures = 0;
         child->in_transit = child->reload = false;
+        bt_keep_forget(child);
+        bt_parcel_free(&child->parcel);
         child->note[0] = '\0';
         if (child->stored_sequence)
                 bt_event(child->hub, BT_EVENT_HANDOVER_DELIVERED, child, inc->number, "%" PRIu64 " bytes", child->state_bytes);
@@ -301,6 +313,7 @@ static void child_restart_later(struct bt_child *child)
         child->phase = BT_PHASE_BACKOFF;
         bt_child_publish(child);
         bt_event(child->hub, BT_EVENT_CHILD_RESTARTING, child, 0, "in %" PRIu64 " ms", wait / BT_NS_PER_MS);
+        BT_POINT("hub.child.down");
         if (bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_ns_add(now, wait), child_on_restart_timer))
                 child_give_up(child, BT_PHASE_FAILED);
 }
@@ -515,6 +528,7 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
 
         if (reaped)
                 child->last_exit = inc->how;
+        bt_keep_if_alone(child);
         if (m && m->succ == inc) {
                 succ_exited(child, inc);
         } else if (m && m->pred == inc) {

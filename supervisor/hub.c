@@ -31,6 +31,7 @@
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
 #include "supervisor/live.h"
+#include "supervisor/keeper.h"
 #include "supervisor/request.h"
 #include "supervisor/embed.h"
 
@@ -237,6 +238,7 @@ static void close_all(struct bt_hub *hub)
         if (hub->over)
                 bt_hooks_finish(hub);
         bt_hooks_close(hub);
+        bt_keep_close(hub);
         hub->store = bt_store_close(hub->store);
         bt_children_free_all(hub);
         bt_callers_close(hub);
@@ -300,6 +302,7 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
         bt_event(hub, BT_EVENT_CHILDREN_STARTING, NULL, 0, "%u", hub->children.count);
         bt_hub_adopt(hub);
         bt_callers_adopt(hub);
+        bt_keep_take(hub);
         bt_hub_load_all(hub);
         bt_hub_settled(hub);
         return 0;

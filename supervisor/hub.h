@@ -35,6 +35,7 @@
 
 struct bt_alter;
 struct bt_hub;
+struct bt_keep;
 struct bt_child;
 struct bt_client;
 struct bt_embed;
@@ -203,6 +204,14 @@ enum bt_recovered {
         BT_RECOVERED_CHECKPOINT = 2, /* the last checkpoint was put in its place */
 };
 
+/* Descriptors on their way in a cold swap, while no process has them. */
+struct bt_parcel {
+        struct bt_handoff *messages;
+        int (*fds)[BT_HANDOFF_FDS_MAX];
+        uint32_t count;
+        uint64_t fd_count;
+};
+
 /* ---- a child ---- */
 
 #define BT_RESTART_HISTORY 64
@@ -245,11 +254,14 @@ struct bt_child {
         bool captured; /* shutdown: state is in the baton, whole */
         bool adopted;  /* has processes of a hub that was killed: it is not started */
         bool in_transit;  /* its state was captured for a cold swap and is not restored yet: state_ttl runs */
+        bool with_keeper; /* what it has is with the keeper, too: keeper.h */
+        bool taken_up;    /* its baton was with the keeper of a hub that was killed: it is about to be started with it */
         bool reload;      /* its state is in the store and could not be used: read it again before the next start */
         bool kept_record; /* a record in the store was passed over: set aside when the child runs without it */
         bool leaving;     /* it is being removed: nobody starts it any more (leave.c) */
         bool importing;   /* a record was imported while it was down, and is being read; then it is in @phase_after again */
         enum bt_phase phase_after;
+        struct bt_parcel parcel; /* from that keeper: for the process that is started next */
 
         struct bt_live_item *item; /* of the request that adds or removes it; NULL: none (live.h) */
         struct bt_checkpoints checkpoints;
@@ -295,14 +307,6 @@ void bt_child_send_kept(struct bt_child *child, struct bt_inc *inc);
 void bt_child_free_kept(struct bt_child *child);
 
 /* ---- a migration ---- */
-
-/* Descriptors on their way in a cold swap, while no process has them. */
-struct bt_parcel {
-        struct bt_handoff *messages;
-        int (*fds)[BT_HANDOFF_FDS_MAX];
-        uint32_t count;
-        uint64_t fd_count;
-};
 
 struct bt_migration {
         struct bt_swap swap;
@@ -351,6 +355,8 @@ int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pr
 void bt_migration_cancel(struct bt_migration *m);
 
 /* parcel.c */
+/* One message; takes @fds unless it fails. */
+int bt_parcel_add(struct bt_parcel *parcel, const struct bt_handoff *msg, const int *fds, size_t count);
 int bt_parcel_take(struct bt_parcel *parcel, int sock);
 int bt_parcel_send(const struct bt_parcel *parcel, int *ret_read_end);
 void bt_parcel_free(struct bt_parcel *parcel);
@@ -383,6 +389,7 @@ struct bt_hub {
         struct bt_list alters;   /* alter.h: who waits for its command */
         uint32_t altering;       /* commands that run */
         struct bt_list lives;    /* live.h */
+        struct bt_keep *keep;    /* keeper.h; NULL: none was needed yet */
         uint64_t nofile; /* what children get */
         struct bt_callers *callers; /* callers.h; NULL: not open */
         struct bt_shutdown shutdown;
@@ -426,6 +433,9 @@ int bt_hub_make_dir(const char *path);
 /* adopt.c */
 int bt_hub_find(struct bt_hub *hub);          /* processes that a killed hub left */
 int bt_hub_found_socket(struct bt_hub *hub, const struct bt_plan_socket *spec); /* one of theirs that is bound to that address; -1: none */
+/* A baton that no process has; takes @fd. 0 or -errno. bt_hub_start_taken_up() starts all that have one. */
+int bt_child_take_up(struct bt_child *child, int fd, bool in_transit);
+void bt_hub_start_taken_up(struct bt_hub *hub);
 void bt_hub_adopt(struct bt_hub *hub);        /* into their children; ends those that have none */
 void bt_hub_found_free(struct bt_hub *hub);
 

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/keeper.h"
 #include "supervisor/state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -172,6 +173,7 @@ static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum bato
         int stale = drop_stale(m);
         int r = stale ? stale : handoff_for_succ(m);
 
+        BT_POINT("hub.swap.alone");
         bt_describe_end(&m->describe); /* the child died meanwhile: there is nothing to spare any more */
         m->succ = NULL;
         m->succ_number = m->child->number_next;
@@ -188,6 +190,7 @@ static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum bato
                 queue(m, BT_SWAP_EV_SPAWN_FAILED);
                 return;
         }
+        BT_POINT("hub.swap.started");
         tell(m, reason == BATON_REASON_ROLLBACK ? "starting_back" : "starting", m->succ_number, binary->path);
         if (m->child->spec->protocol == BT_PROTOCOL_PLAIN) {
                 queue(m, BT_SWAP_EV_READY);
@@ -221,6 +224,7 @@ static void do_query(struct bt_migration *m)
         uint32_t flags = 0;
         int ends[2];
 
+        bt_keep_begin(m->child->hub); /* while the old process serves */
         if (!bt_scm_pair(ends)) {
                 if (!bt_inc_send(m->pred, &msg, ends[0]))
                         flags = BT_REC_F_HANDOFF;
@@ -239,14 +243,19 @@ static void do_stop_pred(struct bt_migration *m)
         else if (m->swap.handover)
                 tell(m, "captured", m->pred_number, "");
         take_parcel(m);
+        BT_POINT("hub.swap.captured");
+        if (m->holding == m->child->holding)
+                bt_keep_give(m->child, &m->parcel);
         if (!m->pred)
                 return;
+        BT_POINT("hub.swap.kept");
         bt_inc_watch_life(m->pred);
         if (m->child->spec->shutdown_ns == 0)
                 bt_inc_kill(m->pred);
         else
                 bt_inc_stop(m->pred);
         tell(m, "stopping", m->pred_number, "");
+        BT_POINT("hub.swap.stopping");
 }
 
 /* What the successor gets when the predecessor could not pass it: in a hot swap this is so whenever the hub grants, because it died (HOT-10). */
@@ -278,6 +287,7 @@ static void do_grant(struct bt_migration *m)
         baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
         if (bt_baton_grant(baton, m->succ_number))
                 bt_child_note(m->child, "the holder word is not vacant");
+        BT_POINT("hub.swap.granted");
 }
 
 static void do_withdraw(struct bt_migration *m)
@@ -329,6 +339,7 @@ static void do_commit(struct bt_migration *m)
                 child->pause_ns = 0;
         if (m->swap.handover && !m->swap.state_lost)
                 bt_event(child->hub, BT_EVENT_HANDOVER_DELIVERED, child, m->succ_number, "%" PRIu64 " bytes", child->state_bytes);
+        BT_POINT("hub.swap.commit");
         bt_child_running(child, m->succ);
 }
 

@@ -35,31 +35,39 @@ static int parcel_grow(struct bt_parcel *parcel)
         return 0;
 }
 
+int bt_parcel_add(struct bt_parcel *parcel, const struct bt_handoff *msg, const int *fds, size_t count)
+{
+        int r = msg->magic == BT_HANDOFF_MAGIC && msg->count == count && msg->first == parcel->fd_count ? parcel_grow(parcel) : -EPROTO;
+
+        if (r)
+                return r;
+        parcel->messages[parcel->count] = *msg;
+        memcpy(parcel->fds[parcel->count], fds, count * sizeof(*fds));
+        parcel->fd_count += count;
+        parcel->count++;
+        return 0;
+}
+
 /* Reads all that @sock has. 0 or -errno; -BATON_E_FDS when a message makes no sense. */
 int bt_parcel_take(struct bt_parcel *parcel, int sock)
 {
         for (;;) {
-                struct bt_handoff *msg;
+                struct bt_handoff msg;
+                int fds[BT_HANDOFF_FDS_MAX];
                 size_t count = 0;
-                ssize_t n;
-                int r = parcel_grow(parcel);
+                ssize_t n = bt_scm_recv(sock, &msg, sizeof(msg), fds, BT_HANDOFF_FDS_MAX, &count);
+                int r;
 
-                if (r)
-                        return r;
-                msg = &parcel->messages[parcel->count];
-                n = bt_scm_recv(sock, msg, sizeof(*msg), parcel->fds[parcel->count], BT_HANDOFF_FDS_MAX, &count);
                 if (n == -EAGAIN || n == 0)
                         return 0;
                 if (n < 0)
                         return (int)n;
-                if (n < (ssize_t)offsetof(struct bt_handoff, tags) || msg->magic != BT_HANDOFF_MAGIC || msg->count != count ||
-                    msg->first != parcel->fd_count) {
+                r = n < (ssize_t)offsetof(struct bt_handoff, tags) ? -EPROTO : bt_parcel_add(parcel, &msg, fds, count);
+                if (r) {
                         for (size_t i = 0; i < count; i++)
-                                (void)bt_close(parcel->fds[parcel->count][i]);
-                        return -EPROTO;
+                                (void)bt_close(fds[i]);
+                        return r;
                 }
-                parcel->fd_count += count;
-                parcel->count++;
         }
 }
 

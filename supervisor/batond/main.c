@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "supervisor/hub.h"
+#include "supervisor/keeper.h"
 
 /* The number after @name, made close-on-exec; -1: not given; -2: nonsense. */
 static int fd_argument(int argc, char **argv, const char *name)
@@ -30,7 +31,7 @@ static int fd_argument(int argc, char **argv, const char *name)
         return -1;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
         int plan = fd_argument(argc, argv, "--plan");
         int ready = fd_argument(argc, argv, "--ready-fd");
@@ -41,4 +42,11 @@ int main(int argc, char **argv)
                 return 2;
         }
         return bt_hub_run(plan, ready);
+}
+
+int main(int argc, char **argv)
+{
+        if (argc == 2 && !strcmp(argv[1], "--keep")) /* by the hub itself: keeper.h */
+                return bt_keeper_run(BT_KEEPER_HUB_FD, BT_KEEPER_LISTENER_FD);
+        return run(argc, argv);
 }

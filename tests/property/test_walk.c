@@ -13,8 +13,8 @@
  *      nothing is lost          the count is the acknowledged one. An operation may excuse the loss of everything (never of a part):
  *
  *                               blob     its holder was killed or ended by itself; or the hub said "no_state"; or the hub died in a swap
- *                               arena    only when the hub died while no process had the segment: in a cold swap, between the end of the old
- *                                        process and the start of the new; or with a successor that crashed when it had confirmed
+ *                               arena    only when the hub died in the same moment as the one process that had the segment: a successor that
+ *                                        crashed when it had confirmed (supervisor/keeper.h says why)
  *
  * Nobody is killed inside an update of the arena: the client has its answer before anything happens, and is the only one. At the end the hub stops with
  * status 0 and nothing is left (world_end).
@@ -386,8 +386,8 @@ static void a_killed_hub_in_a_swap(struct walk *walk, int child)
         world_follow_to(&ask, strategy == BT_STRATEGY_HOT || seed_below(&walk->seed, 2) ? "starting" : "querying");
         world_kill_hub(walk->w);
         bt_ask_close(&ask);
-        /* Dead once it had confirmed, and the old process retired: the hub alone had the segment. */
-        alone = strategy == BT_STRATEGY_COLD || !strcmp(point, "confirm.done") || !strcmp(point, "serve.done");
+        /* Dead once it had confirmed, and the old process gone: perhaps in the moment in which the hub dies. */
+        alone = !strcmp(point, "confirm.done") || !strcmp(point, "serve.done");
         walk->child[child].may_be_empty = is_blob(child) || alone;
         walk->child[child].may_restart_numbers = alone;
         world_start_again(walk->w);

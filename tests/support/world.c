@@ -386,12 +386,12 @@ static void check_processes(struct world *w)
         int left;
 
         while (waitid(P_ALL, 0, &zombie, WEXITED | WNOHANG | WNOWAIT) == 0 && zombie.si_pid > 0) {
-                if (!excused(w, zombie.si_pid))
+                if (!excused(w, zombie.si_pid) && !world_is_keeper(zombie.si_pid))
                         problem(w, "process %d was left behind as a zombie", (int)zombie.si_pid);
                 (void)waitpid(zombie.si_pid, NULL, 0);
                 zombie.si_pid = 0;
         }
-        left = world_reap_orphans();
+        left = world_reap_all(true);
         if (left)
                 problem(w, "%d processes outlived the hub", left);
 }

@@ -121,7 +121,7 @@ void world_end(struct world *w);
 const char *world_finish(struct world *w);
 void world_limit(unsigned seconds); /* another limit for this test */
 
-/* Processes that became ours: kills and reaps them all, returns how many. */
+/* Processes that became ours: kills and reaps them all, returns how many; a hub's keeper is not counted. */
 int world_reap_orphans(void);
 
 /* ---- files ---- */

@@ -7,6 +7,12 @@
 /* Whose log the watchdog prints; NULL: nobody's. */
 void world_watch(const struct world *w);
 
+/* A hub's keeper (supervisor/keeper.h), by its name. One of a hub that was killed ends by itself, and is then ours to reap. */
+bool world_is_keeper(pid_t pid);
+
+/* Kills and reaps all that is ours; how many that were, with or without keepers. */
+int world_reap_all(bool keepers);
+
 /* Milliseconds since some moment, for deadlines. */
 uint64_t world_now_ms(void);
 

@@ -76,23 +76,42 @@ static int children_signal(int signo)
         return count;
 }
 
-int world_reap_orphans(void)
+bool world_is_keeper(pid_t pid)
 {
+        char path[64], name[32] = "";
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+        file = fopen(path, "re");
+        if (file)
+                (void)!fgets(name, sizeof(name), file);
+        if (file)
+                (void)fclose(file);
+        return !strcmp(name, "baton-keeper\n");
+}
+
+int world_reap_all(bool keepers)
+{
+        siginfo_t info = {0};
         int reaped = 0;
 
         for (;;) {
-                pid_t pid = waitpid(-1, NULL, WNOHANG);
-
-                if (pid < 0)
+                if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
                         return reaped; /* ECHILD */
-                if (pid > 0) {
-                        reaped++;
-                        continue;
+                if (!info.si_pid) {
+                        (void)children_signal(SIGKILL);
+                        if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) < 0)
+                                return reaped;
                 }
-                (void)children_signal(SIGKILL);
-                if (waitpid(-1, NULL, 0) > 0)
-                        reaped++;
+                reaped += keepers || !world_is_keeper(info.si_pid);
+                (void)waitpid(info.si_pid, NULL, 0);
+                info.si_pid = 0;
         }
+}
+
+int world_reap_orphans(void)
+{
+        return world_reap_all(false);
 }
 
 /* ---- the watchdog ---- */
