@@ -33,6 +33,8 @@ static const struct question {
          bench_reboot_main},
         {"scale", "What does the number of children cost, 1 to 10 000 of them?", bench_scale_main},
         {"load", "What do the clients of a server see while it is replaced?", bench_load_main},
+        {"drive", "The same load on a server of whoever, with a command in the middle",
+         bench_drive_main},
         {"all", "All of them, one after the other; ends with the table of targets and a report",
          bench_all_main},
         {"compare", "Two files of results beside each other", bench_compare_main},

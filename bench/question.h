@@ -14,6 +14,7 @@ int bench_shutdown_main(int argc, char **argv);
 int bench_reboot_main(int argc, char **argv);
 int bench_scale_main(int argc, char **argv);
 int bench_load_main(int argc, char **argv);
+int bench_drive_main(int argc, char **argv);
 
 /* About what was measured. */
 int bench_all_main(int argc, char **argv);
