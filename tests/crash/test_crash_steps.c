@@ -32,71 +32,24 @@
 #include "shm/node.h"
 #include "shm/ring.h"
 #include "tests/support/numbered.h"
+#include "tests/support/stepping.h"
 #include "tests/support/steps.h"
 #include "tests/support/twin.h"
-
-#define STEPS_MAX 20000 /* a run that never survives is a failure, not a hang */
-#define REFUSED 77
 
 static struct steps *s;
 static int memory_fd;
 
-/* ---- the tracer ---- */
+static const struct stepping stepping = {.program = "child_steps", .memory_fd = &memory_fd};
 
-/* Waits for a stop; returns its signal, or minus the exit status. */
-static int stop_of(pid_t pid)
-{
-        int status;
-
-        if (waitpid(pid, &status, 0) != pid)
-                abort();
-        return WIFSTOPPED(status) ? WSTOPSIG(status) : -(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-}
-
-/* Runs @verb and kills it after @k instructions. True: it had done everything before that. */
-static bool die_after(const char *verb, long k)
-{
-        pid_t pid = twin_start("child_steps", verb, NULL, memory_fd);
-        bool survived = false;
-        int stop = stop_of(pid);
-
-        if (stop != SIGSTOP)
-                fail_msg("%s: did not start: %d", verb, stop);
-        for (long i = 0; i < k && !survived; i++) {
-                if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
-                        fail_msg("cannot step");
-                stop = stop_of(pid);
-                if (stop != SIGTRAP && stop != SIGSTOP)
-                        fail_msg("%s: ended by itself: %d", verb, stop);
-                survived = stop == SIGSTOP;
-        }
-        assert_int_equal(twin_kill(pid), 128 + SIGKILL);
-        return survived;
-}
-
-/* All deaths of @verb. @prepare makes the memory before each, @check looks at it after: 0 old, 1 new, 2 wounded and says so. */
+/* All deaths of @verb, each in fresh memory. */
 static void die_everywhere(const char *verb, void (*prepare)(void), int (*check)(void), bool wounds)
 {
-        long seen[3] = {0};
-        bool survived = false;
-        long k;
+        stepping_die_everywhere(&stepping, verb, prepare, check, wounds);
+}
 
-        for (k = 0; !survived; k++) {
-                int what;
-
-                assert_true(k < STEPS_MAX);
-                memset((void *)s, 0, sizeof(*s));
-                prepare();
-                survived = die_after(verb, k);
-                what = check();
-                if (survived)
-                        assert_int_equal(what, 1);
-                seen[what]++;
-        }
-        print_message("%s: killed after each of %ld instructions: %ld old, %ld wounded, %ld new\n", verb, k, seen[0], seen[2],
-                      seen[1]);
-        assert_true(seen[0] && seen[1]);
-        assert_int_equal(seen[2] != 0, wounds);
+static void clear(void)
+{
+        memset((void *)s, 0, sizeof(*s));
 }
 
 static int setup(void **state)
@@ -119,6 +72,7 @@ static void prepare_ring(void)
 {
         struct bt_ring_end end;
 
+        clear();
         s->ring.head = s->ring.tail = UINT32_MAX - 1; /* the new record is beyond the wrap */
         bt_ring_end_init_push(&end, &s->ring);
         for (uint64_t i = 0; i < STEPS_RECS; i++) {
@@ -152,6 +106,7 @@ static void a_producer_may_die_at_any_instruction_of_push(void **state)
 
 static void prepare_offered(void)
 {
+        clear();
         s->baton.word = bt_word_pack(BT_WORD_OFFERED, STEPS_PRED, STEPS_SUCC);
         s->baton.parked = BT_PARK_FUTEX; /* so that the wake-up is stepped through, too */
 }
@@ -183,6 +138,7 @@ static void a_predecessor_may_die_at_any_instruction_of_pass(void **state)
 
 static void prepare_passed(void)
 {
+        clear();
         s->baton.word = bt_word_pack(BT_WORD_PASSED, STEPS_SUCC, STEPS_PRED);
 }
 
@@ -247,7 +203,7 @@ static void a_sleeping_heir_gets_the_baton_when_the_hub_calls_it_after_the_death
                 assert_int_equal(pthread_create(&thread, NULL, park_as_heir, NULL), 0);
                 while (atomic_load(&s->baton.parked) != BT_PARK_FUTEX && !atomic_load(&awake))
                         sched_yield();
-                survived = die_after("pass", k);
+                survived = stepping_die_after(&stepping, "pass", k);
                 /* What a hub does: */
                 if (bt_baton_reclaim(&s->baton, STEPS_PRED) == 0)
                         assert_int_equal(bt_baton_grant(&s->baton, STEPS_SUCC), 0);
@@ -265,6 +221,7 @@ static void *kept, *freed;
 
 static void prepare_arena(void)
 {
+        clear();
         bt_arena_init(&s->arena, STEPS_ARENA_BYTES);
         kept = bt_arena_alloc(&s->arena, 50);
         freed = bt_arena_alloc(&s->arena, STEPS_FREED_BYTES);
@@ -350,6 +307,7 @@ static void prepare_slot(void)
         struct bt_node_owner owner = {.node = &s->node};
         struct bt_slot *slot;
 
+        clear();
         s->node.slot_count = 1;
         slot = bt_node_begin(&owner, 0);
         slot_fill(slot, STEPS_SLOT_OLD);
@@ -379,24 +337,6 @@ static void a_hub_that_dies_in_a_slot_leaves_it_whole_or_marked(void **state)
         die_everywhere("slot", prepare_slot, check_slot, true);
 }
 
-/* A container's seccomp filter may forbid tracing. */
-static bool may_trace(void)
-{
-        pid_t pid;
-        int stop;
-
-        (void)setup(NULL);
-        prepare_offered();
-        pid = twin_start("child_steps", "pass", NULL, memory_fd);
-        stop = stop_of(pid);
-        if (stop > 0 && ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
-                stop = -REFUSED;
-        if (stop > 0)
-                (void)twin_kill(pid);
-        (void)teardown(NULL);
-        return stop != -REFUSED;
-}
-
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -411,9 +351,10 @@ int main(void)
         };
 #undef ROW
 
-        if (!may_trace()) {
-                printf("skipped: ptrace(2) is not allowed here, so nothing can be stepped\n");
-                return REFUSED;
-        }
+        (void)setup(NULL);
+        prepare_offered();
+        if (!stepping_allowed(&stepping, "pass"))
+                return STEPPING_REFUSED;
+        (void)teardown(NULL);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,14 +14,9 @@
 #include "shm/node.h"
 #include "shm/ring.h"
 #include "tests/support/numbered.h"
+#include "tests/support/stepping.h"
 #include "tests/support/steps.h"
 #include "tests/support/twin.h"
-
-/* The tracer's marks: everything between two of them is counted. */
-static void mark(void)
-{
-        (void)raise(SIGSTOP);
-}
 
 static void do_push(struct steps *s)
 {
@@ -29,26 +24,26 @@ static void do_push(struct steps *s)
         struct bt_ring_end end;
 
         bt_ring_end_init_push(&end, &s->ring);
-        mark();
+        stepping_mark();
         if (bt_ring_push(&end, &rec))
                 _exit(1);
-        mark();
+        stepping_mark();
 }
 
 static void do_pass(struct steps *s)
 {
-        mark();
+        stepping_mark();
         if (bt_baton_pass(&s->baton, STEPS_PRED, STEPS_SUCC))
                 _exit(1);
-        mark();
+        stepping_mark();
 }
 
 static void do_confirm(struct steps *s)
 {
-        mark();
+        stepping_mark();
         if (bt_baton_confirm(&s->baton, STEPS_SUCC))
                 _exit(1);
-        mark();
+        stepping_mark();
 }
 
 /* With the library's own bracket around it, so a handle is put together by hand. */
@@ -62,13 +57,13 @@ static void do_alloc(struct steps *s, size_t bytes)
         struct baton_child child = arena_child(s);
         char *block;
 
-        mark();
+        stepping_mark();
         baton_arena_begin(&child);
         block = baton_arena_alloc(&child, bytes);
         block[0] = 'x';
         baton_arena_set_root(&child, block);
         baton_arena_end(&child);
-        mark();
+        stepping_mark();
 }
 
 static void do_free(struct steps *s)
@@ -76,12 +71,12 @@ static void do_free(struct steps *s)
         struct baton_child child = arena_child(s);
         void *root = baton_arena_root(&child);
 
-        mark();
+        stepping_mark();
         baton_arena_begin(&child);
         baton_arena_set_root(&child, NULL);
         baton_arena_free(&child, root);
         baton_arena_end(&child);
-        mark();
+        stepping_mark();
 }
 
 /* The hub is the one who dies here. A few members are enough: each is a store, and the order against the number is what matters. */
@@ -90,14 +85,14 @@ static void do_slot(struct steps *s)
         struct bt_node_owner owner = {.node = &s->node};
         struct bt_slot *slot;
 
-        mark();
+        stepping_mark();
         slot = bt_node_begin(&owner, 0);
         slot->swaps = STEPS_SLOT_NEW;
         slot->swap_total_ns = ~STEPS_SLOT_NEW;
         slot->note[0] = 'n';
         slot->exec[0] = 'n';
         bt_node_end(slot);
-        mark();
+        stepping_mark();
 }
 
 int main(int argc, char **argv)
@@ -109,7 +104,7 @@ int main(int argc, char **argv)
                 return 96;
         s = twin_map(sizeof(*s));
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-                _exit(77);
+                _exit(STEPPING_REFUSED);
         if (!strcmp(argv[1], "push"))
                 do_push(s);
         else if (!strcmp(argv[1], "pass"))
