@@ -93,6 +93,16 @@ static int say_hello(struct baton_client *client)
         return say(client, &record, NULL, 0);
 }
 
+/* For a hub that comes after this one. */
+static int say_holds(struct baton_client *client)
+{
+        const struct bt_attach record = {.magic = BT_ATTACH_MAGIC,
+                                         .type = BT_ATTACH_HOLDS,
+                                         .arg = {(uint64_t)client->seg_fd, (uint64_t)client->bell}};
+
+        return say(client, &record, NULL, 0);
+}
+
 static int say_open(struct baton_client *client, const struct baton_target *target)
 {
         struct bt_attach record = {
@@ -145,6 +155,9 @@ static int on_welcome(struct baton_client *client, const struct bt_attach *recor
                 client->number = record->client;
                 client->seg_fd = BT_STEAL_FD(fds[0]);
                 client->bell = BT_STEAL_FD(fds[1]);
+                r = say_holds(client);
+                if (r)
+                        return r;
         }
         client->welcome = true;
         atomic_fetch_add(&client->attached, 1);

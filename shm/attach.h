@@ -7,6 +7,7 @@
  *      client                                       hub
  *      HELLO {slots, bytes, region} ──────────────►
  *                                   ◄────────────── WELCOME {client} + its segment, its bell
+ *      HOLDS {numbers of both}      ──────────────►                                               for the next hub, see below
  *      OPEN {token, name} ────────────────────────►
  *                                   ◄────────────── MEMBER {token, id} + mailbox, its bell        one for each child of that name
  *                                   ◄────────────── OPENED {token, count}  or  REFUSED {token, error, text}
@@ -16,6 +17,9 @@
  *
  *      AGAIN {client} + segment, bell ────────────►
  *                                   ◄────────────── WELCOME {client}                              or REFUSED: begin with HELLO
+ *
+ * Before that, the next hub takes duplicates of both out of the client's process (pidfd_getfd), by the numbers that HOLDS gave: a process that it starts meanwhile
+ * has to know where the client's answers go. Where it may not, such a process drops them.
  *
  * The hub answers an OPEN with as many records as the pool has members, when the socket has room for them. A MEMBER may be said twice. The end of the
  * connection is the end of the client: nothing else has to be said.
@@ -34,6 +38,8 @@ enum bt_attach_type {
                 1, /* C->H: arg[0]: slots of the reply ring, arg[1]: bytes of each, arg[2]: bytes of the region */
         BT_ATTACH_AGAIN = 2, /* C->H: with the segment and the bell */
         BT_ATTACH_OPEN = 3,  /* C->H: @name */
+        BT_ATTACH_HOLDS =
+                4, /* C->H: arg[0], arg[1]: numbers of the segment and the bell in the client's process */
         BT_ATTACH_WELCOME =
                 16, /* H->C: answer to HELLO (with segment and bell) and to AGAIN (without) */
         BT_ATTACH_REFUSED =

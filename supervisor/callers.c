@@ -41,6 +41,7 @@ struct caller {
         int fd; /* -1: it was a client of the hub before this one, and has not come back yet */
         int pidfd;
         pid_t pid;
+        bool everywhere; /* what it had opened with the hub before this one is not known: it counts as all */
         struct bt_loop_watch watch;
         struct bt_loop_watch exit_watch;
         int seg_fd;
@@ -60,6 +61,8 @@ struct bt_callers {
 
 static bool caller_opens(const struct caller *caller, const struct bt_child *child)
 {
+        if (caller->everywhere)
+                return true;
         for (uint32_t i = 0; i < BT_ATTACH_TARGETS_MAX && caller->targets[i].name[0]; i++) {
                 if (bt_request_matches(child, caller->targets[i].name))
                         return true;
@@ -160,7 +163,7 @@ void bt_callers_introduce(struct bt_inc *inc)
         bt_list_foreach (it, &child->hub->callers->list) {
                 const struct caller *caller = bt_list_entry(it, struct caller, node);
 
-                if (caller->fd < 0 || !caller_opens(caller, child) || !introduce(caller, inc))
+                if (!caller->ring.mb || !caller_opens(caller, child) || !introduce(caller, inc))
                         continue;
                 child->limits_hit++;
                 bt_child_note(child, "its process %llu could not be told of all clients",
@@ -196,15 +199,12 @@ static void caller_free(struct caller *caller)
 
 /*
  * It can write no more: its connection, which only it has, is closed, or its process has ended. What it had sent stays; what it was about to send is void.
- * One whose targets are not known (it did not come back to this hub) may have been at any mailbox.
  */
 static void caller_bury(struct caller *caller)
 {
-        bool anywhere = caller->fd < 0;
-
         bt_hub_foreach_child(child, caller->hub)
         {
-                if (!child->mail || (!anywhere && !caller_opens(caller, child)))
+                if (!child->mail || !caller_opens(caller, child))
                         continue;
                 bt_mail_repair(child, caller->number);
                 forget_client(caller, child);
@@ -321,6 +321,16 @@ static int on_hello(struct caller *caller, const struct bt_attach *record)
         return caller_say(caller, &welcome, fds, 2);
 }
 
+static int on_holds(struct caller *caller, const struct bt_attach *record)
+{
+        if (!caller->entry || record->arg[0] > INT32_MAX || record->arg[1] > INT32_MAX)
+                return -EPROTO;
+        caller->entry->epoch = caller->ring.mb->head.epoch;
+        caller->entry->seg_fd = (int32_t)record->arg[0];
+        caller->entry->bell = (int32_t)record->arg[1];
+        return 0;
+}
+
 /* That of the hub before us: it waits for its process to come back. */
 static struct caller *find_waiting(const struct caller *caller, uint32_t number)
 {
@@ -343,12 +353,13 @@ static int on_again(struct caller *caller, const struct bt_attach *record, int f
         if (caller->number || count != 2)
                 return -EPROTO;
         if (!waiting || waiting->pid != caller->pid)
-                return -ESTALE;
+                return -ESTALE; /* somebody who says so: another one's number is not given away */
         r = bt_mailbox_attach(&caller->seg, &caller->ring, fds[0]);
         if (r)
                 return r < 0 ? r : -EPROTO;
         caller->seg_fd = BT_STEAL_FD(fds[0]);
         caller->bell = BT_STEAL_FD(fds[1]);
+        caller->everywhere = true;
         caller->entry = BT_STEAL(waiting->entry);
         caller->number = welcome.client = record->client;
         caller_free(waiting);
@@ -412,6 +423,8 @@ static int caller_hear(struct caller *caller, struct bt_attach *record, int fds[
                 return on_hello(caller, record);
         case BT_ATTACH_AGAIN:
                 return on_again(caller, record, fds, count);
+        case BT_ATTACH_HOLDS:
+                return on_holds(caller, record);
         case BT_ATTACH_OPEN:
                 return on_open(caller, record);
         default:
@@ -578,6 +591,23 @@ void bt_callers_child_removed(struct bt_child *child)
 
 /* ---- the hub's start and end ---- */
 
+/* What it has of its own, by the numbers it gave. It has none that we may take: its answers from new processes are lost until it comes back by itself. */
+static void take_segment(struct caller *caller)
+{
+        const struct bt_client_book_entry *entry = caller->entry;
+
+        caller->seg_fd = entry->seg_fd < 0 ? -1 : bt_proc_getfd(caller->pidfd, entry->seg_fd);
+        caller->bell = entry->bell < 0 ? -1 : bt_proc_getfd(caller->pidfd, entry->bell);
+        if (caller->seg_fd >= 0 && caller->bell >= 0 &&
+            !bt_mailbox_attach(&caller->seg, &caller->ring, caller->seg_fd) &&
+            caller->ring.mb->head.epoch == entry->epoch)
+                return;
+        caller->seg_fd = bt_close(caller->seg_fd);
+        caller->bell = bt_close(caller->bell);
+        bt_seg_detach(&caller->seg);
+        caller->ring = (struct bt_mailbox_view){0};
+}
+
 /* Of the hub before us. */
 static void take_up(struct bt_hub *hub, struct bt_client_book_entry *entry)
 {
@@ -591,10 +621,16 @@ static void take_up(struct bt_hub *hub, struct bt_client_book_entry *entry)
         caller = caller_new(hub, entry->pid);
         if (!caller)
                 return;
+        caller->everywhere = true;
         caller->entry = entry;
         caller->number = atomic_load(&entry->client);
-        if (caller_watch_process(caller))
+        if (caller_watch_process(caller)) {
                 caller_bury(caller); /* gone in this very moment */
+                return;
+        }
+        take_segment(caller);
+        if (caller->ring.mb && repair_strangers(hub, &caller->ring))
+                ring_bell(caller->bell);
 }
 
 static void path_of(const struct bt_hub *hub, char path[4096])

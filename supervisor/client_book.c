@@ -71,6 +71,7 @@ struct bt_client_book_entry *bt_client_book_add(struct bt_client_book *book, pid
                 if (!number)
                         return NULL; /* four thousand million: the file has to go, with all who know a number */
                 entry->pid = pid;
+                entry->seg_fd = entry->bell = -1;
                 entry->started_ticks = bt_proc_started(pid);
                 atomic_store(&entry->client, number);
                 return entry;

@@ -23,9 +23,12 @@
 struct bt_client_book_entry {
         _Atomic uint32_t client; /* 0: free; stored last */
         int32_t pid;
+        int32_t seg_fd; /* numbers in that process, -1: not known */
+        int32_t bell;
+        uint64_t epoch;         /* of the segment */
         uint64_t started_ticks; /* bt_proc_started() */
 };
-static_assert(sizeof(struct bt_client_book_entry) == 16, "fixed");
+static_assert(sizeof(struct bt_client_book_entry) == 32, "fixed");
 
 struct bt_client_book_file {
         uint64_t magic;

@@ -8,7 +8,9 @@
  * The tally itself knows of a message that was lost or repeated (tally.h), each caller of an answer that is missing. BATON_LONG=1 is the long form: 8 callers
  * with a million calls each, a swap every 20 ms, a kill every 2 s; it prints what it counted.
  */
+#include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +50,7 @@ struct plan {
         uint32_t work_us;
         uint64_t kill_every_ns; /* 0: never */
         bool swaps;
-        bool hub; /* it is killed and started again, each second kill */
+        bool hub; /* it is what is killed */
 };
 
 struct done {
@@ -107,14 +109,14 @@ static void kill_once(struct world *w, struct done *done, bool hub)
         struct bt_slot slot;
 
         world_slot(w, "tally", &slot);
-        if (hub && done->kills % 2) {
-                world_kill_hub(w);
-                done->hubs++;
-        }
-        if (slot.pid > 0 && kill(slot.pid, SIGKILL) == 0)
-                done->kills++;
-        if (!w->pid)
+        if (hub) {
+                world_kill_hub(
+                        w); /* and not the child with it: nobody would have the segments any more */
                 world_start_again(w);
+                done->hubs++;
+        } else if (slot.pid > 0 && kill(slot.pid, SIGKILL) == 0) {
+                done->kills++;
+        }
 }
 
 /* Until @pidfd's process has ended. */
@@ -208,7 +210,7 @@ static void run(struct world *w, const struct plan *plan)
         if (plan->swaps)
                 assert_true(done.hot + done.cold > 0);
         if (plan->kill_every_ns)
-                assert_true(done.kills > 0);
+                assert_true(done.kills + done.hubs > 0);
 }
 
 /* ---- tests ---- */
@@ -271,6 +273,287 @@ static void HOT_11_calls_are_answered_once_through_swaps_and_kills(void **state)
         world_end(w);
 }
 
+/* The hub is missed by nobody: calls go on while there is none, and each time the next one finds child and callers again. */
+static void I8_calls_are_answered_once_while_their_hub_is_killed(void **state)
+{
+        const struct plan plan = {.callers = 4,
+                                  .calls = 20000,
+                                  .window = 32,
+                                  .work_us = 200,
+                                  .kill_every_ns = 100 * BT_NS_PER_MS,
+                                  .swaps = true,
+                                  .hub = true};
+        struct world *w = *state;
+
+        world_start(w, TALLY);
+        run(w, &plan);
+        world_stop(w);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+                ; /* processes of hubs that were killed are ours */
+        world_end(w);
+}
+
+/* ---- one client, one call ---- */
+
+static struct baton_target *target_of(struct baton_client *client)
+{
+        struct baton_target *target = NULL;
+
+        assert_int_equal(baton_client_target(&target, client, "tally", NULL, NULL), 0);
+        return target;
+}
+
+static struct baton_send send_of(const struct tally_message *message, uint64_t timeout_ns)
+{
+        return (struct baton_send){.size = sizeof(struct baton_send),
+                                   .data = message,
+                                   .bytes = sizeof(*message),
+                                   .timeout_ns = timeout_ns};
+}
+
+static struct baton_client_stats stats_of(const struct baton_client *client)
+{
+        struct baton_client_stats stats;
+
+        baton_client_stats(client, &stats);
+        return stats;
+}
+
+static pid_t tally_pid(struct world *w)
+{
+        struct bt_slot slot;
+
+        world_slot(w, "tally", &slot);
+        return slot.pid;
+}
+
+/* Without it the next message would wait for ever behind a place that was claimed and never filled. */
+static void a_client_that_dies_in_a_push_holds_up_nobody(void **state)
+{
+        struct world *w = *state;
+        char program[640], hub[128], tally[] = "tally", text[64];
+        char *argv[] = {program, hub, tally, NULL};
+        const struct tally_message message = {.number = 1};
+        struct tally_answer answer = {0};
+        struct baton_reply reply = {.data = &answer, .room = sizeof(answer)};
+        struct baton_send send = send_of(&message, 50 * BT_NS_PER_MS);
+        struct baton_client *client;
+        uint64_t call;
+        pid_t pid;
+
+        world_start(w, TALLY);
+        world_program(w, program, "child_half");
+        (void)snprintf(hub, sizeof(hub), "%s/run/w", w->dir);
+        pid = world_spawn(w, argv, "half");
+        world_file_wait(w, "half", text, sizeof(text));
+        client = attach(w);
+        send.timeout_ns = BATON_WAIT_FOREVER;
+        assert_int_equal(baton_client_begin(target_of(client), &send, &call), 0);
+        assert_int_equal(baton_client_collect(client, call, &reply, 50 * BT_NS_PER_MS),
+                         -ETIMEDOUT); /* behind the claim */
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(baton_client_collect(client, call, &reply, WORLD_WAIT_MS * BT_NS_PER_MS),
+                         0);
+        assert_int_equal(answer.total, 1);
+        assert_int_equal(world_wait(pid), 128 + SIGKILL);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+static void a_large_payload_is_read_and_answered_where_it_is(void **state)
+{
+        const struct baton_client_options options = {.size = sizeof(options),
+                                                     .region_bytes = 1 << 20};
+        struct world *w = *state;
+        const struct tally_message message = {.number = 0};
+        struct baton_send send = send_of(&message, WORLD_WAIT_MS * BT_NS_PER_MS);
+        struct tally_answer answer = {0};
+        struct baton_reply reply = {.data = &answer, .room = sizeof(answer)};
+        struct baton_client *client = NULL;
+        char path[128];
+        uint8_t *large;
+
+        world_start(w, TALLY);
+        (void)snprintf(path, sizeof(path), "%s/run/w", w->dir);
+        assert_int_equal(baton_client_open(&client, path, &options, NULL), 0);
+        large = baton_client_alloc(client, 300000);
+        assert_non_null(large);
+        memset(large, 1, 300000);
+        send.large = large;
+        send.large_bytes = 300000;
+        assert_int_equal(baton_client_call(target_of(client), &send, &reply), 0);
+        assert_int_equal(answer.total, 300000);
+        assert_int_equal(large[0] + large[299999], 4);
+        world_swap(w, "tally", NULL, BT_STRATEGY_HOT); /* its successor finds the region, too */
+        assert_int_equal(baton_client_call(target_of(client), &send, &reply), 0);
+        assert_int_equal(answer.total, 600000);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+static void the_error_of_a_handler_is_the_status_of_its_answer(void **state)
+{
+        struct world *w = *state;
+        const struct tally_message message = {.caller = TALLY_CALLERS};
+        struct baton_send send = send_of(&message, WORLD_WAIT_MS * BT_NS_PER_MS);
+        struct baton_reply reply = {0};
+        struct baton_client *client;
+
+        world_start(w, TALLY);
+        client = attach(w);
+        assert_int_equal(baton_client_call(target_of(client), &send, &reply), 0);
+        assert_int_equal(reply.status, -ERANGE);
+        assert_int_equal(reply.bytes, 0);
+        send.bytes--;
+        assert_int_equal(baton_client_call(target_of(client), &send, &reply), 0);
+        assert_int_equal(reply.status, -EBADMSG);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+/* The child is stopped, so that nothing is in its hands; what is over or not wanted when it goes on is not handled, or its answer is late. */
+static void
+a_call_that_is_over_is_not_handled_and_one_that_is_cancelled_is_not_delivered(void **state)
+{
+        struct world *w = *state;
+        const struct tally_message one = {.number = 1}, two = {.number = 2};
+        struct baton_send brief = send_of(&one, 20 * BT_NS_PER_MS),
+                          patient = send_of(&one, BATON_WAIT_FOREVER);
+        struct tally_answer answer;
+        struct baton_reply reply = {.data = &answer, .room = sizeof(answer)};
+        struct baton_client *client;
+        uint64_t call;
+        pid_t pid;
+
+        world_start(w, TALLY);
+        client = attach(w);
+        pid = tally_pid(w);
+        assert_int_equal(kill(pid, SIGSTOP), 0);
+        world_until_stopped(pid);
+        assert_int_equal(baton_client_call(target_of(client), &brief, &reply),
+                         -ETIMEDOUT); /* expired */
+        assert_int_equal(baton_client_begin(target_of(client), &patient, &call),
+                         0); /* handled, answered to nobody */
+        assert_int_equal(baton_client_cancel(client, call), 0);
+        assert_int_equal(kill(pid, SIGCONT), 0);
+        patient.data = &two;
+        patient.timeout_ns = WORLD_WAIT_MS * BT_NS_PER_MS;
+        assert_int_equal(baton_client_call(target_of(client), &patient, &reply), 0);
+        assert_int_equal(answer.total, 2);
+        assert_int_equal(answer.wrong, 0);
+        assert_int_equal(stats_of(client).late, 2);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+static void quiet_messages_are_seen_when_they_are_flushed(void **state)
+{
+        struct world *w = *state;
+        struct tally_message message = {.number = 1};
+        struct baton_send send = send_of(&message, BATON_WAIT_FOREVER);
+        struct baton_client *client;
+        struct baton_target *tally;
+
+        world_start(w, TALLY);
+        client = attach(w);
+        tally = target_of(client);
+        send.flags = BATON_SEND_QUIET;
+        for (; message.number <= 100; message.number++)
+                assert_int_equal(baton_client_cast(tally, &send), 0);
+        baton_client_flush(client);
+        assert_int_equal(look(w).total, 100);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+/* ---- threads ---- */
+
+#define THREADS      6
+#define THREAD_CALLS 2000
+
+struct thread {
+        pthread_t id;
+        struct baton_target *target;
+        uint32_t caller;
+        uint64_t answered;
+};
+
+static void *thread_run(void *arg)
+{
+        struct thread *thread = arg;
+
+        for (uint64_t number = 1; number <= THREAD_CALLS; number++) {
+                const struct tally_message message = {.caller = thread->caller, .number = number};
+                const struct baton_send send = send_of(&message, BATON_WAIT_FOREVER);
+                struct tally_answer answer = {0};
+                struct baton_reply reply = {.data = &answer, .room = sizeof(answer)};
+
+                if (!baton_client_call(thread->target, &send, &reply) && !reply.status &&
+                    answer.last == number)
+                        thread->answered++;
+        }
+        return NULL;
+}
+
+struct loop {
+        uint64_t begun, done, wrong;
+};
+
+static void loop_done(struct baton_client *client, const struct baton_reply *reply, void *ctx)
+{
+        struct loop *loop = ctx;
+        const struct tally_answer *answer = reply->data;
+
+        (void)client;
+        loop->done++;
+        loop->wrong +=
+                reply->status || reply->bytes != sizeof(*answer) || answer->last != loop->done;
+}
+
+/* One thread of the client polls and is called back, the others wait: they share the ring of answers. The child is swapped meanwhile. */
+static void many_threads_share_a_client_and_one_of_them_polls(void **state)
+{
+        struct world *w = *state;
+        struct thread threads[THREADS];
+        struct loop loop = {0};
+        struct baton_client *client;
+        struct pollfd ready = {.events = POLLIN};
+
+        world_start(w, TALLY);
+        client = attach(w);
+        ready.fd = baton_client_fd(client);
+        for (uint32_t i = 0; i < THREADS; i++) {
+                threads[i] = (struct thread){.target = target_of(client), .caller = i};
+                assert_int_equal(pthread_create(&threads[i].id, NULL, thread_run, &threads[i]), 0);
+        }
+        while (loop.done < THREAD_CALLS) {
+                const struct tally_message message = {.caller = THREADS, .number = loop.begun + 1};
+                struct baton_send send = send_of(&message, BATON_WAIT_FOREVER);
+                uint64_t call;
+
+                send.done = loop_done;
+                send.ctx = &loop;
+                if (loop.begun < THREAD_CALLS && loop.begun < loop.done + 8 &&
+                    !baton_client_begin(threads[0].target, &send, &call)) {
+                        loop.begun++;
+                        continue;
+                }
+                assert_int_equal(poll(&ready, 1, WORLD_WAIT_MS), 1);
+                assert_int_equal(baton_client_dispatch(client), 0);
+                if (loop.done == THREAD_CALLS / 2)
+                        world_swap(w, "tally", NULL, BT_STRATEGY_HOT);
+        }
+        for (uint32_t i = 0; i < THREADS; i++) {
+                assert_int_equal(pthread_join(threads[i].id, NULL), 0);
+                assert_int_equal(threads[i].answered, THREAD_CALLS);
+        }
+        assert_int_equal(loop.wrong, 0);
+        assert_int_equal(look(w).total, (THREADS + 1) * THREAD_CALLS);
+        assert_int_equal(look(w).wrong, 0);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -286,6 +569,22 @@ int main(void)
                 cmocka_unit_test_setup_teardown(
                         HOT_11_calls_are_answered_once_through_swaps_and_kills, world_setup,
                         world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        I8_calls_are_answered_once_while_their_hub_is_killed, world_setup,
+                        world_teardown),
+                cmocka_unit_test_setup_teardown(a_client_that_dies_in_a_push_holds_up_nobody,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(a_large_payload_is_read_and_answered_where_it_is,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(the_error_of_a_handler_is_the_status_of_its_answer,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_call_that_is_over_is_not_handled_and_one_that_is_cancelled_is_not_delivered,
+                        world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(quiet_messages_are_seen_when_they_are_flushed,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(many_threads_share_a_client_and_one_of_them_polls,
+                                                world_setup, world_teardown),
         };
 
         return cmocka_run_group_tests_name("messages", tests, NULL, NULL);

@@ -64,6 +64,17 @@ static int count_one(struct baton_child *child, struct tally *tally, const struc
         return 0;
 }
 
+/* A large payload is where the client has it, and so is the answer to it. */
+static uint64_t add_up(const struct baton_message *message)
+{
+        uint8_t *bytes = message->shared;
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < message->shared_bytes; i++)
+                sum += bytes[i]++;
+        return sum;
+}
+
 static int on_message(struct baton_child *child, const struct baton_message *message, void *ctx)
 {
         struct tally *tally = baton_arena_root(child);
@@ -83,6 +94,8 @@ static int on_message(struct baton_child *child, const struct baton_message *mes
                 return r;
         out = (struct tally_answer){tally->total, tally->wrong, tally->last[in.caller],
                                     tally->redelivered};
+        if (message->shared)
+                out.total = add_up(message);
         return baton_message_reply(child, message, &out, sizeof(out));
 }
 
