@@ -33,7 +33,7 @@ static void errand_close(struct bt_errand *errand)
 {
         bt_loop_forget(&errand->exit_watch);
         bt_loop_timer_disarm(&errand->deadline);
-        bt_log_close(&errand->log);
+        bt_log_deinit(&errand->log);
         errand->pidfd = bt_close(errand->pidfd);
 }
 

@@ -88,16 +88,18 @@ struct bt_log {
         int to;          /* where whole lines go */
         uint32_t bytes;  /* in @line */
         uint32_t tail_bytes;
+        uint32_t tail_room;
         uint64_t dropped; /* bytes that the reader of our own output had no room for */
-        char line[BT_LOG_LINE_MAX - BT_LOG_HEAD_MAX];
-        char tail[BT_LOG_TAIL_BYTES]; /* the last lines, for reports */
+        char *line;       /* the beginning of a line whose end has not come; NULL: none */
+        char *tail;       /* the last lines, for reports; at most BT_LOG_TAIL_BYTES, and only as much as was printed */
 };
 
 int bt_log_open(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int *ret_write_end);
 /* The same for a read end that there is already; takes @fd. */
 int bt_log_adopt(struct bt_hub *hub, struct bt_log *log, const char *id, int to, int fd);
 void bt_log_drain(struct bt_log *log); /* reads what is there */
-void bt_log_close(struct bt_log *log);
+void bt_log_close(struct bt_log *log); /* its tail stays */
+void bt_log_deinit(struct bt_log *log);
 void bt_log_say(const char *line, size_t bytes); /* the hub's own, to stderr; never waits */
 
 /* ---- one process ---- */
@@ -238,7 +240,7 @@ struct bt_child {
         struct bt_migration *migration;
         uint64_t number_next;
         pid_t served_pid; /* of the last one that served under this hub; 0: none yet */
-        struct bt_kept_fd kept[BT_KEPT_MAX];
+        struct bt_kept_fd *kept; /* BT_KEPT_MAX of them; NULL: it never kept any */
         uint32_t kept_count;
 
         struct bt_loop_timer restart_timer;

@@ -254,8 +254,8 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
         bt_loop_forget(&inc->bell_watch);
         bt_loop_forget(&inc->channel_watch);
         bt_loop_timer_disarm(&inc->deadline);
-        bt_log_close(&inc->out);
-        bt_log_close(&inc->err);
+        bt_log_deinit(&inc->out);
+        bt_log_deinit(&inc->err);
         bt_list_unlink(&inc->node);
         bt_registry_remove(&inc->child->hub->registry, inc->entry);
         (void)bt_close(inc->pidfd);

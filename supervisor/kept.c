@@ -3,6 +3,7 @@
 #include "supervisor/hub.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -22,9 +23,12 @@ static void kept_put(struct bt_child *child, const char *name, int fd)
 {
         struct bt_kept_fd *kept = kept_find(child, name);
 
-        if (!kept && child->kept_count == BT_KEPT_MAX) {
+        if (!child->kept)
+                child->kept = calloc(BT_KEPT_MAX, sizeof(*child->kept));
+        if (!child->kept || (!kept && child->kept_count == BT_KEPT_MAX)) {
                 child->limits_hit++;
-                bt_child_note(child, "keeps more than %d descriptors: '%s' was closed", BT_KEPT_MAX, name);
+                bt_child_note(child, child->kept ? "keeps more than %d descriptors: '%s' was closed" : "no memory to keep one of %d descriptors: '%s' was closed",
+                              BT_KEPT_MAX, name);
                 (void)bt_close(fd);
                 return;
         }
@@ -95,4 +99,6 @@ void bt_child_free_kept(struct bt_child *child)
 {
         while (child->kept_count)
                 (void)bt_close(child->kept[--child->kept_count].fd);
+        free(child->kept);
+        child->kept = NULL;
 }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -39,15 +40,33 @@ static void log_write(struct bt_log *log, const char *data, size_t bytes)
                 log->dropped += bytes;
 }
 
+#define TAIL_STEP 256 /* BT_LOG_TAIL_BYTES is a multiple of it */
+
+/* Room for @bytes of last lines. False: there is no memory, and what happened before is remembered. */
+static bool tail_grow(struct bt_log *log, size_t bytes)
+{
+        size_t room = (bytes + TAIL_STEP - 1) / TAIL_STEP * TAIL_STEP;
+        char *tail = bytes > log->tail_room ? realloc(log->tail, room) : log->tail;
+
+        if (!tail)
+                return false;
+        log->tail = tail;
+        if (bytes > log->tail_room)
+                log->tail_room = (uint32_t)room;
+        return true;
+}
+
 static void log_remember(struct bt_log *log, const char *data, size_t bytes)
 {
         size_t excess;
 
-        if (bytes > sizeof(log->tail) / 2) {
-                data += bytes - sizeof(log->tail) / 2;
-                bytes = sizeof(log->tail) / 2;
+        if (bytes > BT_LOG_TAIL_BYTES / 2) {
+                data += bytes - BT_LOG_TAIL_BYTES / 2;
+                bytes = BT_LOG_TAIL_BYTES / 2;
         }
-        excess = log->tail_bytes + bytes > sizeof(log->tail) ? log->tail_bytes + bytes - sizeof(log->tail) : 0;
+        excess = log->tail_bytes + bytes > BT_LOG_TAIL_BYTES ? log->tail_bytes + bytes - BT_LOG_TAIL_BYTES : 0;
+        if (!tail_grow(log, log->tail_bytes + bytes - excess))
+                return;
         if (excess) {
                 memmove(log->tail, log->tail + excess, log->tail_bytes - excess);
                 log->tail_bytes -= (uint32_t)excess;
@@ -77,41 +96,57 @@ static void log_line(struct bt_log *log, const char *line, size_t bytes)
         log_remember(log, out + head, bytes + 1);
 }
 
-static void log_split(struct bt_log *log)
+/* Keeps what has no end yet. Without memory for it, it is a line. */
+static void log_hold(struct bt_log *log, const char *rest, size_t bytes)
 {
-        char *at = log->line;
-        char *end = log->line + log->bytes;
-        char *newline;
+        char *line = bytes ? malloc(bytes) : NULL;
+
+        if (line)
+                memcpy(line, rest, bytes);
+        else if (bytes)
+                log_line(log, rest, bytes);
+        free(log->line);
+        log->line = line;
+        log->bytes = line ? (uint32_t)bytes : 0;
+}
+
+/* @text: what was held and what came behind it, at most @max bytes of a line. */
+static void log_split(struct bt_log *log, const char *text, size_t bytes, size_t max)
+{
+        const char *at = text;
+        const char *end = text + bytes;
+        const char *newline;
 
         while ((newline = memchr(at, '\n', (size_t)(end - at)))) {
                 log_line(log, at, (size_t)(newline - at));
                 at = newline + 1;
         }
-        if (at == log->line && log->bytes == sizeof(log->line)) {
-                log_line(log, at, log->bytes);
+        if (at == text && bytes == max) {
+                log_line(log, at, bytes);
                 at = end;
         }
-        log->bytes = (uint32_t)(end - at);
-        memmove(log->line, at, log->bytes);
+        log_hold(log, at, (size_t)(end - at));
 }
 
 /* One read. True when there may be more. */
 static bool log_read(struct bt_log *log)
 {
-        size_t room = sizeof(log->line) - log->bytes;
+        char text[BT_LOG_LINE_MAX - BT_LOG_HEAD_MAX];
+        size_t room = sizeof(text) - log->bytes;
         ssize_t n;
 
         if (log->fd < 0)
                 return false;
-        n = read(log->fd, log->line + log->bytes, room);
+        n = read(log->fd, text + log->bytes, room);
         if (n < 0)
                 return errno == EINTR;
         if (n == 0) {
                 bt_log_close(log);
                 return false;
         }
-        log->bytes += (uint32_t)n;
-        log_split(log);
+        if (log->bytes)
+                memcpy(text, log->line, log->bytes);
+        log_split(log, text, log->bytes + (size_t)n, sizeof(text));
         return (size_t)n == room;
 }
 
@@ -179,5 +214,13 @@ void bt_log_close(struct bt_log *log)
         log->fd = bt_close(log->fd);
         if (log->bytes)
                 log_line(log, log->line, log->bytes);
-        log->bytes = 0;
+        log_hold(log, NULL, 0);
+}
+
+void bt_log_deinit(struct bt_log *log)
+{
+        bt_log_close(log);
+        free(log->tail);
+        log->tail = NULL;
+        log->tail_bytes = log->tail_room = 0;
 }
