@@ -47,9 +47,11 @@ layer("supervisor/swap/"    "\"(base/(check|cleanup|clock|list)\\.h|shm/|supervi
                                                                                  "${kernel}" "a machine is pure: time, events and results arrive as arguments")
 layer("supervisor/placement/" "\"(base/(check|cleanup|clock)\\.h|supervisor/placement/)"
                                                                                  "${kernel}" "a placement is pure: nodes, loads and children arrive as arguments")
+layer("supervisor/rollout/" "\"(base/(check|cleanup|clock)\\.h|supervisor/rollout/)"
+                                                                                 "${kernel}" "a machine is pure: events, results and the time arrive as arguments")
 layer("supervisor/baton/"   "\"(base/|shm/(node|layout|record)\\.h|supervisor/(plan|control)\\.h|supervisor/baton/)|${public}"
                                                                                  "${none}"   "the command knows the plan, the control protocol, the node segment and the format of a record, no hub")
-layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|placement|batond))/|\"supervisor/[^/]*\\.h|${public}"
+layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|placement|rollout|batond))/|\"supervisor/[^/]*\\.h|${public}"
                                                                                  "${none}"   "the hub knows everything but the command")
 layer("(examples|bindings)/" "\"(examples|bindings)/|${public}"                  "${none}"   "an example uses what a user can use: public headers")
 layer("bench/"              "\"(base|shm|bench)/|\"supervisor/(plan|control)\\.h|${public}"
