@@ -284,7 +284,7 @@ static void alter_begin(struct bt_alter *alter)
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct spec_text spec = {.count = 0};
         char label[BATON_ID_BYTES_MAX + 1];
-        struct bt_errand_start start = {.plan = plan, .exec = child->spec->alter, .argv = child->spec->alter_argv,
+        struct bt_errand_start start = {.exec = bt_plan_string(plan, child->spec->alter), .argv = bt_plan_string(plan, child->spec->alter_argv),
                                         .argv_count = child->spec->alter_argv_count, .variables = spec.variables, .label = label,
                                         .timeout_ns = hub->plan.plan->hook_timeout_ns, .answers = true};
         int r = alter->coming ? 0 : -ENOMEM;
@@ -294,7 +294,7 @@ static void alter_begin(struct bt_alter *alter)
         if (!r)
                 r = bt_errand_begin(&alter->errand, hub, &start, alter_over, &step);
         if (r) {
-                alter_failed(alter, "%s was not run: %s: %s", bt_plan_string(plan, start.exec), bt_spawn_step_name(step), strerrordesc_np(-r));
+                alter_failed(alter, "%s was not run: %s: %s", start.exec, bt_spawn_step_name(step), strerrordesc_np(-r));
                 alter_settle(alter, false);
                 return;
         }

@@ -114,12 +114,12 @@ static int errand_spawn(struct bt_errand *errand, const struct bt_errand_start *
         struct bt_spawn spawn = BT_SPAWN_NULL;
         char **envp = errand_environment(start->variables);
         char **argv = calloc((size_t)start->argv_count + 1, sizeof(*argv));
-        const char *at = bt_plan_string(start->plan, start->argv);
+        const char *at = start->argv;
         int r = envp && argv ? 0 : -ENOMEM;
 
         for (uint32_t i = 0; !r && i < start->argv_count; i++, at = bt_plan_string_next(at))
                 argv[i] = (char *)at;
-        spawn.exec_path = bt_plan_string(start->plan, start->exec);
+        spawn.exec_path = start->exec;
         spawn.argv = argv;
         spawn.envp = envp;
         spawn.new_session = 1;

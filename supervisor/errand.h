@@ -37,9 +37,9 @@ struct bt_errand {
 };
 
 struct bt_errand_start {
-        const struct bt_plan_view *plan; /* that these are in: */
-        uint32_t exec;               /* string: absolute path */
-        uint32_t argv, argv_count;   /* strings */
+        const char *exec;            /* absolute path */
+        const char *argv;            /* the first of @argv_count strings, one behind the other as a plan has them */
+        uint32_t argv_count;
         const char *const *variables; /* KEY=VALUE, NULL-terminated: over those of the hub */
         const char *label;           /* cut at the room */
         uint64_t timeout_ns;

@@ -111,8 +111,8 @@ static int run_begin(struct hook_run *run, enum bt_spawn_step *ret_step)
         const struct bt_event *event = &run->job.event;
         const char *variables[ENV_COUNT + 1] = {NULL};
         char room[ENV_COUNT][ENV_BYTES], label[BATON_ID_BYTES_MAX + 1];
-        struct bt_errand_start start = {.plan = plan, .exec = hook->exec, .argv = hook->argv, .argv_count = hook->argv_count,
-                                        .variables = variables, .label = label, .timeout_ns = hub->plan.plan->hook_timeout_ns};
+        struct bt_errand_start start = {.exec = bt_plan_string(plan, hook->exec), .argv = bt_plan_string(plan, hook->argv),
+                                        .argv_count = hook->argv_count, .variables = variables, .label = label, .timeout_ns = hub->plan.plan->hook_timeout_ns};
 
         (void)snprintf(room[0], ENV_BYTES, "BATON_HUB=%s", bt_plan_string(&hub->plan, hub->plan.plan->hub));
         (void)snprintf(room[1], ENV_BYTES, "BATON_EVENT=%s", bt_event_row(event->kind)->name);
