@@ -27,6 +27,7 @@
 #include "supervisor/live.h"
 #include "supervisor/keeper.h"
 #include "supervisor/mailbox.h"
+#include "supervisor/rolling.h"
 #include "supervisor/state.h"
 
 static void child_on_restart_timer(struct bt_loop_timer *timer);
@@ -174,6 +175,7 @@ void bt_child_deinit(struct bt_child *child)
         bt_child_checkpoints_end(child);
         bt_mail_close(child);
         child->binary = bt_binary_unref(child->binary);
+        child->previous = bt_binary_unref(child->previous);
         child->holding = bt_holding_unref(child->holding);
 }
 
@@ -239,6 +241,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         if (child->served_pid && child->served_pid != inc->pid)
                 bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
         child->served_pid = inc->pid;
+        bt_rolling_serves(child, true);
         bt_child_settled(child);
         bt_live_running(child);
 }
@@ -338,6 +341,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         child->current = NULL;
         if (!how)
                 bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, 0, "%s", child->note);
+        bt_rolling_serves(child, false);
         if (child->hub->stopping || child->leaving) {
                 child->phase = BT_PHASE_STOPPED;
                 bt_child_publish(child);

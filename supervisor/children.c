@@ -148,7 +148,7 @@ int bt_hub_child_remove(struct bt_child *child)
 {
         struct bt_hub *hub = child->hub;
 
-        if (child->current || child->migration || !bt_list_empty(&child->incs) ||
+        if (child->current || child->migration || child->rolling || !bt_list_empty(&child->incs) ||
             child->store_jobs || child->importing)
                 return -EBUSY;
         bt_request_forget(hub, child);

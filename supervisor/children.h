@@ -44,7 +44,7 @@ void bt_children_free_all(
 int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
                      struct bt_hub_node *node, struct bt_child **ret_child);
 
-/* Takes it out and frees it. 0; -EBUSY when it has processes, a migration, or a job in the store: try again when that is over. */
+/* Takes it out and frees it. 0; -EBUSY when it has processes, a migration, a rollout, or a job in the store: try again when that is over. */
 int bt_hub_child_remove(struct bt_child *child);
 
 /* NULL: there is none of that id. */

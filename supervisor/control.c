@@ -25,6 +25,7 @@
 #include "supervisor/events.h"
 #include "supervisor/live.h"
 #include "supervisor/request.h"
+#include "supervisor/rolling.h"
 
 #define CLIENTS_MAX 256
 
@@ -39,6 +40,7 @@ struct bt_client {
         bool done; /* the outcome is decided; @final is to be sent */
         uint32_t dropped;
         struct bt_request *request; /* NULL: none under way */
+        struct bt_rolling_watcher rolling; /* the same for a rollout */
         struct bt_follower follower; /* EVENTS */
         struct bt_state_ask *state_ask; /* NULL: none under way */
         struct bt_live_waiter live; /* CHILD */
@@ -48,6 +50,7 @@ struct bt_client {
 static void client_free(struct bt_client *client)
 {
         bt_request_abandon(client->request);
+        bt_rolling_abandon(&client->rolling);
         bt_state_abandon(client->state_ask);
         bt_loop_forget(&client->watch);
         bt_follower_deinit(&client->follower);
@@ -153,7 +156,7 @@ static void client_event(struct bt_client *client, const struct bt_child *child,
         reply.incarnation = incarnation;
         reply.value[0] = value0;
         reply.value[1] = value1;
-        (void)snprintf(reply.child, sizeof(reply.child), "%s", child->id);
+        (void)snprintf(reply.child, sizeof(reply.child), "%s", child ? child->id : "");
         (void)snprintf(reply.phase, sizeof(reply.phase), "%s", phase);
         (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
         if (bt_scm_send(client->fd, &reply, sizeof(reply), NULL, 0))
@@ -195,6 +198,54 @@ static void client_migrate(struct bt_client *client, const struct bt_ctl_request
                 client_answer(client, outcome, why);
 }
 
+/* ---- rollouts ---- */
+
+static void rolling_on_event(struct bt_rolling_watcher *watcher, const struct bt_child *child, const char *phase, enum bt_ctl_outcome outcome,
+                             uint64_t incarnation, const char *text)
+{
+        bool committed = child && !strcmp(phase, "committed");
+
+        client_event(bt_container_of(watcher, struct bt_client, rolling), child, phase, outcome, incarnation,
+                     committed ? child->pause_ns : !child ? watcher->limit_ns : 0, committed ? child->total_ns : 0, text);
+}
+
+static void rolling_on_over(struct bt_rolling_watcher *watcher, enum bt_ctl_outcome outcome, uint32_t on, uint32_t off, const char *text)
+{
+        struct bt_client *client = bt_container_of(watcher, struct bt_client, rolling);
+
+        reply_init(&client->final, client, BT_CTL_DONE);
+        client->final.outcome = outcome;
+        client->final.value[0] = on;
+        client->final.value[1] = off;
+        (void)snprintf(client->final.text, sizeof(client->final.text), "%s", text);
+        client_finish(client);
+}
+
+/* @binary: NULL goes back. */
+static void client_roll(struct bt_client *client, const struct bt_ctl_request *request, struct bt_binary *binary)
+{
+        struct bt_rolling_spec spec = {
+                .target = request->target, .binary = binary, .strategy = request->strategy, .options = &request->rollout};
+        bool waits = !request->rollout.no_wait;
+        char why[512] = "";
+        enum bt_ctl_outcome outcome;
+
+        client->rolling.event = rolling_on_event;
+        client->rolling.over = rolling_on_over;
+        outcome = bt_rolling_begin(client->hub, &spec, waits ? &client->rolling : NULL, why, sizeof(why));
+        if (outcome != BT_CTL_OK || !waits)
+                client_answer(client, outcome, why);
+}
+
+static bool matches_several(struct bt_hub *hub, const char *target)
+{
+        uint32_t matches = 0;
+
+        bt_hub_foreach_child (child, hub)
+                matches += bt_request_matches(child, target);
+        return matches > 1;
+}
+
 static void client_upgrade(struct bt_client *client, const struct bt_ctl_request *request, int fd)
 {
         struct bt_binary *binary = NULL;
@@ -206,7 +257,11 @@ static void client_upgrade(struct bt_client *client, const struct bt_ctl_request
                 client_answer(client, BT_CTL_INVALID, text);
                 return;
         }
-        client_migrate(client, request, binary);
+        binary->upgrade = ++client->hub->upgrades;
+        if (request->rollout.wanted > 1 || (request->rollout.wanted && matches_several(client->hub, request->target)))
+                client_roll(client, request, binary);
+        else
+                client_migrate(client, request, binary);
         (void)bt_binary_unref(binary);
 }
 
@@ -318,6 +373,9 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
                 break;
         case BT_CTL_SWAP:
                 client_migrate(client, request, NULL);
+                break;
+        case BT_CTL_ROLLBACK:
+                client_roll(client, request, NULL);
                 break;
         case BT_CTL_EVENTS:
                 client_events(client, request);

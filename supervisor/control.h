@@ -40,6 +40,7 @@ enum bt_ctl_op {
         BT_CTL_CHILD_REMOVE = 33, /* @live.select, or ids, each with its NUL, in a sealed memfd that comes along */
         BT_CTL_CHILD_LIST = 34,   /* @live.select */
         BT_CTL_CHILD_RESULT = 35, /* @sequence: the request's number */
+        BT_CTL_ROLLBACK = 48, /* target, @rollout; back to what the children of the last upgrade ran before it */
         _BT_CTL_OP_N,
 };
 
@@ -68,6 +69,24 @@ struct bt_ctl_live {
         uint64_t deadline_ns; /* of each child, from its own beginning; 0: ADD its child_migration_timeout, REMOVE none but its shutdown */
 };
 
+#define BT_CTL_HEALTH_BYTES 1024
+#define BT_CTL_ROLLOUT_DEFAULT UINT64_MAX
+
+/* How a pool is upgraded: docs/rollout.md. */
+struct bt_ctl_rollout {
+        uint32_t wanted;      /* 0: none of it, UPGRADE is as SWAP. 1: as a rollout, when there are several children. 2: also of one child */
+        uint32_t no_wait;     /* DONE as soon as it has begun */
+        uint64_t canary;      /* BT_CTL_ROLLOUT_DEFAULT: up to the hub; so for all that follow */
+        uint64_t max_surge;
+        uint64_t max_unavailable;
+        uint64_t min_ready_ns;
+        uint64_t deadline_ns;
+        uint64_t health_timeout_ns;
+        uint32_t health_argc; /* 0: no health command */
+        uint32_t reserved0;
+        char health[BT_CTL_HEALTH_BYTES]; /* its absolute path, then @health_argc arguments from argv[0] on, each with its NUL */
+};
+
 struct bt_ctl_request {
         uint32_t magic;
         uint32_t version;
@@ -83,6 +102,7 @@ struct bt_ctl_request {
         uint32_t reserved0;
         uint64_t aside_ns; /* STATE: name of one that was set aside; 0: the record that waits to be delivered */
         uint64_t sequence; /* STATE_DROP of such a record: of the one that was looked at. CHILD_RESULT: which request */
+        struct bt_ctl_rollout rollout; /* UPGRADE, ROLLBACK */
 };
 
 enum bt_ctl_kind {
@@ -158,8 +178,8 @@ struct bt_ctl_reply {
         uint32_t outcome;      /* DONE, RESULTS: enum bt_ctl_outcome. EVENT: 0, or the outcome of the one child that this event ends */
         uint64_t since_ns;     /* EVENT: since the request was taken */
         uint64_t incarnation;  /* EVENT: whose phase it is, 0: none */
-        uint64_t value[2];     /* EVENT "committed": pause and total in ns. DONE: migrated, failed */
-        char child[64];        /* EVENT, DONE about one child */
+        uint64_t value[2];     /* EVENT "committed": pause and total in ns; of a rollout (child ""): how long it can take in ns. DONE: migrated, failed */
+        char child[64];        /* EVENT, DONE about one child; "": of a whole rollout */
         char phase[32];        /* EVENT: "starting" "ready" "offered" "passed" "restored" "committed" "querying" "captured" "stopped" "rolled_back" ..; CHILD: "accepted", @value[0]: the request's number */
         char text[2048];       /* NODE: path of the configuration, "" when there is none. EVENT, DONE: for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
 };

@@ -500,6 +500,8 @@ static int migrate(struct baton_hub *hub, const char *target, struct bt_binary *
         (void)snprintf(call->target, sizeof(call->target), "%s", target);
         bt_list_init(&call->node);
         bt_list_push(&hub->calls, &call->node);
+        if (binary)
+                binary->upgrade = ++hub->hub.upgrades;
         outcome = bt_request_begin(&hub->hub, target, binary, strategy == BATON_HUB_AS_SPECIFIED ? BT_CTL_STRATEGY_SPEC : (uint32_t)strategy,
                                    &owner, call, &call->request, &why);
         if (outcome != BT_CTL_OK) {

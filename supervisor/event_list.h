@@ -52,7 +52,10 @@
         X(SHUTDOWN_BEGUN,      "shutdown_begun",       HOOK,   "the hub begins to stop") \
         X(SHUTDOWN_OVER,       "shutdown_over",        HOOK,   "all children have ended: what became of their states") \
         X(HOOK_FAILED,         "hook_failed",          STREAM, "a command of `on:` failed, took too long, or was not run") \
-        X(CHILD_ALTERED,       "child_altered",        HOOK,   "its `alter` command changed how it is started: how many records")
+        X(CHILD_ALTERED,       "child_altered",        HOOK,   "its `alter` command changed how it is started: how many records") \
+        X(ROLLOUT_BEGUN,       "rollout_begun",        HOOK,   "the upgrade of a pool begins: how many children, to which program") \
+        X(ROLLOUT_COMPLETED,   "rollout_completed",    HOOK,   "all children of a pool run what was asked for") \
+        X(ROLLOUT_FAILED,      "rollout_failed",       HOOK,   "the upgrade of a pool went back, or could not: why, and what is left")
 /* clang-format on */
 
 enum bt_event_kind {

@@ -33,6 +33,7 @@
 #include "supervisor/live.h"
 #include "supervisor/keeper.h"
 #include "supervisor/request.h"
+#include "supervisor/rolling.h"
 #include "supervisor/embed.h"
 
 #define LOCK_WAIT_NS BT_NS_PER_S
@@ -244,6 +245,7 @@ static void close_all(struct bt_hub *hub)
         bt_callers_close(hub);
         bt_hub_close_control(hub);
         bt_events_close(hub);
+        bt_rolling_stop_all(hub);
         bt_request_free_all(hub);
         bt_live_free_all(hub);
         bt_hub_found_free(hub);
@@ -272,6 +274,7 @@ void bt_hub_init(struct bt_hub *hub)
         bt_list_init(&hub->clients);
         bt_list_init(&hub->requests);
         bt_list_init(&hub->lives);
+        bt_list_init(&hub->rollings);
         bt_list_init(&hub->nodes);
         bt_children_init(&hub->children);
         bt_list_init(&hub->alters);

@@ -42,6 +42,7 @@ struct bt_embed;
 struct bt_function;
 struct bt_events;
 struct bt_hooks;
+struct bt_rolling;
 struct bt_mail;
 struct bt_callers;
 struct bt_live_item;
@@ -63,6 +64,7 @@ struct bt_binary {
         int fd;     /* O_PATH */
         int script; /* "#!": run by path, cannot be pinned */
         const struct bt_function *function; /* no file at all: function.h; else NULL */
+        uint64_t upgrade; /* number of the upgrade that brought it; 0: the configuration's, or found running */
         char path[BT_CTL_PATH_BYTES];
 };
 
@@ -235,6 +237,8 @@ struct bt_child {
         struct bt_list incs;
         struct bt_inc *current; /* the one that serves, or is being started to; NULL: down */
         struct bt_binary *binary;
+        struct bt_binary *previous; /* before the last committed upgrade; NULL: none, or it went back already */
+        struct bt_rolling *rolling; /* rolling.h: it belongs to this rollout; NULL: to none */
         struct bt_holding *holding;
         struct bt_mail *mail; /* mailbox.h; NULL: it has none */
         struct bt_migration *migration;
@@ -388,6 +392,8 @@ struct bt_hub {
         struct bt_list clients;
         struct bt_list state_asks; /* control_state.c */
         struct bt_list requests; /* request.h */
+        struct bt_list rollings; /* rolling.h */
+        uint64_t upgrades;       /* asked for so far */
         struct bt_list alters;   /* alter.h: who waits for its command */
         uint32_t altering;       /* commands that run */
         struct bt_list lives;    /* live.h */

@@ -22,6 +22,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "supervisor/keeper.h"
+#include "supervisor/rolling.h"
 #include "supervisor/state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -324,8 +325,7 @@ static void do_commit(struct bt_migration *m)
                 (void)bt_holding_unref(child->holding);
                 child->holding = bt_holding_ref(m->holding);
         }
-        (void)bt_binary_unref(child->binary);
-        child->binary = bt_binary_ref(m->succ->binary);
+        bt_rolling_committed(child, m->succ->binary);
         if (m->seat.node && m->succ->reason != BATON_REASON_ROLLBACK) {
                 bt_seat_give_back(&child->seat);
                 child->seat = m->seat;
@@ -715,6 +715,11 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
                 binary = child->binary;
         if (!node)
                 node = child->seat.node;
+        why = bt_rolling_refusal(child, waiter);
+        if (why) {
+                (void)snprintf(ret_why, why_bytes, "%s", why);
+                return BT_CTL_FAILED;
+        }
         if (child->migration)
                 return join(child->migration, binary, node, waiter, ret_why, why_bytes);
         why = refusal(child, strategy);

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "supervisor/baton/mem.h"
+#include "supervisor/control.h"
 
 enum bt_exit {
         BT_EXIT_OK = 0,
@@ -40,6 +41,11 @@ struct bt_command {
         const char *exec;
         uint32_t strategy;    /* enum bt_strategy, or BT_CTL_STRATEGY_SPEC */
         uint64_t timeout_ns;
+        bool timeout_given;
+        struct bt_ctl_rollout rollout; /* upgrade, rollback: rollout.h */
+        const char *health;            /* the command that --health names; NULL: none */
+        const char **health_args;      /* what came after "--" */
+        uint32_t health_arg_count;
         uint64_t since; /* events: BT_CTL_SINCE_OLDEST unless given */
         bool follow;    /* events */
         const char **words;  /* child: all its arguments; [0] is @arg */
@@ -63,6 +69,7 @@ int bt_verb_run(struct bt_command *command);
 int bt_verb_status(struct bt_command *command);
 int bt_verb_upgrade(struct bt_command *command);
 int bt_verb_swap(struct bt_command *command);
+int bt_verb_rollback(struct bt_command *command);
 int bt_verb_events(struct bt_command *command);
 int bt_verb_stop(struct bt_command *command);
 int bt_verb_state(struct bt_command *command);

@@ -96,6 +96,22 @@ const char *bt_find_not_executable(const char *path)
         return NULL;
 }
 
+const char *bt_find_absolute(struct bt_mem *mem, const char *path)
+{
+        char *here;
+
+        if (path[0] == '/')
+                return path;
+        here = get_current_dir_name();
+        if (!here)
+                return path;
+        while (path[0] == '.' && path[1] == '/')
+                path += 2;
+        path = bt_mem_printf(mem, "%s/%s", strcmp(here, "/") != 0 ? here : "", path);
+        free(here);
+        return path;
+}
+
 const char *bt_find_in_path(struct bt_mem *mem, char *const *variables, const char *name)
 {
         const char *at = bt_find_variable(variables, "PATH");

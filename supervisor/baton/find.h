@@ -21,6 +21,9 @@ struct bt_config_list bt_find_environment(struct bt_mem *mem, char *const *inher
 /* NULL when @path is a regular file we may execute, otherwise what it is instead. */
 const char *bt_find_not_executable(const char *path);
 
+/* The absolute path of @path, links not followed: a name for people. */
+const char *bt_find_absolute(struct bt_mem *mem, const char *path);
+
 /* Absolute path of the first executable @name in PATH; NULL: none. */
 const char *bt_find_in_path(struct bt_mem *mem, char *const *variables, const char *name);
 

@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/baton/bar.h"
 #include "supervisor/baton/text.h"
 
 #define CHILD_WIDTH 8
@@ -154,12 +156,37 @@ static struct bt_outcome *outcome_add(struct bt_progress *progress,
         return outcome;
 }
 
-static void on_event(struct bt_progress *progress, const struct bt_ctl_reply *reply)
+/* Of a whole rollout. How far it is goes into the bar, where there is one. */
+static bool to_bar(struct bt_progress *progress, const struct bt_ctl_reply *reply)
 {
+        if (*reply->child)
+                return false;
+        if (!progress->rollout)
+                progress->bar = !progress->command->json && bt_bar_possible();
+        progress->rollout = true;
+        if (!progress->bar || strcmp(reply->phase, "progress") != 0)
+                return false;
+        (void)snprintf(progress->bar_text, sizeof(progress->bar_text), "%.*s", (int)sizeof(progress->bar_text) - 1, reply->text);
+        return true;
+}
+
+static void event_show(struct bt_progress *progress, const struct bt_ctl_reply *reply)
+{
+        bool only_bar = to_bar(progress, reply);
+
+        if (progress->bar)
+                bt_bar_clear();
         if (progress->command->json)
                 event_json(reply);
-        else
+        else if (!only_bar)
                 event_print(&progress->command->mem, reply);
+        if (progress->bar)
+                bt_bar_draw(progress->bar_text);
+}
+
+static void on_event(struct bt_progress *progress, const struct bt_ctl_reply *reply)
+{
+        event_show(progress, reply);
         if (is_committed(reply)) {
                 struct bt_outcome *outcome = outcome_add(progress, reply);
 
@@ -171,7 +198,7 @@ static void on_event(struct bt_progress *progress, const struct bt_ctl_reply *re
 }
 
 int bt_progress_follow(struct bt_progress *progress, struct bt_command *command,
-                       const struct bt_hub_place *place, const struct bt_ask *ask)
+                       const struct bt_hub_place *place, struct bt_ask *ask)
 {
         *progress = (struct bt_progress){.command = command, .place = place};
         progress->outcomes_end = &progress->outcomes;
@@ -184,11 +211,17 @@ int bt_progress_follow(struct bt_progress *progress, struct bt_command *command,
                         return bt_hubs_lost(place, r);
                 (void)bt_close(fd); /* none is expected */
                 if (reply.kind == BT_CTL_DONE) {
+                        if (progress->bar)
+                                bt_bar_clear();
                         progress->done = reply;
                         return BT_EXIT_OK;
                 }
-                if (reply.kind == BT_CTL_EVENT)
-                        on_event(progress, &reply);
+                if (reply.kind != BT_CTL_EVENT)
+                        continue;
+                on_event(progress, &reply);
+                /* A rollout knows how long it may take; who gave --timeout knows better. */
+                if (!*reply.child && !command->timeout_given && !strcmp(reply.phase, "begun"))
+                        ask->deadline_ns = bt_ns_add(bt_now_ns(), reply.value[0]);
         }
 }
 

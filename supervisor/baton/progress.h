@@ -22,11 +22,13 @@ struct bt_progress {
         struct bt_outcome *outcomes; /* in the order they came */
         struct bt_outcome **outcomes_end;
         struct bt_ctl_reply done;
+        bool rollout;      /* it is about one: the hub has said so */
+        bool bar;          /* there is a bar beneath the lines: bar.h */
+        char bar_text[64]; /* "3 of 8" */
 };
 
 /* Reads and shows replies until DONE. Returns enum bt_exit of the conversation: OK means @progress.done is there. */
-int bt_progress_follow(struct bt_progress *progress, struct bt_command *command, const struct bt_hub_place *place,
-                       const struct bt_ask *ask);
+int bt_progress_follow(struct bt_progress *progress, struct bt_command *command, const struct bt_hub_place *place, struct bt_ask *ask);
 
 /* The exit status that an outcome means. */
 int bt_progress_exit(uint32_t outcome);

@@ -22,31 +22,15 @@
 #include "supervisor/baton/config.h"
 #include "supervisor/baton/find.h"
 #include "supervisor/baton/progress.h"
+#include "supervisor/baton/rollout.h"
 #include "supervisor/baton/text.h"
 
 /* ---- the binary ---- */
 
-/* The absolute path of @path, links not followed: it is a name for people. */
-static const char *absolute(struct bt_mem *mem, const char *path)
-{
-        char *here;
-
-        if (path[0] == '/')
-                return path;
-        here = get_current_dir_name();
-        if (!here)
-                return path;
-        while (path[0] == '.' && path[1] == '/')
-                path += 2;
-        path = bt_mem_printf(mem, "%s/%s", strcmp(here, "/") != 0 ? here : "", path);
-        free(here);
-        return path;
-}
-
 /* Returns enum bt_exit. */
 static int binary_open(int *ret_fd, struct bt_ctl_request *request, struct bt_command *command)
 {
-        const char *path = absolute(&command->mem, command->exec);
+        const char *path = bt_find_absolute(&command->mem, command->exec);
         const char *wrong = bt_find_not_executable(path);
         int fd;
 
@@ -191,7 +175,7 @@ static void config_compare(struct bt_command *command, const struct bt_hub_place
 
 /* ---- the verbs ---- */
 
-static int migrate(struct bt_command *command, struct bt_ctl_request *request, int binary_fd)
+int bt_swap_follow(struct bt_command *command, struct bt_ctl_request *request, int binary_fd)
 {
         struct bt_hub_place place = {0};
         struct bt_progress progress;
@@ -200,13 +184,20 @@ static int migrate(struct bt_command *command, struct bt_ctl_request *request, i
 
         if (!status)
                 status = bt_hubs_ask(&ask, &place, request, binary_fd, command->timeout_ns);
-        if (!status)
+        if (!status) {
+                if (request->rollout.wanted)
+                        bt_rollout_on_interrupt(command);
                 status = bt_progress_follow(&progress, command, &place, &ask);
+        }
         bt_ask_close(&ask);
         if (status)
                 return status;
         if (command->json)
                 bt_progress_say_done(&progress);
+        else if (request->rollout.no_wait && !progress.done.outcome)
+                (void)printf("%s: begun; 'baton events --follow' shows how it goes on\n", command->arg);
+        else if (progress.rollout)
+                bt_rollout_report(&progress, command->arg);
         else
                 report(&progress, command->arg);
         if (progress.done.outcome == BT_CTL_OK && binary_fd >= 0)
@@ -214,8 +205,7 @@ static int migrate(struct bt_command *command, struct bt_ctl_request *request, i
         return bt_progress_exit(progress.done.outcome);
 }
 
-/* Returns enum bt_exit. */
-static int target_set(struct bt_ctl_request *request, const struct bt_command *command)
+int bt_swap_target(struct bt_ctl_request *request, const struct bt_command *command)
 {
         size_t bytes = strlen(command->arg);
 
@@ -241,16 +231,18 @@ int bt_verb_upgrade(struct bt_command *command)
                             command->arg);
                 return BT_EXIT_USAGE;
         }
-        status = target_set(&request, command);
+        status = bt_swap_target(&request, command);
+        if (!status)
+                status = bt_rollout_request(&request.rollout, command);
         if (!status)
                 status = binary_open(&fd, &request, command);
-        return status ? status : migrate(command, &request, fd);
+        return status ? status : bt_swap_follow(command, &request, fd);
 }
 
 int bt_verb_swap(struct bt_command *command)
 {
         struct bt_ctl_request request = bt_hubs_request(BT_CTL_SWAP);
-        int status = target_set(&request, command);
+        int status = bt_swap_target(&request, command);
 
-        return status ? status : migrate(command, &request, -1);
+        return status ? status : bt_swap_follow(command, &request, -1);
 }

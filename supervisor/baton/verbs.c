@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "supervisor/baton/command.h"
 #include "supervisor/baton/find.h"
+#include "supervisor/baton/rollout.h"
 #include "supervisor/baton/text.h"
 #include "supervisor/baton/value.h"
 #include "supervisor/control.h"
@@ -39,6 +40,12 @@ enum {
         OPT_NO_WAIT,
         OPT_ON_FAILURE,
         OPT_DROP_STATE,
+        OPT_CANARY,
+        OPT_MAX_SURGE,
+        OPT_MAX_UNAVAILABLE,
+        OPT_MIN_READY,
+        OPT_HEALTH,
+        OPT_HEALTH_TIMEOUT,
 };
 
 #define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
@@ -50,6 +57,16 @@ enum {
 #define ROW_HUB {"hub", OPT_HUB, "NAME", 0, "Which hub; default $BATON_HUB, else the only one that runs", 0}
 #define ROW_STRATEGY {"strategy", OPT_STRATEGY, "hot|cold", 0, "Instead of the one in the configuration", 0}
 #define ROW_TIMEOUT {"timeout", OPT_TIMEOUT, "DURATION", 0, "How long to wait for the hub; default 2m", 0}
+#define ROWS_ROLLOUT \
+        {"canary", OPT_CANARY, "NUMBER", 0, "Of several children: so many first, alone; default 1 (docs/rollout.md)", 0}, \
+        {"max-surge", OPT_MAX_SURGE, "NUMBER", 0, "Hot swaps at the same time; default a quarter of the children", 0}, \
+        {"max-unavailable", OPT_MAX_UNAVAILABLE, "NUMBER", 0, "Children that may not serve at the same time; default a quarter", 0}, \
+        {"min-ready", OPT_MIN_READY, "DURATION", 0, "How long each must run before the next; default 1s", 0}, \
+        {"deadline", OPT_DEADLINE, "DURATION", 0, "When it is over, all go back; default 10m", 0}, \
+        {"health", OPT_HEALTH, "CMD", 0, "Run for each child after --min-ready, with the arguments after --; all go back unless its status is 0", 0}, \
+        {"health-timeout", OPT_HEALTH_TIMEOUT, "DURATION", 0, "How long that may take; default 10s", 0}, \
+        {"wait", OPT_WAIT, NULL, 0, "Wait for the end (the default)", 0}, \
+        {"no-wait", OPT_NO_WAIT, NULL, 0, "Do not wait for the end", 0}
 #define ROW_END {NULL, 0, NULL, 0, NULL, 0}
 /* clang-format on */
 
@@ -61,12 +78,14 @@ static const struct argp_option swap_options[] = {ROW_STRATEGY, ROW_TIMEOUT, ROW
 static const struct argp_option stop_options[] = {ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
 static const struct argp_option upgrade_options[] = {
         {"exec", OPT_EXEC, "PATH", 0, "The new program (a path, not searched in PATH)", 0},
+        ROWS_ROLLOUT,
         ROW_STRATEGY,
         ROW_TIMEOUT,
         ROW_JSON,
         ROW_HUB,
         ROW_END,
 };
+static const struct argp_option rollback_options[] = {ROWS_ROLLOUT, ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
 
 static const struct argp_option events_options[] = {
         {"follow", OPT_FOLLOW, NULL, 0, "Go on with what happens, until the hub ends", 0},
@@ -123,6 +142,9 @@ static const struct bt_verb verbs[] = {
         {"upgrade", "CHILD", "the child to upgrade",
          "Replace a child, or all of a pool, by one that runs another program", upgrade_options,
          bt_verb_upgrade, TIMEOUT_SWAP_NS},
+        {"rollback", "CHILD", "the child to roll back",
+         "Bring a child, or all of a pool, back to the program before its last upgrade", rollback_options,
+         bt_verb_rollback, TIMEOUT_SWAP_NS},
         {"swap", "CHILD", "the child to swap",
          "Replace a child, or all of a pool, by a new process of the same program", swap_options,
          bt_verb_swap, TIMEOUT_SWAP_NS},
@@ -237,6 +259,61 @@ static void parse_timeout(struct bt_command *command, const char *arg, struct ar
                 argp_error(state, "--timeout is '%s': %s", arg, wrong);
         else if (!command->timeout_ns)
                 argp_error(state, "--timeout is 0: give the hub some time");
+        command->timeout_given = true;
+}
+
+/* ---- options of a rollout ---- */
+
+static void parse_rollout(struct bt_command *command, const char *option, const char *wrong, const char *arg, struct argp_state *state)
+{
+        if (wrong)
+                argp_error(state, "--%s is '%s': %s", option, arg, wrong);
+        command->rollout.wanted = 2; /* said so: also of a single child */
+}
+
+/* True when @key was one of them. */
+static bool parse_rollout_option(struct bt_command *command, int key, const char *arg, struct argp_state *state)
+{
+        struct bt_ctl_rollout *rollout = &command->rollout;
+
+        switch (key) {
+        case OPT_CANARY:
+                parse_rollout(command, "canary", bt_rollout_number(&rollout->canary, arg), arg, state);
+                return true;
+        case OPT_MAX_SURGE:
+                parse_rollout(command, "max-surge", bt_rollout_number(&rollout->max_surge, arg), arg, state);
+                return true;
+        case OPT_MAX_UNAVAILABLE:
+                parse_rollout(command, "max-unavailable", bt_rollout_number(&rollout->max_unavailable, arg), arg, state);
+                return true;
+        case OPT_MIN_READY:
+                parse_rollout(command, "min-ready", bt_rollout_duration(&rollout->min_ready_ns, arg), arg, state);
+                return true;
+        case OPT_HEALTH_TIMEOUT:
+                parse_rollout(command, "health-timeout", bt_rollout_duration(&rollout->health_timeout_ns, arg), arg, state);
+                return true;
+        case OPT_HEALTH:
+                parse_rollout(command, "health", *arg ? NULL : "a command is missing", arg, state);
+                command->health = arg;
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* What comes after -- belongs to the health command; the child, in front of it, was the first argument. */
+static bool parse_health_argument(struct bt_command *command, const char *arg, const struct argp_state *state)
+{
+        const char **longer;
+
+        if ((command->verb->run != bt_verb_upgrade && command->verb->run != bt_verb_rollback) || !state->quoted)
+                return false;
+        longer = bt_mem_array(&command->mem, command->health_arg_count + 1, sizeof(*longer));
+        for (uint32_t i = 0; i < command->health_arg_count; i++)
+                longer[i] = command->health_args[i];
+        longer[command->health_arg_count++] = arg;
+        command->health_args = longer;
+        return true;
 }
 
 static void parse_since(struct bt_command *command, const char *arg, struct argp_state *state)
@@ -351,7 +428,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 parse_since(command, arg, state);
                 return 0;
         case ARGP_KEY_ARG:
-                if (!parse_argument(command, arg))
+                if (!parse_argument(command, arg) && !parse_health_argument(command, arg, state))
                         argp_error(state, "too many arguments: '%s'", arg);
                 return 0;
         case ARGP_KEY_END:
@@ -360,6 +437,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                                    command->verb->missing);
                 return 0;
         default:
+                if (parse_rollout_option(command, key, arg, state))
+                        return 0;
                 return ARGP_ERR_UNKNOWN;
         }
 }
@@ -406,6 +485,7 @@ static int run_verb(const struct bt_verb *verb, int argc, char **argv, char *con
                 .environ = environ,
                 .strategy = BT_CTL_STRATEGY_SPEC,
                 .timeout_ns = verb->timeout_ns,
+                .rollout = bt_rollout_defaults(),
         };
         int status;
 

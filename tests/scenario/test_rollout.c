@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The upgrade of a pool on real processes, through the command: what becomes of the children, of their states and of the requests that
+ * they serve meanwhile.
+ *
+ * A child of the pool prints what it holds whenever it begins to serve (child_pool.c), so the state of each can be followed through the
+ * hub's log; all share one socket. Waits are for lines of the log and for the end of the command.
+ */
+#include "tests/support/world.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+#define CHILDREN 8
+#define WORDS_MAX 24
+#define OUT_BYTES (64u << 10)
+
+static const char pool[] = "hub: w\n"
+                           "sockets:\n"
+                           "  pool: tcp://127.0.0.1:@port@\n"
+                           "children:\n"
+                           "  web:\n"
+                           "    exec: [@bin@/child_pool]\n"
+                           "    instances: %d\n"
+                           "    sockets: [pool]\n"
+                           "    strategy: %s\n"
+                           "    handover: true\n"
+                           "    state: blob\n"
+                           "    handover_data_wait: " WORLD_SHORT "\n"
+                           "    state_query_timeout: " WORLD_SHORT "\n"
+                           "    shutdown: " WORLD_SHORT "\n";
+
+static void start_pool(struct world *w, int instances, const char *strategy)
+{
+        char yaml[1024], path[256];
+
+        (void)snprintf(yaml, sizeof(yaml), pool, instances, strategy);
+        world_start(w, yaml);
+        world_script(w, path, "v2", "POOL_VERSION=v2", "child_pool");
+}
+
+/* ---- the command ---- */
+
+static pid_t baton_begin(const struct world *w, const char *out, const char *words)
+{
+        char program[640], path[128], copy[1024], *at = copy;
+        char *argv[WORDS_MAX + 2] = {program};
+
+        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
+        (void)setenv("BATON_RUNTIME_DIR", path, 1);
+        world_program(w, program, "baton");
+        (void)snprintf(copy, sizeof(copy), "%s", words);
+        for (int i = 1; *at; i++) {
+                assert_true(i <= WORDS_MAX);
+                argv[i] = at;
+                at = strchrnul(at, ' ');
+                if (*at)
+                        *at++ = '\0';
+        }
+        return world_spawn(w, argv, out);
+}
+
+/* Its exit status; what it printed is in @text, OUT_BYTES large. */
+static int baton(const struct world *w, char *text, const char *words)
+{
+        int status = world_wait(baton_begin(w, "out", words));
+
+        world_read(w, "out", text, OUT_BYTES);
+        return status;
+}
+
+static void expect(const char *text, const char *part)
+{
+        if (!strstr(text, part))
+                fail_msg("expected '%s' in:\n%s", part, text);
+}
+
+static void script(const struct world *w, const char *name, const char *body)
+{
+        char path[256];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        (void)fprintf(file, "#!/bin/sh\n%s\n", body);
+        assert_int_equal(fchmod(fileno(file), 0700), 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+/* ---- the children ---- */
+
+static void child_slot(struct world *w, int i, struct bt_slot *ret_slot)
+{
+        char id[32];
+
+        (void)snprintf(id, sizeof(id), "web/%d", i);
+        world_slot(w, id, ret_slot);
+}
+
+/* How many of them run a file of that name. */
+static int count_running(struct world *w, const char *name)
+{
+        int count = 0;
+
+        for (int i = 0; i < CHILDREN; i++) {
+                struct bt_slot slot;
+                size_t bytes, name_bytes = strlen(name);
+
+                child_slot(w, i, &slot);
+                bytes = strlen(slot.exec);
+                count += slot.phase == BT_PHASE_RUNNING && bytes > name_bytes && slot.exec[bytes - name_bytes - 1] == '/' &&
+                         !strcmp(slot.exec + bytes - name_bytes, name);
+        }
+        return count;
+}
+
+/* One request over a connection of its own; 0: it was answered. Asserts nothing: it is called from threads. */
+static int request(const struct world *w)
+{
+        struct sockaddr_in addr = {
+                .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)w->port)};
+        const struct timeval limit = {.tv_sec = WORLD_WAIT_MS / 1000};
+        BT_CLEANUP(bt_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char line[128];
+        ssize_t n;
+
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+                return -1;
+        n = send(fd, "x\n", 2, MSG_NOSIGNAL) == 2 ? recv(fd, line, sizeof(line), 0) : -1;
+        return n > 0 && line[n - 1] == '\n' ? 0 : -1;
+}
+
+/* The sum of what all hold, by the last line that each printed: every one has to have begun to serve as @version last. */
+static unsigned long long sum_of_states(const struct world *w, const char *version)
+{
+        static char log[1u << 20];
+        unsigned long long sum = 0;
+
+        world_read(w, "hub.log", log, sizeof(log));
+        for (int i = 0; i < CHILDREN; i++) {
+                char head[64];
+                const char *last = NULL;
+                char as[16] = "";
+                unsigned long long count = 0;
+
+                (void)snprintf(head, sizeof(head), "web/%d | serves ", i);
+                for (const char *at = log; (at = strstr(at, head)); at++)
+                        last = at + strlen(head);
+                assert_non_null(last);
+                assert_int_equal(sscanf(last, "%llu as %15s", &count, as), 2);
+                assert_string_equal(as, version);
+                sum += count;
+        }
+        return sum;
+}
+
+/* ---- the rows of docs/rollout.md ---- */
+
+struct load {
+        const struct world *w;
+        atomic_bool stop;
+        atomic_ullong answered, failed;
+};
+
+static void *load_run(void *arg)
+{
+        struct load *load = arg;
+
+        while (!atomic_load(&load->stop)) {
+                if (request(load->w))
+                        atomic_fetch_add(&load->failed, 1);
+                else
+                        atomic_fetch_add(&load->answered, 1);
+        }
+        return NULL;
+}
+
+static void a_pool_is_upgraded_under_load_without_a_failed_request_and_rolled_back_with_its_states(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        struct load load = {.w = w};
+        pthread_t threads[2];
+
+        start_pool(w, CHILDREN, "hot");
+        script(w, "check", "test -n \"$BATON_CHILD\" && test \"$BATON_EXEC\" = \"$1\" && kill -0 $BATON_PID");
+        for (size_t i = 0; i < BT_ARRAY_LEN(threads); i++)
+                assert_int_equal(pthread_create(&threads[i], NULL, load_run, &load), 0);
+        {
+                char words[512];
+
+                (void)snprintf(words, sizeof(words), "upgrade web --exec ./v2 --min-ready 20ms --max-surge 3 --health ./check -- %s/v2", w->dir);
+                assert_int_equal(baton(w, text, words), 0);
+        }
+        expect(text, "web: 8 of 8 children run ");
+        assert_int_equal(count_running(w, "v2"), CHILDREN);
+        assert_int_equal(baton(w, text, "rollback web"), 0);
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN);
+        atomic_store(&load.stop, true);
+        for (size_t i = 0; i < BT_ARRAY_LEN(threads); i++)
+                assert_int_equal(pthread_join(threads[i], NULL), 0);
+        print_message("             %llu requests, %llu failed\n", atomic_load(&load.answered), atomic_load(&load.failed));
+        assert_true(atomic_load(&load.answered) > 0);
+        assert_int_equal(atomic_load(&load.failed), 0);
+
+        /* One more swap, and each says what it holds: all that was answered by any of the three generations. */
+        assert_int_equal(baton(w, text, "swap web"), 0);
+        assert_int_equal(sum_of_states(w, "v1"), atomic_load(&load.answered));
+        assert_int_equal(baton(w, text, "rollback web"), 1);
+        expect(text, "there is nothing to go back to");
+        world_end(w);
+}
+
+static void a_canary_that_fails_leaves_the_other_children_untouched(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        char path[256];
+
+        start_pool(w, CHILDREN, "hot");
+        for (int i = 0; i < 20; i++)
+                assert_int_equal(request(w), 0);
+        assert_int_equal(baton(w, text, "swap web"), 0); /* there is a state to refuse */
+        world_script(w, path, "bad", "POOL_FAIL=refuse", "child_pool");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./bad"), 1);
+        expect(text, "web: all 8 children run what they ran before: web/0 could not be swapped: the new process refused the state");
+        for (int i = 0; i < CHILDREN; i++) {
+                struct bt_slot slot;
+
+                child_slot(w, i, &slot);
+                assert_int_equal(slot.incarnation, 2);
+                assert_int_equal(slot.rollbacks, i == 0);
+        }
+        assert_int_equal(sum_of_states(w, "v1"), 20);
+        world_end(w);
+}
+
+static void one_of_eight_that_is_not_healthy_takes_all_eight_back_with_their_states(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+
+        start_pool(w, CHILDREN, "hot");
+        for (int i = 0; i < 50; i++)
+                assert_int_equal(request(w), 0);
+        script(w, "check", "test $BATON_CHILD != web/2 || { echo no pulse; exit 4; }");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 10ms --max-surge 1 --health ./check"), 1);
+        expect(text, "web/1    healthy");
+        expect(text, "web: all 8 children run what they ran before: web/2 is not healthy: ");
+        expect(text, "/check: exit 4");
+        expect(text, "  web | no pulse");
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN);
+        assert_true(world_log_has(w, "health web/2 | no pulse"));
+        assert_false(world_log_has(w, "web/3 | serves 0 as v2"));
+        assert_int_equal(baton(w, text, "swap web"), 0);
+        assert_int_equal(sum_of_states(w, "v1"), 50);
+        assert_int_equal(baton(w, text, "rollback web"), 1); /* nothing was upgraded */
+        world_end(w);
+}
+
+static void a_health_command_that_hangs_or_cannot_run_is_a_no(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+
+        start_pool(w, CHILDREN, "hot");
+        script(w, "check", "exec sleep 100");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0 --health ./check --health-timeout 100ms"), 1);
+        expect(text, "web/0 is not healthy: ");
+        expect(text, "took longer than --health-timeout");
+        script(w, "check", "exit 0");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0 --health ./none"), 2);
+        expect(text, "--health ./none: ");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 -- stray"), 2);
+        expect(text, "are those of --health");
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN);
+        world_end(w);
+}
+
+static void the_deadline_takes_back_what_is_not_proved(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+
+        start_pool(w, CHILDREN, "hot");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 60s --deadline " WORLD_SHORT), 5);
+        expect(text, "web: all 8 children run what they ran before: web/0 was not proved when --deadline was over");
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN);
+        assert_int_equal(world_log_count(w, "as v2"), 1);
+        world_end(w);
+}
+
+static void a_new_process_that_ends_after_it_was_proved_takes_all_back(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        struct bt_slot slot;
+        pid_t command;
+
+        start_pool(w, CHILDREN, "hot");
+        for (int i = 0; i < 10; i++)
+                assert_int_equal(request(w), 0);
+        script(w, "check", "test $BATON_CHILD = web/0 || exec sleep 100");
+        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 0 --max-surge 1 --health ./check --health-timeout 60s");
+        world_log_wait(w, "web/1 | serves ", 2); /* the canary is proved: its follower is on its way */
+        child_slot(w, 0, &slot);
+        assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        assert_int_equal(world_wait(command), 1);
+        world_read(w, "out", text, sizeof(text));
+        expect(text, "web: all 8 children run what they ran before: web/0 ended on the new program: signal 9");
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN);
+        world_end(w);
+}
+
+static void a_new_process_that_hangs_is_ended_by_a_cold_swap_back(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        char path[256];
+        struct bt_slot slot;
+        pid_t command;
+        int fd;
+
+        start_pool(w, 1, "hot");
+        world_script(w, path, "v3", "POOL_VERSION=v3 POOL_FAIL=hang", "child_pool");
+        script(w, "check", "exit 1");
+        command = baton_begin(w, "out", "upgrade web --exec ./v3 --min-ready " WORLD_SHORT " --health ./check");
+        world_log_wait(w, "serves 0 as v3", 1);
+        fd = kv_dial(w);
+        assert_int_equal(send(fd, "x\n", 2, MSG_NOSIGNAL), 2);
+        assert_int_equal(world_wait(command), 1);
+        (void)close(fd);
+        world_read(w, "out", text, sizeof(text));
+        expect(text, "rolled_back"); /* the hot one */
+        expect(text, "no_state");    /* the cold one: it was not to be had */
+        expect(text, "all 1 children run what they ran before");
+        world_slot(w, "web/0", &slot);
+        assert_non_null(strstr(slot.exec, "/child_pool"));
+        assert_int_equal(request(w), 0);
+        world_end(w);
+}
+
+/* Children between "querying" and "committed" in the order of the lines, at most. */
+static int most_at_once(const char *text)
+{
+        int now = 0, most = 0;
+
+        for (const char *line = text; line && *line; line = strchr(line, '\n'), line += line ? 1 : 0) {
+                size_t bytes = strcspn(line, "\n");
+
+                now += memmem(line, bytes, " querying", 9) != NULL;
+                now -= memmem(line, bytes, " committed", 10) != NULL;
+                if (now > most)
+                        most = now;
+        }
+        return most;
+}
+
+static void a_cold_pool_keeps_max_unavailable(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+
+        start_pool(w, CHILDREN, "cold");
+        for (int i = 0; i < 30; i++)
+                assert_int_equal(request(w), 0);
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0 --canary 0 --max-unavailable 3"), 0);
+        assert_int_equal(most_at_once(text), 3);
+        assert_int_equal(count_running(w, "v2"), CHILDREN);
+        assert_int_equal(sum_of_states(w, "v2"), 30);
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --max-unavailable 0"), 2);
+        expect(text, "a cold swap needs --max-unavailable of 1 or more");
+        world_end(w);
+}
+
+static void while_it_goes_on_others_are_refused_and_a_rollback_turns_it_around(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+
+        start_pool(w, CHILDREN, "hot");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 60s --no-wait"), 0);
+        expect(text, "web: begun");
+        world_log_wait(w, "web/0 | serves 0 as v2", 1);
+        assert_int_equal(baton(w, text, "swap web/5"), 1);
+        expect(text, "an upgrade of its pool is under way");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2"), 1);
+        expect(text, "web/0 is in an upgrade that is under way");
+        assert_int_equal(baton(w, text, "rollback web"), 0);
+        expect(text, "somebody asked to go back");
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN);
+        assert_int_equal(baton(w, text, "events"), 0);
+        expect(text, "rollout_begun");
+        expect(text, "rollout_failed");
+        world_end(w);
+}
+
+static void an_interrupt_ends_the_waiting_and_not_the_upgrade(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        pid_t command;
+
+        start_pool(w, CHILDREN, "hot");
+        script(w, "check", "while test ! -e $(dirname $0)/go; do sleep 0.05; done");
+        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 0 --health ./check --health-timeout 60s");
+        world_log_wait(w, "web/0 | serves 0 as v2", 1);
+        assert_int_equal(kill(command, SIGINT), 0);
+        assert_int_equal(world_wait(command), 130);
+        world_read(w, "out", text, sizeof(text));
+        expect(text, "not waiting any more");
+        expect(text, "'baton rollback web'");
+        script(w, "go", "");
+        world_log_wait(w, "web: 8 of 8 children run", 1);
+        assert_int_equal(count_running(w, "v2"), CHILDREN);
+        world_end(w);
+}
+
+static void a_stop_of_the_hub_ends_it_where_it_is_and_says_so(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        pid_t command;
+
+        start_pool(w, CHILDREN, "hot");
+        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 60s");
+        world_log_wait(w, "web/0: swapped", 1);
+        world_stop(w);
+        assert_int_equal(world_wait(command), 1);
+        world_read(w, "out", text, sizeof(text));
+        expect(text, "web: the hub is stopping: the upgrade ends where it is, 1 of 8 children run ");
+        world_end(w);
+}
+
+static void after_a_hub_was_killed_its_children_are_on_what_each_had_committed(void **state)
+{
+        static char text[OUT_BYTES];
+        struct world *w = *state;
+        struct bt_slot slots[CHILDREN];
+        pid_t command;
+
+        start_pool(w, CHILDREN, "hot");
+        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 60s");
+        world_log_wait(w, "web/0: swapped", 1);
+        world_until_drained(w, "web/0");
+        for (int i = 0; i < CHILDREN; i++)
+                child_slot(w, i, &slots[i]);
+        world_kill_hub(w);
+        assert_int_equal(world_wait(command), 1);
+        world_read(w, "out", text, sizeof(text));
+        expect(text, "closed the connection without an outcome");
+        world_start_again(w);
+        assert_int_equal(count_running(w, "child_pool"), CHILDREN - 1);
+        assert_int_equal(baton(w, text, "rollback web"), 1);
+        expect(text, "there is nothing to go back to");
+        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0"), 0); /* the same again finishes it */
+        assert_int_equal(count_running(w, "v2"), CHILDREN);
+        for (int i = 0; i < CHILDREN; i++)
+                assert_int_equal(world_wait(slots[i].pid), 0); /* ours since their hub is gone */
+        world_end(w);
+}
+
+#define SCENARIO(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                SCENARIO(a_pool_is_upgraded_under_load_without_a_failed_request_and_rolled_back_with_its_states),
+                SCENARIO(a_canary_that_fails_leaves_the_other_children_untouched),
+                SCENARIO(one_of_eight_that_is_not_healthy_takes_all_eight_back_with_their_states),
+                SCENARIO(a_health_command_that_hangs_or_cannot_run_is_a_no),
+                SCENARIO(the_deadline_takes_back_what_is_not_proved),
+                SCENARIO(a_new_process_that_ends_after_it_was_proved_takes_all_back),
+                SCENARIO(a_new_process_that_hangs_is_ended_by_a_cold_swap_back),
+                SCENARIO(a_cold_pool_keeps_max_unavailable),
+                SCENARIO(while_it_goes_on_others_are_refused_and_a_rollback_turns_it_around),
+                SCENARIO(an_interrupt_ends_the_waiting_and_not_the_upgrade),
+                SCENARIO(a_stop_of_the_hub_ends_it_where_it_is_and_says_so),
+                SCENARIO(after_a_hub_was_killed_its_children_are_on_what_each_had_committed),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
