@@ -3,6 +3,8 @@
  * "What can you read?", asked by a hub before it ends the process that serves. The answer is all that this process was started for, so it ends here,
  * with _exit(): what the program registered for its end has not begun and must not run.
  */
+#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,4 +33,12 @@ void bt_child_answer_describe(const struct baton_child_ops *ops)
         if (end == text || *end || fd < 3 || write((int)fd, &description, sizeof(description)) != (ssize_t)sizeof(description))
                 _exit(1);
         _exit(0);
+}
+
+int baton_child_describe(const struct baton_child_ops *ops)
+{
+        if (!ops || ops->size < offsetof(struct baton_child_ops, version_oldest) + sizeof(ops->version_oldest))
+                return -EINVAL;
+        bt_child_answer_describe(ops);
+        return 0;
 }

@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/alter.h"
 #include "supervisor/events.h"
 #include "supervisor/request.h"
 
@@ -102,6 +103,8 @@ void baton_hub_child_init(struct baton_hub_child *child, size_t bytes)
         defaults.child_migration_timeout_ns = record.child_migration_timeout_ns;
         defaults.state_ttl_ns = record.state_ttl_ns;
         defaults.state_query_timeout_ns = record.state_query_timeout_ns;
+        defaults.stored_ttl_ns = record.stored_ttl_ns;
+        defaults.restore_attempts = record.restore_attempts;
         memcpy(child, &defaults, bytes < sizeof(defaults) ? bytes : sizeof(defaults));
 }
 
@@ -161,6 +164,7 @@ static void handle_free(struct baton_hub *hub)
 int baton_hub_open(struct baton_hub **ret_hub, const struct baton_hub_options *options)
 {
         struct baton_hub *hub;
+        int r;
 
         if (!options_valid(options))
                 return -EINVAL;
@@ -181,6 +185,12 @@ int baton_hub_open(struct baton_hub **ret_hub, const struct baton_hub_options *o
                 handle_free(hub);
                 return -ENOMEM;
         }
+        r = bt_planner_add_hub_hooks(&hub->planner, options->on, options->on_count, hub->error, sizeof(hub->error));
+        if (r) {
+                handle_free(hub);
+                return r;
+        }
+        hub->embed.alters = options->alter != NULL;
         hub->embed.signals = options->signals;
         hub->embed.say = options->say;
         hub->embed.ctx = options->ctx;
@@ -315,7 +325,7 @@ static int settle(struct baton_hub *hub)
 
         if (r || hub->epoll < 0)
                 return r;
-        at = hub->hub.over || !bt_list_empty(&hub->ended) || hub->hub.events->next != hub->event_next ? 0 : bt_loop_deadline(hub->hub.loop);
+        at = hub->hub.over || !bt_list_empty(&hub->ended) || !bt_list_empty(&hub->hub.alters) || hub->hub.events->next != hub->event_next ? 0 : bt_loop_deadline(hub->hub.loop);
         if (at != BT_NS_NEVER) {
                 spec.it_value.tv_sec = (time_t)(at / BT_NS_PER_S);
                 spec.it_value.tv_nsec = (long)(at % BT_NS_PER_S) + !at; /* 0 would disarm */
@@ -391,9 +401,30 @@ static void tell_events(struct baton_hub *hub)
         }
 }
 
+static void ask_alter(void *ctx, struct bt_alter *alter)
+{
+        const struct baton_hub *hub = ctx;
+        const struct bt_child *child = bt_alter_child(alter);
+        const struct baton_hub_start begins = {
+                .size = sizeof(begins), .child = child->id, .reason = bt_alter_reason(alter), .incarnation = child->number_next};
+
+        hub->options.alter(hub->options.ctx, &begins, (struct baton_hub_alter *)alter);
+}
+
+int baton_hub_alter(struct baton_hub_alter *alter, const char *record)
+{
+        if (!alter || !record)
+                return -EINVAL;
+        if (bt_alter_child((struct bt_alter *)alter)->binary->function)
+                return -ENOTSUP;
+        return bt_alter_say((struct bt_alter *)alter, record);
+}
+
 static void tell_all(struct baton_hub *hub)
 {
         tell_events(hub);
+        if (hub->options.alter && hub->started)
+                bt_alter_ask_all(&hub->hub, ask_alter, hub);
         while (!bt_list_empty(&hub->ended)) {
                 struct call *call = bt_list_entry(hub->ended.next, struct call, node);
 
@@ -418,6 +449,8 @@ int baton_hub_run(struct baton_hub *hub)
 {
         int r = hub->started ? 0 : start(hub, false);
 
+        if (!r)
+                tell_all(hub); /* before the first turn: children may wait for alter() */
         while (!r && !hub->hub.over) {
                 r = bt_loop_turn(hub->hub.loop);
                 tell_all(hub);

@@ -32,11 +32,15 @@ struct bt_planner {
         uint32_t socket_count;
         struct bt_plan_child *children;
         uint32_t child_count, child_room;
+        struct bt_plan_hook *hooks;
+        uint32_t hook_count;
+        uint32_t hub_hook_count; /* the first of them: added before any child */
         bool failed; /* no memory, or too large: said by seal */
 };
 
 /* 0; -EINVAL with a sentence in @error; -EEXIST, -ENOSPC, -ENOMEM. */
 int bt_planner_add_socket(struct bt_planner *planner, const struct baton_hub_socket *socket, char *error, size_t error_bytes);
+int bt_planner_add_hub_hooks(struct bt_planner *planner, const struct baton_hub_command *on, size_t count, char *error, size_t error_bytes);
 int bt_planner_add_child(struct bt_planner *planner, const struct baton_hub_child *child, char *error, size_t error_bytes);
 /* A sealed memfd for bt_plan_open(), which checks it. @dirs: the hub's own folders. */
 int bt_planner_seal(struct bt_planner *planner, const struct baton_hub_options *options, const char *runtime_dir, const char *state_dir,

@@ -101,6 +101,61 @@ int bt_planner_add_socket(struct bt_planner *p, const struct baton_hub_socket *s
         return p->failed ? -ENOMEM : 0;
 }
 
+/* ---- commands ---- */
+
+/* The event of that name, if hooks reach it; _BT_EVENT_N: there is none. */
+static uint32_t event_of(const char *name)
+{
+        uint32_t event = 0;
+
+        while (event < _BT_EVENT_N && (bt_event_row(event)->reach != BT_EVENT_REACH_HOOK || !name || strcmp(bt_event_row(event)->name, name) != 0))
+                event++;
+        return event;
+}
+
+/* Where the first is, in @ret_first. */
+static int put_hooks(struct bt_planner *p, const struct baton_hub_command *on, size_t count, uint32_t *ret_first, char *error, size_t error_bytes)
+{
+        struct bt_plan_hook *hooks;
+
+        *ret_first = p->hook_count;
+        if (!count)
+                return 0;
+        if (count > BT_PLAN_HOOKS_MAX - p->hook_count)
+                return -ENOSPC;
+        hooks = realloc(p->hooks, (p->hook_count + count) * sizeof(*hooks));
+        if (!hooks)
+                return -ENOMEM;
+        p->hooks = hooks;
+        for (size_t i = 0; i < count; i++) {
+                struct bt_plan_hook hook = {.event = event_of(on[i].event)};
+
+                if (hook.event == _BT_EVENT_N || !on[i].argv || !on[i].argv[0] || on[i].argv[0][0] != '/') {
+                        (void)snprintf(error, error_bytes, "'%s' is no event that can have a command, or its program is no absolute path",
+                                       on[i].event ? on[i].event : "");
+                        return -EINVAL;
+                }
+                hook.exec = put(p, on[i].argv[0]);
+                hook.argv = (uint32_t)p->strings_bytes;
+                while (on[i].argv[hook.argv_count])
+                        (void)put(p, on[i].argv[hook.argv_count++]);
+                hooks[p->hook_count + i] = hook;
+        }
+        p->hook_count += (uint32_t)count;
+        return p->failed ? -ENOMEM : 0;
+}
+
+int bt_planner_add_hub_hooks(struct bt_planner *p, const struct baton_hub_command *on, size_t count, char *error, size_t error_bytes)
+{
+        uint32_t first;
+        int r;
+
+        begin(p);
+        r = put_hooks(p, on, count, &first, error, error_bytes);
+        p->hub_hook_count = p->hook_count;
+        return r;
+}
+
 /* ---- children ---- */
 
 /* What the hub says by itself must not come from the program's own start. */
@@ -183,6 +238,12 @@ static void put_limits(const struct baton_hub_child *child, struct bt_plan_child
         record->child_migration_timeout_ns = child->child_migration_timeout_ns;
         record->state_ttl_ns = child->state_ttl_ns;
         record->state_query_timeout_ns = child->state_query_timeout_ns;
+        record->stored_ttl_ns = child->stored_ttl_ns;
+        record->on_bad_state = (uint32_t)child->on_bad_state;
+        record->restore_attempts = child->restore_attempts;
+        record->checkpoint = child->checkpoint || child->checkpoint_every_ns || child->durability >= BATON_HUB_ASYNC;
+        record->checkpoint_every_ns = child->checkpoint_every_ns;
+        record->durability = (uint32_t)child->durability;
 }
 
 static const char *child_wrong(const struct baton_hub_child *child)
@@ -195,6 +256,10 @@ static const char *child_wrong(const struct baton_hub_child *child)
                 return "plain, argv, env and cwd are for programs";
         if (child->strategy > BATON_HUB_HOT || (child->max_restarts > BT_PLAN_RESTARTS_MAX && child->max_restarts != BATON_HUB_INFINITE))
                 return "a child's strategy or max_restarts is out of range";
+        if ((child->checkpoint || child->checkpoint_every_ns) && child->state == BATON_STATE_NONE)
+                return "checkpoints need a state";
+        if (child->durability >= BATON_HUB_ASYNC && (!child->handover || child->state == BATON_STATE_NONE))
+                return "a durable child needs a state and handover";
         return NULL;
 }
 
@@ -232,8 +297,11 @@ int bt_planner_add_child(struct bt_planner *p, const struct baton_hub_child *chi
         begin(p);
         put_limits(child, &record);
         r = put_sockets(p, child, &record, error, error_bytes);
+        if (!r)
+                r = put_hooks(p, child->on, child->on_count, &record.hook_first, error, error_bytes);
         if (r)
                 return r;
+        record.hook_count = (uint32_t)child->on_count;
         record.pool = put(p, child->id);
         if (child->exec)
                 r = put_program(p, child, &record);
@@ -254,10 +322,11 @@ int bt_planner_add_child(struct bt_planner *p, const struct baton_hub_child *chi
 int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *options, const char *runtime_dir, const char *state_dir, int *ret_fd)
 {
         BT_CLEANUP(bt_closep) int fd = memfd_create("baton-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        size_t arrays = p->socket_count * sizeof(*p->sockets) + p->child_count * sizeof(*p->children);
+        size_t arrays = p->socket_count * sizeof(*p->sockets) + p->child_count * sizeof(*p->children) + p->hook_count * sizeof(*p->hooks);
         struct bt_plan plan = {.magic = BT_PLAN_MAGIC, .version = BT_PLAN_VERSION, .head_bytes = sizeof(plan), .socket_count = p->socket_count,
                                .child_count = p->child_count, .shutdown_timeout_ns = options->shutdown_timeout_ns,
-                               .max_parallel = options->max_parallel};
+                               .max_parallel = options->max_parallel, .hook_count = p->hook_count, .hub_hook_count = p->hub_hook_count,
+                               .hook_timeout_ns = options->hook_timeout_ns ? options->hook_timeout_ns : 5 * BT_NS_PER_S};
         int r;
 
         if (fd < 0)
@@ -276,6 +345,8 @@ int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *option
                 r = bt_write_all(fd, p->sockets, p->socket_count * sizeof(*p->sockets));
         if (!r && p->child_count)
                 r = bt_write_all(fd, p->children, p->child_count * sizeof(*p->children));
+        if (!r && p->hook_count)
+                r = bt_write_all(fd, p->hooks, p->hook_count * sizeof(*p->hooks));
         if (!r)
                 r = bt_write_all(fd, p->strings, p->strings_bytes);
         if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
@@ -290,5 +361,6 @@ void bt_planner_deinit(struct bt_planner *p)
         free(p->strings);
         free(p->sockets);
         free(p->children);
+        free(p->hooks);
         *p = (struct bt_planner){0};
 }

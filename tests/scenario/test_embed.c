@@ -689,6 +689,96 @@ static void what_cannot_be_is_said_at_once(void **state)
         world_end(w);
 }
 
+/* ---- what may change a start, and what runs at events ---- */
+
+struct altering {
+        struct told told; /* first: it is the ctx of the other callbacks */
+        char asked[256];
+        int refused; /* what a function's alteration was answered */
+};
+
+static void on_alter(void *ctx, const struct baton_hub_start *start, struct baton_hub_alter *alter)
+{
+        struct altering *a = ctx;
+        char one[64];
+
+        (void)snprintf(one, sizeof(one), "%s %d %llu;", start->child, (int)start->reason, (unsigned long long)start->incarnation);
+        (void)strncat(a->asked, one, sizeof(a->asked) - strlen(a->asked) - 1);
+        if (!strcmp(start->child, "fn")) {
+                a->refused = baton_hub_alter(alter, "env.A=b");
+                return;
+        }
+        assert_int_equal(baton_hub_alter(alter, "nonsense"), -EINVAL);
+        assert_int_equal(baton_hub_alter(alter, "env.LISTEN_PID=1"), -EINVAL);
+        assert_int_equal(baton_hub_alter(alter, "env.ALTERED=yes"), 0);
+}
+
+static bool has_variable(pid_t pid, const char *variable)
+{
+        char path[64], text[16384];
+        ssize_t n;
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        n = read(fd, text, sizeof(text));
+        (void)close(fd);
+        for (const char *at = text; at < text + n; at += strlen(at) + 1) {
+                if (!strcmp(at, variable))
+                        return true;
+        }
+        return false;
+}
+
+static void HOOK_3_the_program_may_change_the_starts_of_its_children(void **state)
+{
+        struct world *w = *state;
+        struct altering a = {.refused = 1};
+        struct baton_hub_look seen = {.size = sizeof(seen)};
+        struct baton_hub_child program, function = a_child("fn", BATON_STATE_BLOB);
+        char runtime[96], path[640], touched[160];
+        char touch[] = "/usr/bin/touch", *const argv[] = {touch, touched, NULL};
+        const struct baton_hub_command on[] = {{"children_started", argv}};
+        const struct baton_hub_options options = {.size = sizeof(options), .name = w->hub, .runtime_dir = runtime, .event = on_event, .say = on_say,
+                                                  .ctx = &a, .alter = on_alter, .on = on, .on_count = 1};
+
+        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
+        (void)snprintf(touched, sizeof(touched), "%s/touched", w->dir);
+        world_program(w, path, "child_rows");
+        baton_hub_child_init(&program, sizeof(program));
+        program.id = "program";
+        program.exec = path;
+        program.handover = true;
+        program.state = BATON_STATE_BLOB;
+        function.sockets = NULL;
+        function.socket_count = 0;
+        function.main = NULL;
+        assert_int_equal(baton_hub_open(&a.told.hub, &options), 0);
+        assert_int_equal(baton_hub_add_child(a.told.hub, &program), 0);
+        assert_int_equal(baton_hub_add_child(a.told.hub, &function), 0);
+        assert_int_equal(baton_hub_start(a.told.hub), 0);
+        until_event(&a.told, "children_started");
+        assert_string_equal(a.asked, "program 0 1;fn 0 1;");
+        assert_int_equal(a.refused, -ENOTSUP);
+        assert_int_equal(baton_hub_look(a.told.hub, "program", &seen), 0);
+        assert_true(has_variable(seen.pid, "ALTERED=yes"));
+
+        /* A swap does not ask, and has it. A crash asks. */
+        assert_int_equal(baton_hub_swap(a.told.hub, "program", BATON_HUB_COLD, on_done, &a), 0);
+        until_done(&a.told);
+        assert_int_equal(a.told.result, 0);
+        assert_int_equal(baton_hub_look(a.told.hub, "program", &seen), 0);
+        assert_int_equal(seen.incarnation, 2);
+        assert_true(has_variable(seen.pid, "ALTERED=yes"));
+        assert_int_equal(kill(seen.pid, SIGKILL), 0);
+        until_event(&a.told, "child_running program");
+        assert_string_equal(a.asked, "program 0 1;fn 0 1;program 3 3;");
+        stop_hub(&a.told);
+        assert_int_equal(access(touched, F_OK), 0); /* a stop lets commands come to their end */
+        world_end(w);
+}
+
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -703,6 +793,7 @@ int main(void)
                 SCENARIO(closing_a_hub_that_runs_stops_it),
                 SCENARIO(the_command_works_on_it),
                 SCENARIO(functions_of_a_program_that_was_killed_are_adopted_by_the_next),
+                SCENARIO(HOOK_3_the_program_may_change_the_starts_of_its_children),
                 SCENARIO(what_cannot_be_is_said_at_once),
         };
 

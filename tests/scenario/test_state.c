@@ -579,6 +579,21 @@ static void STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same(
         world_end(w);
 }
 
+/* What it would do before it opens its handle, here wait for ever, is not done when it answers first. */
+static void STATE_2_a_program_may_answer_before_anything_else(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+
+        world_start(w, WORLD_STATE);
+        file_make(w, "version-mute");
+        file_make(w, "describes");
+        upgrade(w, "state-2-1", &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        assert_string_equal(outcome.phases, "describing querying captured stopping stopped starting ready restored committed");
+        world_end(w);
+}
+
 static void STATE_2_a_child_that_dies_while_the_new_binary_is_asked_is_replaced_by_it(void **state)
 {
         struct world *w = *state;
@@ -740,6 +755,7 @@ int main(void)
                 SCENARIO(STATE_2_an_upgrade_reads_the_older_state_and_a_downgrade_is_refused),
                 SCENARIO(COLD_9_a_failed_upgrade_gives_the_state_back_to_the_version_that_captured_it),
                 SCENARIO(STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same),
+                SCENARIO(STATE_2_a_program_may_answer_before_anything_else),
                 SCENARIO(STATE_2_a_child_that_dies_while_the_new_binary_is_asked_is_replaced_by_it),
                 SCENARIO(SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process),
                 SCENARIO(HOT_10_a_hub_killed_while_it_asks_leaves_no_process),

@@ -114,6 +114,8 @@ int main(void)
         ops.version_oldest = oldest;
         if (there("defaults"))
                 ops.restore = NULL, ops.capture = NULL, ops.terminate = NULL;
+        if (there("describes"))
+                (void)baton_child_describe(&ops);
         while (there("version-mute") && getenv("BATON_DESCRIBE_FD"))
                 (void)pause();
         r = baton_child_open(&child, &ops, NULL);

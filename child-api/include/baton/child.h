@@ -87,6 +87,27 @@ struct baton_child_ops {
 /* ---- life ---- */
 
 /**
+ * baton_child_describe() - answer a hub that asks what state this program can read
+ * @ops: its schema, version and version_oldest are the answer; borrowed
+ *
+ * Before a cold swap to another binary the hub starts that once, for this answer alone, beside the process that serves. When it has been
+ * started so, this call answers and ends the process, with status 0, running nothing that was registered for its end. Otherwise it does nothing.
+ *
+ * baton_child_open() does the same. A program whose main() does much, or what must not be done twice, before it opens its handle calls this first:
+ *
+ *      int main(void)
+ *      {
+ *              baton_child_describe(&ops);
+ *              ...read files, connect to a data base...
+ *              baton_child_open(&child, &ops, NULL);
+ *
+ * Errors:    -EINVAL.
+ * Context:   before other threads use the environment.
+ * Since:     0.1
+ */
+int baton_child_describe(const struct baton_child_ops *ops);
+
+/**
  * baton_child_open() - attach to the hub that started this process
  * @ret_child: the handle, written only on success
  * @ops:       callbacks; borrowed until close

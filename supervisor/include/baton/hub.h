@@ -60,6 +60,21 @@ struct baton_hub_event {
         const char *text;
 };
 
+/* A program that runs at an event, as `on:` in a configuration: docs/config.md says what it is told. Copied. */
+struct baton_hub_command {
+        const char *event;  /* "child_given_up" */
+        char *const *argv;  /* argv[0]: absolute path of the program */
+};
+
+/* A start that may be changed, as by `alter:` in a configuration. Valid during the callback. */
+struct baton_hub_alter;
+struct baton_hub_start {
+        size_t size;
+        const char *child;    /* its id */
+        enum baton_reason reason;
+        uint64_t incarnation; /* the number it will have */
+};
+
 struct baton_hub_options {
         size_t size;               /* sizeof(struct baton_hub_options) */
         const char *name;          /* of the hub: letters, digits, . _ -; names its folder below */
@@ -71,6 +86,11 @@ struct baton_hub_options {
         void (*event)(void *ctx, const struct baton_hub_event *event); /* NULL: none wanted */
         void (*say)(void *ctx, const char *sentence);                  /* what the hub has to say to people; NULL: to stderr */
         void *ctx;
+        const struct baton_hub_command *on; /* for the hub and all children */
+        size_t on_count;
+        uint64_t hook_timeout_ns;           /* of such a command; 0: 5 s */
+        /* Asked before each start of a child outside a swap, between two turns; it changes the start by baton_hub_alter(). NULL: none wanted. */
+        void (*alter)(void *ctx, const struct baton_hub_start *start, struct baton_hub_alter *alter);
 };
 
 /* ---- what it holds and runs ---- */
@@ -98,6 +118,23 @@ enum baton_hub_restart {
         BATON_HUB_TRANSIENT = 1, /* after an abnormal exit only */
         BATON_HUB_TEMPORARY = 2, /* never */
         _BATON_HUB_RESTART_N,
+};
+
+/* What becomes of a child whose state cannot be used: docs/state.md. */
+enum baton_hub_bad_state {
+        BATON_HUB_START_FRESH = 0, /* set the state aside, start without one */
+        BATON_HUB_DO_NOT_START = 1,
+        BATON_HUB_TRY_AGAIN = 2,   /* as @restart says */
+        _BATON_HUB_BAD_STATE_N,
+};
+
+/* What of a child's state is in the store, and when. */
+enum baton_hub_durability {
+        BATON_HUB_AT_STOP = 0,
+        BATON_HUB_NEVER = 1,
+        BATON_HUB_ASYNC = 2, /* checkpoints too */
+        BATON_HUB_SYNC = 3,  /* and the child is told of each that is: durable() */
+        _BATON_HUB_DURABILITY_N,
 };
 
 /* Filled in by baton_hub_child_init(); then set what differs. Everything is copied but @ops and @ctx. */
@@ -138,6 +175,15 @@ struct baton_hub_child {
         uint64_t child_migration_timeout_ns;
         uint64_t state_ttl_ns;        /* or BATON_HUB_INFINITE */
         uint64_t state_query_timeout_ns;
+
+        uint64_t stored_ttl_ns;       /* of a state that a stop put into the store; or BATON_HUB_INFINITE, the default */
+        enum baton_hub_bad_state on_bad_state;
+        uint32_t restore_attempts;    /* 1 to 1000 */
+        bool checkpoint;              /* room for checkpoints; the two below imply it */
+        uint64_t checkpoint_every_ns; /* 0: the hub asks for none */
+        enum baton_hub_durability durability; /* ASYNC, SYNC: with @handover and a state */
+        const struct baton_hub_command *on;   /* for events of this child */
+        size_t on_count;
 };
 
 /**
@@ -209,6 +255,18 @@ int baton_hub_dispatch(struct baton_hub *hub);
 
 /* Begins a stop: states are asked for and kept, then all processes end. 0 also when it stops already; -EINVAL not started. Since: 0.1 */
 int baton_hub_stop(struct baton_hub *hub);
+
+/**
+ * baton_hub_alter() - change the start that the callback alter() is asked about
+ * @record: "env.NAME=VALUE", "arg=TEXT" or "cwd=/ABSOLUTE", as a command answers it: docs/config.md. Copied
+ *
+ * It counts for all processes of the child until the callback is asked again: successors have what their predecessors had.
+ *
+ * Errors:    -EINVAL no such record, or a variable that the hub sets itself; -ENOSPC more than 64 KiB; -ENOTSUP the child is a function, which has the
+ *            program's environment and no arguments.
+ * Since:     0.1
+ */
+int baton_hub_alter(struct baton_hub_alter *alter, const char *record);
 
 /* What went wrong last, a sentence; "" when nothing has. Valid until the next call. Since: 0.1 */
 const char *baton_hub_error(const struct baton_hub *hub);
