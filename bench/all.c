@@ -41,6 +41,10 @@ static const struct asked {
         {"scale", {"scale"}},
         {"load", {"load"}},
         {"handover", {"handover", "--rounds", "100"}},
+        {"handover-blob", {"handover", "--form", "blob", "--sizes", "1KiB,1MiB,64MiB", "--rounds", "60"}},
+        {"handover-connections", {"handover", "--sizes", "1KiB", "--connections", "0,100,10000", "--rounds", "40"}},
+        {"handover-pinned", {"handover", "--sizes", "1KiB", "--placement", "pinned", "--rounds", "100"}},
+        {"handover-fixed", {"handover", "--sizes", "1KiB", "--placement", "fixed", "--rounds", "100"}},
 };
 
 struct all {
@@ -134,7 +138,7 @@ static void ask(struct all *all, const struct asked *asked)
                 all->failed++;
                 return;
         }
-        for (size_t i = 0; i < WORDS_MAX && asked->words[i] && !(all->options.brief && i); i++)
+        for (size_t i = 0; i < WORDS_MAX && asked->words[i]; i++)
                 argv[count++] = (char *)asked->words[i];
         if (all->options.brief)
                 argv[count++] = (char *)"--short";

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,7 +27,14 @@ int bench_board_attach(struct bench_board **ret_board, const char *path)
 {
         BT_CLEANUP(bt_closep) int fd = open(path, O_RDWR | O_CLOEXEC);
 
-        return fd < 0 ? -errno : board_map(ret_board, fd);
+        cpu_set_t set;
+        int r = fd < 0 ? -errno : board_map(ret_board, fd);
+
+        if (r || !(*ret_board)->cpu)
+                return r;
+        CPU_ZERO(&set);
+        CPU_SET((*ret_board)->cpu - 1, &set);
+        return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
 }
 
 int bench_board_create(struct bench_board **ret_board, int *ret_fd, char ret_path[BENCH_PATH_BYTES])

@@ -46,6 +46,9 @@ struct bench_board {
         int32_t pid;              /* W who serves, before @served */
         uint32_t reason;          /* the same: enum baton_reason */
         struct bench_stamps stamps;
+        uint32_t cpu;         /* W benchmark, before anybody starts: 0: anywhere; else 1 + the processor who serves is bound to */
+        uint32_t port;        /* the same: whom it connects to, @connections times, when it is the first to serve */
+        uint32_t connections; /* passed on from one to the next */
         /* The last stamp of who serves, where it is not in an arena. */
         _Atomic uint64_t last __attribute__((aligned(64)));
         /* Bare hand-over. */
@@ -58,7 +61,7 @@ struct bench_board {
         _Atomic uint32_t go __attribute__((aligned(64)));     /* W benchmark 1, holder 0: hand over, or end */
 };
 
-/* Maps the board at @path for who is measured. Returns 0 or -errno. */
+/* Maps the board at @path for who is measured, and binds the caller to its processor. Returns 0 or -errno. */
 int bench_board_attach(struct bench_board **ret_board, const char *path);
 
 /* A new one. @ret_path: for others, while this process lives. Returns 0 or -errno. */

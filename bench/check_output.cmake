@@ -64,11 +64,11 @@ check_json(arena)
 check_json(blob)
 
 run(lines --strategy hot --sizes 1KiB --rounds 2 --warmup 0)
-if(NOT lines MATCHES "arena +1KiB hot +[0-9.]+ us")
+if(NOT lines MATCHES "arena +1KiB hot +0 +[0-9.]+ us")
     message(FATAL_ERROR "no row in the table:\n${lines}")
 endif()
 
-foreach(wrong "--sizes;none" "--sizes;1KiB," "--rounds;0" "--form;tree" "--strategy;warm" "argument")
+foreach(wrong "--sizes;none" "--sizes;1KiB," "--rounds;0" "--form;tree" "--strategy;warm" "--connections;0," "--placement;here" "argument")
     execute_process(COMMAND ${BENCH} handover ${wrong} OUTPUT_QUIET ERROR_VARIABLE err RESULT_VARIABLE status)
     if(NOT status EQUAL 2 OR err STREQUAL "")
         message(FATAL_ERROR "baton-bench handover ${wrong}: exit status ${status}, expected 2 and a complaint")

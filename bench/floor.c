@@ -22,12 +22,14 @@
 /* How long who serves stamps before it is relieved: about as long as a successor takes to start, and this process sleeps meanwhile. */
 static const struct timespec WARM = {.tv_nsec = BT_NS_PER_MS};
 
-static int floor_open(struct bench_floor *floor)
+static int floor_open(struct bench_floor *floor, uint32_t cpu)
 {
         int r = bench_program_find(floor->program, sizeof(floor->program), "bench-bare");
 
         if (!r)
                 r = bench_board_create(&floor->board, &floor->board_fd, floor->board_path);
+        if (!r)
+                floor->board->cpu = cpu;
         return r;
 }
 
@@ -52,10 +54,10 @@ static int floor_state(struct bench_floor *floor, uint64_t bytes, char ret_path[
         return 0;
 }
 
-int bench_floor_open_hand(struct bench_floor *floor, uint64_t state_bytes)
+int bench_floor_open_hand(struct bench_floor *floor, uint64_t state_bytes, uint32_t cpu)
 {
         char path[BENCH_PATH_BYTES] = "";
-        int r = floor_open(floor);
+        int r = floor_open(floor, cpu);
 
         if (!r && state_bytes)
                 r = floor_state(floor, state_bytes, path);
@@ -79,9 +81,9 @@ static int floor_run_start(struct bench_floor *floor)
         return bench_process_start(&floor->processes[0], argv, environ, -1);
 }
 
-int bench_floor_open_start(struct bench_floor *floor)
+int bench_floor_open_start(struct bench_floor *floor, uint32_t cpu)
 {
-        int r = floor_open(floor);
+        int r = floor_open(floor, cpu);
 
         if (!r)
                 r = floor_run_start(floor);

@@ -25,9 +25,9 @@ struct bench_floor {
 #define BENCH_FLOOR_NULL {.board_fd = -1, .state_fd = -1, .processes = {BENCH_PROCESS_NULL, BENCH_PROCESS_NULL}}
 
 /* Each returns 0 or -errno, with a complaint. */
-/* hot: one word handed over, by processes that have @state_bytes of shared memory mapped as a successor has; 0: none */
-int bench_floor_open_hand(struct bench_floor *floor, uint64_t state_bytes);
-int bench_floor_open_start(struct bench_floor *floor); /* cold: exit, exit seen by pidfd, vfork and exec */
+/* hot: one word handed over, by processes that have @state_bytes of shared memory mapped as a successor has; 0: none. @cpu: as in the board */
+int bench_floor_open_hand(struct bench_floor *floor, uint64_t state_bytes, uint32_t cpu);
+int bench_floor_open_start(struct bench_floor *floor, uint32_t cpu); /* cold: exit, exit seen by pidfd, vfork and exec */
 int bench_floor_hand(struct bench_floor *floor, uint64_t *ret_blackout_ns);
 int bench_floor_start(struct bench_floor *floor, uint64_t *ret_blackout_ns);
 void bench_floor_close(struct bench_floor *floor);

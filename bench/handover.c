@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,7 +89,9 @@ static int round_measure(struct bench_series *series, struct bench_floor *floor,
 static int series_measure(struct bench_series *series, struct bench_hub *hub, const struct bench_handover *how)
 {
         BT_CLEANUP(bench_floor_close) struct bench_floor floor = BENCH_FLOOR_NULL;
-        int r = series->hot ? bench_floor_open_hand(&floor, series->form == BATON_STATE_ARENA ? series->bytes : 0) : bench_floor_open_start(&floor);
+        uint32_t cpu = bench_handover_cpu(how);
+        int r = series->hot ? bench_floor_open_hand(&floor, series->form == BATON_STATE_ARENA ? series->bytes : 0, cpu) :
+                              bench_floor_open_start(&floor, cpu);
 
         if (!r && series->form == BATON_STATE_BLOB)
                 r = bench_floor_open_copy(&floor, series->bytes);
@@ -98,17 +101,17 @@ static int series_measure(struct bench_series *series, struct bench_hub *hub, co
 }
 
 /* All strategies over one hub. @series: room for two; @ret_count: how many are there now. */
-static int state_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, enum baton_state_form form,
-                         uint64_t bytes)
+static int state_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, const struct bench_subject *subject)
 {
         BT_CLEANUP(bench_hub_stop) struct bench_hub hub = BENCH_HUB_NULL;
-        int r = bench_hub_start(&hub, form, bytes);
+        int r = bench_hub_start(&hub, subject);
 
         *ret_count = 0;
         for (int hot = 1; !r && hot >= 0; hot--) {
                 if (!(hot ? how->hot : how->cold))
                         continue;
-                *series = (struct bench_series){.form = form, .bytes = bytes, .hot = hot};
+                *series = (struct bench_series){
+                        .form = subject->form, .bytes = subject->bytes, .connections = subject->connections, .hot = hot};
                 r = series_measure(series, &hub, how);
                 if (!r) {
                         bench_report_series(how, series++);
@@ -131,6 +134,24 @@ static bool fits(const struct bench_host *host, enum baton_state_form form, uint
         return false;
 }
 
+/* One form and size, with each number of connections. */
+static int size_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, enum baton_state_form form,
+                        uint64_t bytes)
+{
+        *ret_count = 0;
+        for (uint32_t i = 0; i < how->connections_count; i++) {
+                const struct bench_subject subject = {
+                        .form = form, .bytes = bytes, .connections = how->connections[i], .cpu = bench_handover_cpu(how)};
+                uint32_t count = 0;
+                int r = state_measure(series + *ret_count, &count, how, &subject);
+
+                *ret_count += count;
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
 static int all_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, const struct bench_host *host)
 {
         *ret_count = 0;
@@ -140,7 +161,7 @@ static int all_measure(struct bench_series *series, uint32_t *ret_count, const s
                         int r = -ENOMEM;
 
                         if (fits(host, (enum baton_state_form)form, how->sizes[i]))
-                                r = state_measure(series + *ret_count, &count, how, (enum baton_state_form)form, how->sizes[i]);
+                                r = size_measure(series + *ret_count, &count, how, (enum baton_state_form)form, how->sizes[i]);
                         *ret_count += count;
                         if (r)
                                 return r;
@@ -149,9 +170,45 @@ static int all_measure(struct bench_series *series, uint32_t *ret_count, const s
         return 0;
 }
 
+/* ---- placement ---- */
+
+static int cpu_of(bool last)
+{
+        int found = 0;
+        cpu_set_t set;
+
+        if (sched_getaffinity(0, sizeof(set), &set) < 0)
+                return 0;
+        for (int i = 0; i < CPU_SETSIZE; i++) {
+                if (!CPU_ISSET((size_t)i, &set))
+                        continue;
+                found = i;
+                if (!last)
+                        break;
+        }
+        return found;
+}
+
+uint32_t bench_handover_cpu(const struct bench_handover *how)
+{
+        return how->placement == BENCH_PLACE_PINNED ? (uint32_t)cpu_of(true) + 1 : 0;
+}
+
+/* Everything that is started inherits it. */
+static int placement_take(const struct bench_handover *how)
+{
+        cpu_set_t set;
+
+        if (how->placement != BENCH_PLACE_FIXED)
+                return 0;
+        CPU_ZERO(&set);
+        CPU_SET((size_t)cpu_of(false), &set);
+        return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
+}
+
 int bench_handover_run(const struct bench_handover *how)
 {
-        struct bench_series *series = calloc((size_t)_BATON_STATE_N * BENCH_SIZES_MAX * 2, sizeof(*series));
+        struct bench_series *series = calloc((size_t)_BATON_STATE_N * how->size_count * how->connections_count * 2, sizeof(*series));
         struct bench_host host;
         uint32_t count = 0;
         int r;
@@ -159,6 +216,8 @@ int bench_handover_run(const struct bench_handover *how)
         if (!series)
                 return -ENOMEM;
         r = bench_process_guard();
+        if (!r)
+                r = placement_take(how);
         bench_host_read(&host);
         bench_report_begin(how);
         if (!r)

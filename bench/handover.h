@@ -14,6 +14,14 @@
 
 #define BENCH_SIZES_MAX 16
 
+/* Where processes run. */
+enum bench_placement {
+        BENCH_PLACE_FREE = 0,   /* where the kernel puts them */
+        BENCH_PLACE_PINNED = 1, /* who serves and who comes after: on the last processor; the hub where the kernel puts it */
+        BENCH_PLACE_FIXED = 2,  /* everybody on the first */
+        _BENCH_PLACE_N,
+};
+
 struct bench_handover {
         struct bench_options options;
         struct bench_out *out;
@@ -24,8 +32,9 @@ struct bench_handover {
         bool cold;
         uint32_t rounds;
         uint32_t warmup;
-        uint32_t connections;  /* live ones, passed over in each swap */
-        const char *placement; /* "free" */
+        uint32_t connections[BENCH_SIZES_MAX]; /* live ones, passed over in each swap */
+        uint32_t connections_count;
+        enum bench_placement placement;
         bool each;             /* JSON: a line for each round too */
 };
 
@@ -48,6 +57,7 @@ enum bench_part {
 struct bench_series {
         enum baton_state_form form;
         uint64_t bytes;
+        uint32_t connections;
         bool hot;
         uint64_t rounds;
         struct bench_hist blackout;
@@ -61,7 +71,12 @@ struct bench_series {
 /* 0 or -errno, with a complaint. */
 int bench_handover_run(const struct bench_handover *how);
 
+/* What the board's @cpu is to be. */
+uint32_t bench_handover_cpu(const struct bench_handover *how);
+
 /* ---- handover_report.c ---- */
+
+const char *bench_placement_name(enum bench_placement placement); /* "free" */
 
 void bench_report_begin(const struct bench_handover *how);
 void bench_report_round(const struct bench_handover *how, const struct bench_series *series,

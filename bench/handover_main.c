@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of `baton-bench handover`. */
 #include <argp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/handover.h"
 #include "bench/process.h"
 #include "bench/question.h"
 
-enum {
-        OPT_SIZES = 256,
-        OPT_FORM,
-        OPT_STRATEGY,
-        OPT_EACH
-};
+#define CONNECTIONS_MAX 100000
+#define BRIEF_CONNECTIONS 200
+
+enum { OPT_SIZES = 256, OPT_FORM, OPT_STRATEGY, OPT_CONNECTIONS, OPT_PLACEMENT, OPT_EACH };
 
 static const struct argp_option handover_options[] = {
         {"sizes", OPT_SIZES, "LIST", 0, "Sizes of the state (1KiB,1MiB,64MiB,1GiB)", 0},
         {"form", OPT_FORM, "FORM", 0, "arena (default), blob, or all", 0},
         {"strategy", OPT_STRATEGY, "STRATEGY", 0, "hot, cold, or all (default)", 0},
+        {"connections", OPT_CONNECTIONS, "LIST", 0, "Live TCP connections that are passed on (0)", 0},
+        {"placement", OPT_PLACEMENT, "WORD", 0,
+         "free (default); pinned: the child on one processor; fixed: everybody on one", 0},
         {"each", OPT_EACH, NULL, 0, "JSON: a line for each swap too", 0},
         {0},
 };
@@ -57,6 +59,33 @@ static void parse_strategy(struct bench_handover *how, const char *text, struct 
                 argp_error(state, "--strategy is '%s', expected hot, cold or all", text);
 }
 
+static void parse_connections(struct bench_handover *how, const char *text, struct argp_state *state)
+{
+        how->connections_count = 0;
+        do {
+                char *end;
+                unsigned long count = strtoul(text, &end, 10);
+
+                if (end == text || *text == '-' || (*end && *end != ',') || count > CONNECTIONS_MAX)
+                        argp_error(state, "--connections: '%s' does not begin with a number from 0 to %d", text, CONNECTIONS_MAX);
+                if (how->connections_count == BENCH_SIZES_MAX)
+                        argp_error(state, "--connections: more than %d numbers", BENCH_SIZES_MAX);
+                how->connections[how->connections_count++] = (uint32_t)count;
+                text = *end ? end + 1 : NULL;
+        } while (text);
+}
+
+static void parse_placement(struct bench_handover *how, const char *text, struct argp_state *state)
+{
+        for (int i = 0; i < _BENCH_PLACE_N; i++) {
+                if (!strcmp(text, bench_placement_name((enum bench_placement)i))) {
+                        how->placement = (enum bench_placement)i;
+                        return;
+                }
+        }
+        argp_error(state, "--placement is '%s', expected free, pinned or fixed", text);
+}
+
 static error_t handover_option(int key, char *arg, struct argp_state *state)
 {
         struct bench_handover *how = state->input;
@@ -74,11 +103,27 @@ static error_t handover_option(int key, char *arg, struct argp_state *state)
         case OPT_STRATEGY:
                 parse_strategy(how, arg, state);
                 return 0;
+        case OPT_CONNECTIONS:
+                parse_connections(how, arg, state);
+                return 0;
+        case OPT_PLACEMENT:
+                parse_placement(how, arg, state);
+                return 0;
         case OPT_EACH:
                 how->each = true;
                 return 0;
         default:
                 return ARGP_ERR_UNKNOWN;
+        }
+}
+
+/* --short */
+static void make_brief(struct bench_handover *how)
+{
+        how->size_count = how->size_count > 2 ? 2 : how->size_count;
+        for (uint32_t i = 0; i < how->connections_count; i++) {
+                if (how->connections[i] > BRIEF_CONNECTIONS)
+                        how->connections[i] = BRIEF_CONNECTIONS;
         }
 }
 
@@ -102,13 +147,13 @@ int bench_handover_main(int argc, char **argv)
                 .forms = {[BATON_STATE_ARENA] = true},
                 .hot = true,
                 .cold = true,
-                .placement = "free",
+                .connections_count = 1,
         };
         int r;
 
         (void)argp_parse(&argp, argc, argv, 0, NULL, &how);
         if (how.options.brief)
-                how.size_count = 2;
+                make_brief(&how);
         how.rounds = bench_options_rounds(&how.options, 200, 3);
         how.warmup = bench_options_warmup(&how.options, 5, 1);
         r = bench_out_open(&out, "handover", "for how long does nobody serve?", how.options.json);

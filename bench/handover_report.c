@@ -11,6 +11,13 @@ static const char *form_name(enum baton_state_form form)
         return form == BATON_STATE_ARENA ? "arena" : "blob";
 }
 
+const char *bench_placement_name(enum bench_placement placement)
+{
+        static const char *const names[_BENCH_PLACE_N] = {"free", "pinned", "fixed"};
+
+        return names[placement];
+}
+
 static const char *strategy_name(bool hot)
 {
         return hot ? "hot" : "cold";
@@ -40,7 +47,8 @@ static json_t *json_of(const struct bench_handover *how, const struct bench_seri
 {
         return json_pack("{s:s, s:I, s:s, s:i, s:s}", "form", form_name(series->form), "bytes",
                          (json_int_t)series->bytes, "strategy", strategy_name(series->hot),
-                         "connections", (int)how->connections, "placement", how->placement);
+                         "connections", (int)series->connections, "placement",
+                         bench_placement_name(how->placement));
 }
 
 /* By how many copies of the state a blob's blackout is longer than the floor without one. */
@@ -81,7 +89,7 @@ static void table_begin(const struct bench_handover *how)
         bench_out_say(how->out,
                       "%" PRIu32 " rounds each after %" PRIu32
                       " for warming up, floor and swap in turns; percentiles within %.1f %%\n\n"
-                      "state                    blackout p50       p99       max  floor p50       "
+                      "state          connections   blackout p50       p99       max  floor p50       "
                       "p99       max   ratio p50   p99   max"
                       "  hub's pause     total p50\n",
                       how->rounds, how->warmup, BENCH_HIST_ERROR_PERCENT);
@@ -92,8 +100,8 @@ static void table_series(const struct bench_out *out, const struct bench_series 
         const uint32_t marks[] = {500, 990, 1000};
         char size[BENCH_SIZE_TEXT], text[BENCH_TIME_TEXT];
 
-        bench_out_say(out, "%-5s %8s %-4s     ", form_name(series->form),
-                      bench_size_text(size, series->bytes), strategy_name(series->hot));
+        bench_out_say(out, "%-5s %6s %-4s %-6" PRIu32, form_name(series->form),
+                      bench_size_text(size, series->bytes), strategy_name(series->hot), series->connections);
         for (size_t i = 0; i < BT_ARRAY_LEN(marks); i++)
                 bench_out_say(out, i ? "%10s" : "%13s",
                               bench_time_text(text, bench_hist_at(&series->blackout, marks[i])));
@@ -129,7 +137,7 @@ static const struct bench_series *series_find(const struct bench_series *all, ui
         const struct bench_series *found = NULL;
 
         for (uint32_t i = 0; i < count; i++) {
-                if (all[i].form == BATON_STATE_ARENA && all[i].hot == hot &&
+                if (all[i].form == BATON_STATE_ARENA && all[i].hot == hot && !all[i].connections &&
                     (!found ||
                      (largest ? all[i].bytes > found->bytes : all[i].bytes < found->bytes)))
                         found = &all[i];
@@ -151,12 +159,43 @@ static void compare_sizes(const struct bench_handover *how, const struct bench_s
                                bench_hist_at(&small->blackout, 500));
         bench_out_line(how->out, "sizes",
                        json_pack("{s:s, s:s, s:s, s:I, s:I, s:f}", "form", "arena", "strategy",
-                                 strategy_name(hot), "placement", how->placement, "small_bytes",
+                                 strategy_name(hot), "placement",
+                                 bench_placement_name(how->placement), "small_bytes",
                                  (json_int_t)small->bytes, "large_bytes", (json_int_t)large->bytes,
                                  "ratio_p50", measured));
         bench_out_say(how->out, "%-4s arena, blackout p50: %s costs %.2fx of %s\n",
                       strategy_name(hot), bench_size_text(large_text, large->bytes), measured,
                       bench_size_text(small_text, small->bytes));
+}
+
+/* ---- with connections beside without ---- */
+
+static const struct bench_series *without_connections(const struct bench_series *all, uint32_t count,
+                                                      const struct bench_series *like)
+{
+        for (uint32_t i = 0; i < count; i++) {
+                if (!all[i].connections && all[i].form == like->form && all[i].hot == like->hot && all[i].bytes == like->bytes)
+                        return &all[i];
+        }
+        return NULL;
+}
+
+static void compare_connections(const struct bench_handover *how, const struct bench_series *all, uint32_t count)
+{
+        for (uint32_t i = 0; i < count; i++) {
+                const struct bench_series *with = &all[i], *without = without_connections(all, count, with);
+                double measured;
+
+                if (!with->connections || !without)
+                        continue;
+                measured = bench_ratio(bench_hist_at(&with->blackout, 500), bench_hist_at(&without->blackout, 500));
+                bench_out_line(how->out, "connections",
+                               json_pack("{s:s, s:I, s:s, s:i, s:s, s:f}", "form", form_name(with->form), "bytes", (json_int_t)with->bytes,
+                                         "strategy", strategy_name(with->hot), "connections", (int)with->connections, "placement",
+                                         bench_placement_name(how->placement), "ratio_p50", measured));
+                bench_out_say(how->out, "%-4s with %" PRIu32 " connections, blackout p50: %.2fx of without\n", strategy_name(with->hot),
+                              with->connections, measured);
+        }
 }
 
 /* ---- the report ---- */
@@ -195,4 +234,5 @@ void bench_report_end(const struct bench_handover *how, const struct bench_serie
         bench_out_say(how->out, "\n");
         compare_sizes(how, all, count, true);
         compare_sizes(how, all, count, false);
+        compare_connections(how, all, count);
 }

@@ -2,14 +2,18 @@
 /* One child that is swapped, and the board it stamps on. The answers of the hub are read only when the successor serves. */
 #include "bench/hub.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -79,7 +83,73 @@ static int hub_await(struct bench_hub *hub, const _Atomic uint32_t *word, uint32
         return 0;
 }
 
-int bench_hub_start(struct bench_hub *hub, enum baton_state_form form, uint64_t bytes)
+/* ---- its connections ---- */
+
+static int listener_open(struct bench_hub *hub, uint32_t connections)
+{
+        struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t bytes = sizeof(addr);
+
+        if (!connections)
+                return 0;
+        hub->peers = calloc(connections, sizeof(*hub->peers));
+        hub->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (!hub->peers || hub->listener < 0 || bind(hub->listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+            listen(hub->listener, 4096) < 0 || getsockname(hub->listener, (struct sockaddr *)&addr, &bytes) < 0)
+                return -errno;
+        hub->board->port = ntohs(addr.sin_port);
+        hub->board->connections = connections;
+        return 0;
+}
+
+/* The first to serve connects. */
+static int peers_accept(struct bench_hub *hub)
+{
+        uint64_t deadline = bt_now_ns() + BENCH_WAIT_NS;
+
+        while (hub->peer_count < hub->board->connections) {
+                int fd = accept4(hub->listener, NULL, NULL, SOCK_CLOEXEC);
+
+                if (fd >= 0) {
+                        hub->peers[hub->peer_count++] = fd;
+                        continue;
+                }
+                if (errno != EAGAIN && errno != EINTR)
+                        return -errno;
+                if (bench_daemon_ended(&hub->daemon) || bench_interrupted() || bt_now_ns() >= deadline)
+                        return -ECANCELED;
+                (void)bench_pidfd_wait(hub->listener, LOOK_NS); /* readable */
+        }
+        return 0;
+}
+
+/* A byte on each: the child has to find them all. */
+static int peers_write(const struct bench_hub *hub)
+{
+        for (uint32_t i = 0; i < hub->peer_count; i++) {
+                if (send(hub->peers[i], "c", 1, MSG_NOSIGNAL) != 1) {
+                        bench_complain("connection %" PRIu32 " of %" PRIu32 " is closed: %s", i, hub->peer_count, strerrordesc_np(errno));
+                        return -EPIPE;
+                }
+        }
+        return 0;
+}
+
+static void peers_close(struct bench_hub *hub)
+{
+        const struct linger reset = {.l_onoff = 1}; /* none of them is to stay in TIME_WAIT */
+
+        for (uint32_t i = 0; i < hub->peer_count; i++) {
+                (void)setsockopt(hub->peers[i], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+                (void)bt_close(hub->peers[i]);
+        }
+        free(hub->peers);
+        (void)bt_close(hub->listener);
+}
+
+/* ---- the whole ---- */
+
+int bench_hub_start(struct bench_hub *hub, const struct bench_subject *subject)
 {
         int r = bench_daemon_open(&hub->daemon);
 
@@ -91,10 +161,15 @@ int bench_hub_start(struct bench_hub *hub, enum baton_state_form form, uint64_t 
         if (!r) {
                 (void)snprintf(hub->wake_path, sizeof(hub->wake_path), "/proc/%d/fd/%d",
                                (int)getpid(), hub->wake[0]);
-                r = config_write(hub, form, bytes);
+                hub->board->cpu = subject->cpu;
+                r = config_write(hub, subject->form, subject->bytes);
         }
         if (!r)
+                r = listener_open(hub, subject->connections);
+        if (!r)
                 r = bench_daemon_start(&hub->daemon);
+        if (!r)
+                r = peers_accept(hub);
         if (!r)
                 r = hub_await(hub, &hub->board->served, 0, -1);
         if (!r)
@@ -174,6 +249,9 @@ int bench_hub_check(struct bench_hub *hub)
         int r;
 
         atomic_store(&hub->board->checked, 0);
+        r = peers_write(hub);
+        if (r)
+                return r;
         wake(hub, BENCH_MODE_CHECK);
         r = hub_await(hub, &hub->board->checked, 0, -1);
         if (!r && atomic_load(&hub->board->checked) != BENCH_CHECK_WHOLE)
@@ -196,6 +274,7 @@ void bench_hub_stop(struct bench_hub *hub)
         if (hub->daemon.process.pid > 0 && !bench_interrupted())
                 (void)bench_daemon_stop(&hub->daemon);
         bench_daemon_close(&hub->daemon);
+        peers_close(hub);
         bench_board_destroy(hub->board, hub->board_fd);
         (void)bt_close(hub->wake[0]);
         (void)bt_close(hub->wake[1]);

@@ -67,16 +67,20 @@ void bench_options_parse(struct bench_options *options, const char *doc, int arg
         (void)argp_parse(&argp, argc, argv, 0, NULL, options);
 }
 
+/* --short is a bound: `all --short` says it beside the rounds of the whole run. */
+static uint32_t choose(uint32_t asked, uint32_t usual, uint32_t most)
+{
+        uint32_t wanted = asked != UINT32_MAX ? asked : usual;
+
+        return wanted < most ? wanted : most;
+}
+
 uint32_t bench_options_rounds(const struct bench_options *options, uint32_t whole, uint32_t brief)
 {
-        if (options->rounds)
-                return options->rounds;
-        return options->brief ? brief : whole;
+        return choose(options->rounds, whole, options->brief ? brief : UINT32_MAX);
 }
 
 uint32_t bench_options_warmup(const struct bench_options *options, uint32_t whole, uint32_t brief)
 {
-        if (options->warmup != UINT32_MAX)
-                return options->warmup;
-        return options->brief ? brief : whole;
+        return choose(options->warmup, whole, options->brief ? brief : UINT32_MAX);
 }

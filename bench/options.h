@@ -16,14 +16,11 @@
 struct bench_options {
         const char *json; /* file, "-": stdout, NULL: none */
         bool brief; /* --short: seconds, to see that it works; its numbers are no measurement */
-        uint32_t rounds; /* 0: the question's own choice */
-        uint32_t warmup; /* UINT32_MAX: the same */
+        uint32_t rounds;  /* UINT32_MAX: the question's own choice */
+        uint32_t warmup;  /* the same */
 };
 
-#define BENCH_OPTIONS_INIT                                                                         \
-        {                                                                                          \
-                .warmup = UINT32_MAX                                                               \
-        }
+#define BENCH_OPTIONS_INIT {.rounds = UINT32_MAX, .warmup = UINT32_MAX}
 #define BENCH_ROUNDS_MAX 1000000
 
 extern const struct argp bench_options_argp;
@@ -35,6 +32,6 @@ void bench_options_parse(struct bench_options *options, const char *doc, int arg
 uint32_t bench_options_count(const char *option, const char *text, unsigned long least,
                              struct argp_state *state);
 
-/* What was asked for, else @whole, else for --short @brief. */
+/* What was asked for, else @whole; with --short at most @brief. */
 uint32_t bench_options_rounds(const struct bench_options *options, uint32_t whole, uint32_t brief);
 uint32_t bench_options_warmup(const struct bench_options *options, uint32_t whole, uint32_t brief);

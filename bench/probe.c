@@ -13,13 +13,18 @@
  *
  * Busy or not is read from the board. A quiet holder sleeps on its descriptor and on the WAKE pipe.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <baton/child.h>
@@ -49,6 +54,9 @@ struct probe {
         _Atomic uint64_t *last; /* where stamps go */
         struct root *root;      /* arena */
         char *blob;             /* blob: the state; @bytes */
+        int *connections;       /* board->connections of them, by their number; NULL: none */
+        int epoll;              /* watches them */
+        bool passed;            /* the successor has them already */
         bool looked;            /* this process has read all of its state */
         const char *wrong;      /* what was wrong with the state */
 };
@@ -124,7 +132,63 @@ static int arena_fill(struct baton_child *child, struct probe *probe)
         return r;
 }
 
+/* ---- connections ---- */
+
+/* A server watches its connections: without that it would not serve them. */
+static int connection_take(struct probe *probe, uint64_t number, int fd)
+{
+        struct epoll_event event = {.events = EPOLLIN, .data.u64 = number};
+
+        if (number >= probe->board->connections || epoll_ctl(probe->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+                return -EINVAL;
+        probe->connections[number] = fd;
+        return 0;
+}
+
+/* The first to serve: connects to the benchmark. */
+static int connections_open(struct probe *probe)
+{
+        const struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)probe->board->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int r = 0;
+
+        for (uint32_t i = 0; !r && i < probe->board->connections; i++) {
+                int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
+                        return -errno;
+                r = connection_take(probe, i, fd);
+        }
+        return r;
+}
+
+static int connections_pass(struct baton_child *child, struct probe *probe)
+{
+        int r = 0;
+
+        for (uint32_t i = 0; !r && !probe->passed && i < probe->board->connections; i++)
+                r = baton_child_pass(child, probe->connections[i], i);
+        probe->passed = !r;
+        return r;
+}
+
+/* The benchmark has written a byte to each. */
+static bool connections_whole(const struct probe *probe)
+{
+        char byte;
+
+        for (uint32_t i = 0; i < probe->board->connections; i++) {
+                if (recv(probe->connections[i], &byte, 1, MSG_DONTWAIT) != 1)
+                        return false;
+        }
+        return true;
+}
+
 /* ---- callbacks ---- */
+
+static void ahead(struct baton_child *child, void *ctx)
+{
+        (void)connections_pass(child, ctx); /* capture() tries again, and reports */
+}
 
 static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
 {
@@ -134,8 +198,9 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
 
         (void)child;
         probe->board->stamps.capture = bt_now_ns();
-        if (!probe->blob)
-                return 0;
+        r = connections_pass(child, probe);
+        if (r || !probe->blob)
+                return r;
         r = baton_capture_reserve(capture, probe->bytes, &room);
         if (r)
                 return r;
@@ -149,6 +214,10 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
 
         probe->board->stamps.restore = bt_now_ns();
         probe->board->reason = restore->reason;
+        for (size_t i = 0; i < restore->fd_count; i++) {
+                if (connection_take(probe, restore->fds[i].tag, restore->fds[i].fd))
+                        return -EINVAL;
+        }
         if (probe->blob) {
                 if (restore->state && restore->state_bytes != probe->bytes)
                         return -EINVAL;
@@ -167,6 +236,8 @@ static void serve(struct baton_child *child, void *ctx)
         probe->board->stamps.serve = bt_now_ns();
         if (!probe->blob && !probe->root && arena_fill(child, probe))
                 probe->wrong = "the arena is too small for its state";
+        if (probe->board->reason == BATON_REASON_FRESH && connections_open(probe))
+                probe->wrong = "the connections cannot be made";
         probe->last = probe->blob ? &probe->board->last : &probe->root->last;
 }
 
@@ -211,7 +282,7 @@ static void turn(struct baton_child *child, struct probe *probe)
         atomic_store(&board->busy, 0);
         look(probe);
         if (mode == BENCH_MODE_CHECK && !atomic_load(&board->checked))
-                bench_post(&board->checked, state_whole(probe) ? BENCH_CHECK_WHOLE : BENCH_CHECK_BROKEN);
+                bench_post(&board->checked, state_whole(probe) && connections_whole(probe) ? BENCH_CHECK_WHOLE : BENCH_CHECK_BROKEN);
         pause_for(probe, fds, 2);
 }
 
@@ -238,6 +309,21 @@ static int run(struct baton_child *child, struct probe *probe)
         return r;
 }
 
+static int connections_prepare(struct probe *probe)
+{
+        struct rlimit limit;
+
+        if (!probe->board->connections)
+                return 0;
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+                limit.rlim_cur = limit.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &limit);
+        }
+        probe->connections = calloc(probe->board->connections, sizeof(*probe->connections));
+        probe->epoll = epoll_create1(EPOLL_CLOEXEC);
+        return !probe->connections ? -ENOMEM : probe->epoll < 0 ? -errno : 0;
+}
+
 /* What exists before the baton comes: a successor pays for it while its predecessor serves. */
 static int prepare(struct probe *probe, char **argv)
 {
@@ -249,6 +335,9 @@ static int prepare(struct probe *probe, char **argv)
         if (probe->wake < 0)
                 return -errno;
         probe->bytes = strtoull(argv[4], NULL, 10);
+        r = connections_prepare(probe);
+        if (r)
+                return r;
         if (strcmp(argv[3], "blob") != 0)
                 return 0;
         probe->blob = mmap(NULL, probe->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -263,7 +352,7 @@ int main(int argc, char **argv)
         static struct probe probe;
         const struct baton_child_ops ops = {
                 .size = sizeof(ops), .schema = "bench", .version = 1, .version_oldest = 1,
-                .restore = restore, .serve = serve, .capture = capture,
+                .restore = restore, .serve = serve, .prepare = ahead, .capture = capture,
         };
         struct baton_child *child = NULL;
         int r;

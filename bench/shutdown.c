@@ -95,34 +95,32 @@ static int cycle_measure(struct cycle *cycle, struct bench_out *out)
         return 0;
 }
 
+struct size {
+        uint32_t count;
+        uint64_t bytes;
+        uint32_t rounds;
+};
+
 static int ask(bool reboot, const char *doc, int argc, char **argv)
 {
-        static const struct {
-                uint32_t count;
-                uint64_t bytes;
-                uint32_t rounds;
-        } whole[] = {{1, 1 << 10, 20},
-                     {100, 64 << 10, 15},
-                     {1000, 1 << 10, 8},
-                     {1000, 64 << 10, 10}},
-          brief[] = {{10, 1 << 10, 2}};
+        static const struct size whole[] = {{1, 1 << 10, 20}, {100, 64 << 10, 15}, {1000, 1 << 10, 8}, {1000, 64 << 10, 10}};
+        static const struct size brief[] = {{10, 1 << 10, 2}};
         struct bench_options options = BENCH_OPTIONS_INIT;
         struct bench_out out;
         struct cycle *cycle = calloc(1, sizeof(*cycle));
+        const struct size *sizes;
         int r;
 
         bench_options_parse(&options, doc, argc, argv);
+        sizes = options.brief ? brief : whole;
         if (!cycle || bench_out_open(&out, reboot ? "reboot" : "shutdown", doc, options.json))
                 return 1;
         bench_out_pair_head(&out);
         r = bench_process_guard();
-        for (size_t i = 0; !r && i < (options.brief ? BT_ARRAY_LEN(brief) : BT_ARRAY_LEN(whole));
-             i++) {
-                *cycle = (struct cycle){.count = options.brief ? brief[i].count : whole[i].count,
-                                        .bytes = options.brief ? brief[i].bytes : whole[i].bytes,
-                                        .rounds = options.rounds  ? options.rounds
-                                                  : options.brief ? brief[i].rounds
-                                                                  : whole[i].rounds,
+        for (size_t i = 0; !r && i < (options.brief ? BT_ARRAY_LEN(brief) : BT_ARRAY_LEN(whole)); i++) {
+                *cycle = (struct cycle){.count = sizes[i].count,
+                                        .bytes = sizes[i].bytes,
+                                        .rounds = bench_options_rounds(&options, sizes[i].rounds, sizes[i].rounds),
                                         .reboot = reboot};
                 r = cycle_measure(cycle, &out);
         }
