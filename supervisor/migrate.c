@@ -82,6 +82,20 @@ static void arm(struct bt_migration *m, uint64_t for_ns)
                 queue(m, BT_SWAP_EV_TIMEOUT);
 }
 
+/*
+ * A limit inside child_migration_timeout: that one, counted from the beginning, wins where it is shorter (SHUT-9). It does not while the successor is all
+ * there is, because then there is nobody to go back to; nor over `infinity`, which is a decision.
+ */
+static void arm_within(struct bt_migration *m, uint64_t for_ns)
+{
+        uint64_t outer = bt_ns_add(m->begun_ns, m->child->spec->child_migration_timeout_ns);
+        uint64_t now = bt_now_ns();
+
+        if (m->pred && for_ns != BT_NS_INFINITE && bt_ns_add(now, for_ns) > outer)
+                for_ns = outer > now ? outer - now : 0;
+        arm(m, for_ns);
+}
+
 /* ---- actions ---- */
 
 /* What the predecessor passed before it was told to end. */
@@ -361,13 +375,13 @@ static void perform(struct bt_migration *m, enum bt_swap_action action)
                 arm(m, spec->child_migration_timeout_ns);
                 break;
         case BT_SWAP_ACT_ARM_DATA_WAIT:
-                arm(m, spec->handover_data_wait_ns);
+                arm_within(m, spec->handover_data_wait_ns);
                 break;
         case BT_SWAP_ACT_ARM_QUERY:
-                arm(m, spec->state_query_timeout_ns);
+                arm_within(m, spec->state_query_timeout_ns);
                 break;
         case BT_SWAP_ACT_ARM_SHUTDOWN:
-                arm(m, spec->shutdown_ns);
+                arm_within(m, spec->shutdown_ns);
                 break;
         case BT_SWAP_ACT_OFFER:
                 do_offer(m);
