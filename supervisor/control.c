@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "supervisor/callers.h"
+#include "supervisor/control_queue.h"
 #include "supervisor/control_state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -379,6 +380,9 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
                 break;
         case BT_CTL_EVENTS:
                 client_events(client, request);
+                break;
+        case BT_CTL_QUEUE:
+                bt_queue_request(client, client->hub, request);
                 break;
         case BT_CTL_ATTACH:
                 client_attach(client);

@@ -30,6 +30,7 @@ enum bt_ctl_op {
         BT_CTL_STOP = 4,    /* the hub: capture, store, terminate, end */
         BT_CTL_EVENTS = 5,  /* the event stream from @since on; with @follow until the hub ends or the client leaves */
         BT_CTL_ATTACH = 6,  /* a client of children: from here on the connection speaks shm/attach.h. No reply but a DONE that refuses */
+        BT_CTL_QUEUE = 7,   /* what waits in mailboxes; target: whose, "" all */
         /* States that no process holds: control_state.c */
         BT_CTL_STATE_LIST = 16,   /* all, also those set aside */
         BT_CTL_STATE_READ = 17,   /* target, @aside_ns */
@@ -112,9 +113,22 @@ enum bt_ctl_kind {
         BT_CTL_RECORD = 4, /* EVENTS: @child, @incarnation, @text; @phase: name of the event; @since_ns: CLOCK_MONOTONIC; @value: number, CLOCK_REALTIME.
                               @phase "gap": the hub has forgotten events before they were sent: @value: number of the first, how many */
         BT_CTL_STATE = 5,  /* with a memfd. LIST: struct bt_ctl_state, @value[0] of them. READ: @value[0] bytes of header and payload; @value[1]: enum bt_ctl_state_is */
+        BT_CTL_QUEUES = 6,  /* with a memfd: struct bt_ctl_queue, @value[0] of them */
         BT_CTL_CHILDREN = 16, /* with a memfd: struct bt_ctl_child, @value[0] of them, then strings; @value[1]: bytes in all */
         BT_CTL_RESULTS = 17,  /* with a memfd: struct bt_ctl_result, @value[0] of them, in the order of the request; then DONE, @value: done, not done */
         _BT_CTL_KIND_N,
+};
+
+struct bt_ctl_queue {
+        char child[64];
+        uint32_t phase;     /* enum bt_phase */
+        uint32_t slots;
+        uint32_t bytes;     /* of a message in its slot */
+        uint32_t depth;     /* messages that are not done */
+        uint32_t waits_for; /* the client or process that has claimed the next place and not filled it; 0: none */
+        uint32_t reserved0;
+        uint64_t full, handled, redelivered, failed, expired, holes, broken, unanswered; /* see bt_mailbox, bt_desk */
+        uint64_t reserved[4];
 };
 
 struct bt_ctl_child {

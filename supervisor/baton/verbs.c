@@ -87,6 +87,13 @@ static const struct argp_option upgrade_options[] = {
 };
 static const struct argp_option rollback_options[] = {ROWS_ROLLOUT, ROW_STRATEGY, ROW_TIMEOUT, ROW_JSON, ROW_HUB, ROW_END};
 
+static const struct argp_option call_options[] = {
+        {"deadline", OPT_DEADLINE, "DURATION", 0, "For room in the mailbox and for the answer; default 5s", 0},
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
+};
+
 static const struct argp_option events_options[] = {
         {"follow", OPT_FOLLOW, NULL, 0, "Go on with what happens, until the hub ends", 0},
         {"since", OPT_SINCE, "NUMBER|now", 0, "Begin with this event; default: the oldest the hub remembers", 0},
@@ -155,6 +162,10 @@ static const struct bt_verb verbs[] = {
         {"child", "WORD", "add, remove, list, find or result",
          "Children of a running hub: add FILE, remove ID.., list, find ID, result NUMBER", child_options, bt_verb_child,
          TIMEOUT_SWAP_NS},
+        {"call", "CHILD TEXT", "whom to call", "Send a message to a child, or to one of a pool, and print its answer", call_options, bt_verb_call,
+         TIMEOUT_STATUS_NS},
+        {"cast", "CHILD TEXT", "whom to send to", "Send a message that is not answered", call_options, bt_verb_cast, TIMEOUT_STATUS_NS},
+        {"queue", "[CHILD]", NULL, "Show what waits in mailboxes", status_options, bt_verb_queue, TIMEOUT_STATUS_NS},
         {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options,
          bt_verb_stop, TIMEOUT_STOP_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
@@ -346,7 +357,7 @@ static void parse_deadline(struct bt_command *command, const char *arg, struct a
         if (wrong)
                 argp_error(state, "--deadline is '%s': %s", arg, wrong);
         else if (!command->deadline_ns)
-                argp_error(state, "--deadline is 0: give the children some time");
+                argp_error(state, "--deadline is 0: give it some time");
 }
 
 static void parse_on_failure(struct bt_command *command, const char *arg, struct argp_state *state)
@@ -356,10 +367,19 @@ static void parse_on_failure(struct bt_command *command, const char *arg, struct
                 argp_error(state, "--on-failure is '%s', expected continue or rollback", arg);
 }
 
-/* All verbs take one argument but `state`, which takes up to three, and `child`, which takes any number. */
+static size_t argument_room(const struct bt_verb *verb)
+{
+        if (verb->run == bt_verb_state)
+                return 3;
+        if (verb->run == bt_verb_call || verb->run == bt_verb_cast)
+                return 2;
+        return verb->args ? 1 : 0;
+}
+
+/* `child` takes any number. */
 static bool parse_argument(struct bt_command *command, const char *arg)
 {
-        size_t room = command->verb->run == bt_verb_state ? BT_ARRAY_LEN(command->args) : command->verb->args ? 1 : 0;
+        size_t room = argument_room(command->verb);
 
         if (command->words) {
                 command->words[command->word_count++] = arg;
