@@ -121,7 +121,9 @@ static void item_aim(struct bt_live_item *item, const char *id)
         else if (child->item)
                 bt_live_say(item, BT_CTL_CHILD_FAILED, "request %llu is at work on it: try again when that is over",
                             (unsigned long long)child->item->live->number);
-        if (!child || child->item) {
+        else if (child->rolling)
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "an upgrade of its pool is under way: try again when that is over");
+        if (!child || child->item || child->rolling) {
                 bt_live_end(item);
                 return;
         }

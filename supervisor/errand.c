@@ -40,11 +40,15 @@ static void errand_close(struct bt_errand *errand)
 static void errand_over(struct bt_errand *errand, const struct bt_proc_exit *how)
 {
         int answer = errand->answer;
+        char *tail;
 
         bt_log_drain(&errand->log);
+        errand->tail_bytes = errand->log.tail_bytes;
+        errand->tail = tail = BT_STEAL(errand->log.tail);
         errand_close(errand);
         errand->under_way = false;
         errand->over(errand, how); /* may free it */
+        free(tail);
         (void)bt_close(answer);
 }
 

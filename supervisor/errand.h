@@ -33,6 +33,8 @@ struct bt_errand {
         struct bt_loop_watch exit_watch;
         struct bt_loop_timer deadline;
         struct bt_log log;
+        const char *tail;    /* in over() alone: the last lines it printed */
+        uint32_t tail_bytes;
         char label[BATON_ID_BYTES_MAX + 1];
 };
 

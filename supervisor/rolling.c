@@ -149,14 +149,14 @@ static void rolling_finish(struct bt_rolling *r)
 
 static void unhealthy_text(struct bt_rolling_child *c, const struct bt_proc_exit *how)
 {
-        const struct bt_log *log = &c->check.log;
-        uint32_t bytes = log->tail_bytes;
+        const char *tail = c->check.tail;
+        uint32_t bytes = tail ? c->check.tail_bytes : 0;
         char exit[96];
 
-        while (bytes && log->tail[bytes - 1] == '\n')
+        while (bytes && tail[bytes - 1] == '\n')
                 bytes--;
         (void)snprintf(c->text, sizeof(c->text), "%.300s: %s%s%.*s", c->rolling->health, bt_proc_exit_text(how, exit, sizeof(exit)),
-                       bytes ? "\nlast lines of its output:\n" : "", (int)bytes, log->tail);
+                       bytes ? "\nlast lines of its output:\n" : "", (int)bytes, bytes ? tail : "");
 }
 
 static void check_over(struct bt_errand *errand, const struct bt_proc_exit *how)

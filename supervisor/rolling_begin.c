@@ -112,6 +112,8 @@ static enum bt_ctl_outcome count_children(struct bt_hub *hub, const struct bt_ro
                 if (child->rolling)
                         return refuse(BT_CTL_FAILED, ret_why, why_bytes, child->id,
                                       "is in an upgrade that is under way: wait for its end, or take it back with 'baton rollback'");
+                if (child->item)
+                        return refuse(BT_CTL_FAILED, ret_why, why_bytes, child->id, "is being added or removed: try again when that is over");
                 if (child->migration)
                         return refuse(BT_CTL_FAILED, ret_why, why_bytes, child->id, "is being swapped: try again when that is over");
         }

@@ -27,7 +27,7 @@
 static const char *const strategies[] = {"consistent_hash", "round_robin", "least_loaded"};
 
 struct set {
-        char node_names[NODES_MAX][16];
+        char node_names[NODES_MAX][24];
         char ids[CHILDREN_MAX][16];
         struct bt_placement_node nodes[NODES_MAX];
         struct bt_placement_child children[CHILDREN_MAX];
