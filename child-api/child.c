@@ -182,12 +182,16 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
                 break;
         case BT_MSG_ADOPTED:
                 bt_child_resend_kept(child);
+                bt_child_tell_consents(child);
                 break;
         case BT_MSG_CHECKPOINT:
                 bt_child_on_checkpoint(child);
                 break;
         case BT_MSG_DURABLE:
                 bt_child_on_durable(child);
+                break;
+        case BT_MSG_MAY_MIGRATE:
+                bt_child_on_may_migrate(child);
                 break;
         default:
                 break; /* a newer hub's word; what matters comes with a deadline */
@@ -245,7 +249,7 @@ int baton_child_ready(struct baton_child *child)
                 if (child->reason == BATON_REASON_HOT)
                         bt_child_prefault(child);
                 BT_POINT("ready.before");
-                (void)bt_child_say(child, BT_MSG_READY, child->incarnation, 0, 0, 0);
+                (void)bt_child_say(child, BT_MSG_READY, child->incarnation, 0, bt_child_consents(child), 0);
                 BT_POINT("ready.done");
                 r = bt_child_park(child);
                 if (r == BATON_CHILD_STOP)

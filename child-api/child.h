@@ -149,6 +149,11 @@ char *bt_child_blob_slot(const struct baton_child *child, uint32_t idx);
 /* checkpoint.c */
 void bt_child_on_checkpoint(struct baton_child *child);
 void bt_child_on_durable(struct baton_child *child);
+
+/* consent.c */
+bool bt_child_consents(const struct baton_child *child); /* it wants to be asked before it is moved to another node */
+void bt_child_on_may_migrate(struct baton_child *child);
+void bt_child_tell_consents(struct baton_child *child);  /* to a hub that was not there when READY was said */
 void bt_child_publish_capture(struct baton_child *child, const struct baton_capture *capture);
 bool bt_child_checkpoints(const struct baton_child *child);
 int bt_child_repair_arena(struct baton_child *child);

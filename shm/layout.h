@@ -144,8 +144,9 @@ enum bt_msg {
         BT_MSG_ADOPTED = 7,   /* another hub than the one that started you: it lacks your kept descriptors, send them again */
         BT_MSG_CHECKPOINT = 8, /* keep a whole state now, and go on serving; answered by CHECKPOINTED */
         BT_MSG_DURABLE = 9,   /* bt_baton.durable has moved. Not repeated while the child has not taken the one before */
+        BT_MSG_MAY_MIGRATE = 11, /* may you be moved to another node now? answered by CONSENT */
         /* C->H */
-        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state */
+        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state; arg[1]: 1 if it is to be asked MAY_MIGRATE */
         BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
         BT_MSG_RESTORED = 18, /* token: own incarnation; serves. arg[0]: state bytes taken over */
         BT_MSG_REFUSED = 19,  /* token: own incarnation; arg[0]: error; text in the link. The word, if it was ours, is given back */
@@ -154,6 +155,7 @@ enum bt_msg {
         BT_MSG_RETIRED = 22,  /* retention handled: nothing left to drain, exiting */
         BT_MSG_CHECKPOINTED = 23, /* token: sequence; arg[0]: 0 or error, text in the link; arg[1]: bytes; arg[2]: 1 if it answers CHECKPOINT.
                                      Not repeated while the hub has not taken the one before: the word in the baton says more */
+        BT_MSG_CONSENT = 25,  /* answer to MAY_MIGRATE, or by itself: arg[0]: 1 ready, 0 later */
         _BT_MSG_N,
 };
 

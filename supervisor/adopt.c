@@ -247,6 +247,24 @@ static struct bt_inc *named(const struct bt_child *child, uint64_t number)
         return NULL;
 }
 
+/* Where @inc runs; NULL: there is no such node any more, or the register was full. */
+static struct bt_hub_node *node_of(const struct bt_inc *inc)
+{
+        return inc->entry ? bt_hub_node_find(inc->child->hub, inc->entry->node) : NULL;
+}
+
+/* The child is where @inc runs, wherever it would be placed by now. */
+static void adopt_seat(struct bt_child *child, const struct bt_inc *inc)
+{
+        struct bt_hub_node *node = node_of(inc);
+        struct bt_seat seat;
+
+        if (!node || node == child->seat.node || bt_seat_take(&seat, node))
+                return;
+        bt_seat_give_back(&child->seat);
+        child->seat = seat;
+}
+
 static void adopt_holder(struct bt_child *child, struct bt_inc *holder)
 {
         struct bt_word w = bt_baton_word(holder->holding->baton);
@@ -264,6 +282,7 @@ static void adopt_holder(struct bt_child *child, struct bt_inc *holder)
         }
         (void)bt_binary_unref(child->binary);
         child->binary = bt_binary_ref(holder->binary);
+        adopt_seat(child, holder);
         bt_child_running(child, holder);
 }
 
@@ -307,11 +326,14 @@ static void adopt_passage(struct bt_child *child, struct bt_word w)
                 (void)bt_baton_reclaim(baton, w.holder);
                 return;
         }
-        if (w.heir && !bt_migration_resume(child, pred, w.heir, succ)) {
+        if (pred)
+                adopt_seat(child, pred);
+        if (w.heir && !bt_migration_resume(child, pred, w.heir, succ, node_of(succ))) {
                 child->current = pred;
                 return;
         }
         child->current = succ; /* starting: RESTORED or its exit will come */
+        adopt_seat(child, succ);
         adopt_start(succ);
 }
 
@@ -332,6 +354,8 @@ static void adopt_vacant(struct bt_child *child, struct bt_word w)
                         bt_inc_kill(inc);
         }
         child->current = newest; /* its exit, or RESTORED, is dealt with as for any other */
+        if (newest)
+                adopt_seat(child, newest);
         if (newest && newest->number > w.holder)
                 bt_child_recover_and_say(child, newest->reason);
         if (newest && newest->number > w.holder) {

@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/cleanup.h"
 #include "base/fd.h"
 #include "supervisor/function.h"
 
@@ -34,6 +36,20 @@ int bt_plan_load(struct bt_plan_ref **ret_plan, int fd, const char **ret_error)
                 plan->sockets[i] = i;
         *ret_plan = plan;
         return 0;
+}
+
+int bt_plan_load_bytes(struct bt_plan_ref **ret_plan, const void *bytes, size_t count)
+{
+        BT_CLEANUP(bt_closep) int fd = memfd_create("baton-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        const char *error;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = bt_write_all(fd, bytes, count);
+        if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                r = -errno;
+        return r ? r : bt_plan_load(ret_plan, fd, &error);
 }
 
 struct bt_plan_ref *bt_plan_ref(struct bt_plan_ref *plan)

@@ -28,6 +28,7 @@
 #include "supervisor/keeper.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/rolling.h"
+#include "supervisor/redistribute.h"
 #include "supervisor/state.h"
 
 static void child_on_restart_timer(struct bt_loop_timer *timer);
@@ -143,13 +144,14 @@ int bt_child_init(struct bt_child *child)
         child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);
         if (child->plan == hub->plan_ref)
-                r = bt_embed_binary(&child->binary, hub, child->plan_idx);
+                r = bt_embed_binary(&child->own, hub, child->plan_idx);
         if (r > 0)
-                r = bt_binary_open(&child->binary, bt_plan_string(plan, spec->exec));
+                r = bt_binary_open(&child->own, bt_plan_string(plan, spec->exec));
         if (r) {
                 bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(plan, spec->exec), strerrordesc_np(-r));
                 return r;
         }
+        child->binary = bt_binary_ref(bt_hub_node_binary(child->seat.node, child));
         r = bt_holding_new(&child->holding, spec, child->id);
         if (r) {
                 bt_hub_say(hub, "%s: no shared memory for its baton: %s", child->id, strerrordesc_np(-r));
@@ -176,6 +178,7 @@ void bt_child_deinit(struct bt_child *child)
         bt_mail_close(child);
         child->binary = bt_binary_unref(child->binary);
         child->previous = bt_binary_unref(child->previous);
+        child->own = bt_binary_unref(child->own);
         child->holding = bt_holding_unref(child->holding);
 }
 
@@ -242,6 +245,8 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
                 bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
         child->served_pid = inc->pid;
         bt_rolling_serves(child, true);
+        child->killed = false;
+        bt_move_wake(child);
         bt_child_settled(child);
         bt_live_running(child);
 }
@@ -291,6 +296,7 @@ static void child_give_up(struct bt_child *child, enum bt_phase phase)
         child->phase = phase;
         bt_child_publish(child);
         bt_event(child->hub, phase == BT_PHASE_FAILED ? BT_EVENT_CHILD_GIVEN_UP : BT_EVENT_CHILD_STOPPED, child, 0, "%s", child->note);
+        bt_move_wake(child);
         bt_child_settled(child);
         bt_live_gave_up(child);
 }
@@ -314,11 +320,14 @@ static void child_restart_later(struct bt_child *child)
                 child->backoff_ns = child->spec->backoff_max_ns;
         child->running_since_ns = 0;
         child->phase = BT_PHASE_BACKOFF;
+        if (child->killed && wait < BT_HUB_NODE_DEATH_NS)
+                wait = BT_HUB_NODE_DEATH_NS; /* until it is known whether its node died */
         bt_child_publish(child);
         bt_event(child->hub, BT_EVENT_CHILD_RESTARTING, child, 0, "in %" PRIu64 " ms", wait / BT_NS_PER_MS);
         BT_POINT("hub.child.down");
         if (bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_ns_add(now, wait), child_on_restart_timer))
                 child_give_up(child, BT_PHASE_FAILED);
+        bt_move_wake(child);
 }
 
 static void child_on_restart_timer(struct bt_loop_timer *timer)
@@ -331,6 +340,11 @@ static void child_on_restart_timer(struct bt_loop_timer *timer)
                 bt_child_load(child);
         else
                 bt_child_start(child, BATON_REASON_CRASH);
+}
+
+void bt_child_restart_now(struct bt_child *child)
+{
+        (void)bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_now_ns(), child_on_restart_timer);
 }
 
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
@@ -465,8 +479,15 @@ void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struc
 {
         struct bt_migration *m = child->migration;
 
-        if (rec->type == BT_MSG_READY)
+        if (rec->type == BT_MSG_READY) {
                 inc->ready = true;
+                inc->consents = rec->arg[1] == 1;
+        }
+        if (rec->type == BT_MSG_CONSENT) {
+                inc->consents = rec->arg[1] == 1;
+                bt_move_consent(child, inc, rec->arg[0] == 1);
+                return;
+        }
         if (rec->type == BT_MSG_CHECKPOINTED)
                 bt_child_on_checkpointed(child, inc, rec);
         else if (m && (m->succ == inc || m->pred == inc))
@@ -518,6 +539,8 @@ static void current_exited(struct bt_child *child, struct bt_inc *inc)
                 bt_state_restore_failed(child, inc);
         (void)bt_baton_reclaim(inc->holding->baton, inc->number);
         child->current = NULL;
+        if (how.code == CLD_KILLED && how.status == SIGKILL && !inc->killed)
+                bt_hub_node_killed(child);
         if (child->asked)
                 child_captured(child, false);
         bt_child_down(child, &how);

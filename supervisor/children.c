@@ -11,6 +11,7 @@
 #include "supervisor/hub.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/node.h"
+#include "supervisor/redistribute.h"
 #include "supervisor/request.h"
 
 #define BUCKETS_MIN 64
@@ -152,6 +153,7 @@ int bt_hub_child_remove(struct bt_child *child)
             child->store_jobs || child->importing)
                 return -EBUSY;
         bt_request_forget(hub, child);
+        bt_move_forget(child);
         bt_event(hub, BT_EVENT_CHILD_UNREGISTERED, child, 0, "removed");
         index_remove(&hub->children, child);
         hub->children.count--;

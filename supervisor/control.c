@@ -22,6 +22,7 @@
 #include "base/scm.h"
 #include "supervisor/callers.h"
 #include "supervisor/control_queue.h"
+#include "supervisor/control_node.h"
 #include "supervisor/control_state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -45,6 +46,7 @@ struct bt_client {
         struct bt_follower follower; /* EVENTS */
         struct bt_state_ask *state_ask; /* NULL: none under way */
         struct bt_live_waiter live; /* CHILD */
+        struct bt_node_ask *node_ask; /* the same */
         struct bt_ctl_reply final;
 };
 
@@ -53,6 +55,7 @@ static void client_free(struct bt_client *client)
         bt_request_abandon(client->request);
         bt_rolling_abandon(&client->rolling);
         bt_state_abandon(client->state_ask);
+        bt_node_ask_abandon(client->node_ask);
         bt_loop_forget(&client->watch);
         bt_follower_deinit(&client->follower);
         bt_list_unlink(&client->live.node);
@@ -162,6 +165,36 @@ static void client_event(struct bt_client *client, const struct bt_child *child,
         (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
         if (bt_scm_send(client->fd, &reply, sizeof(reply), NULL, 0))
                 client->dropped++;
+}
+
+/* For control_node.c */
+void bt_client_event(struct bt_client *client, const struct bt_child *child, const char *phase, enum bt_ctl_outcome outcome, uint64_t incarnation,
+                     uint64_t value0, uint64_t value1, const char *text)
+{
+        client_event(client, child, phase, outcome, incarnation, value0, value1, text);
+}
+
+int bt_client_reply(struct bt_client *client, struct bt_ctl_reply *reply)
+{
+        reply->magic = BT_CTL_MAGIC;
+        reply->version = BT_CTL_VERSION;
+        reply->since_ns = bt_now_ns() - client->begun_ns;
+        return bt_scm_send(client->fd, reply, sizeof(*reply), NULL, 0);
+}
+
+void bt_client_final(struct bt_client *client, const struct bt_ctl_reply *done)
+{
+        client->final = *done;
+        client->final.magic = BT_CTL_MAGIC;
+        client->final.version = BT_CTL_VERSION;
+        client->final.kind = BT_CTL_DONE;
+        client->final.since_ns = bt_now_ns() - client->begun_ns;
+        client_finish(client);
+}
+
+void bt_client_asks_node(struct bt_client *client, struct bt_node_ask *ask)
+{
+        client->node_ask = ask;
 }
 
 /* ---- upgrade, swap ---- */
@@ -349,6 +382,7 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
 {
         request->target[sizeof(request->target) - 1] = '\0';
         request->path[sizeof(request->path) - 1] = '\0';
+        request->node[sizeof(request->node) - 1] = '\0';
         if (request->magic != BT_CTL_MAGIC || request->version != BT_CTL_VERSION ||
             (request->strategy != BT_CTL_STRATEGY_SPEC && request->strategy >= _BT_STRATEGY_N)) {
                 (void)bt_close(fd);
@@ -365,6 +399,10 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
         }
         if (request->op >= BT_CTL_CHILD_ADD && request->op <= BT_CTL_CHILD_RESULT) {
                 bt_live_request(client, &client->live, client->hub, request, fd);
+                return;
+        }
+        if (request->op >= BT_CTL_NODE_LIST && request->op <= BT_CTL_NODE_MIGRATE) {
+                bt_node_request(client, client->hub, request, fd);
                 return;
         }
         (void)bt_close(fd);

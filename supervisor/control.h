@@ -42,6 +42,12 @@ enum bt_ctl_op {
         BT_CTL_CHILD_LIST = 34,   /* @live.select */
         BT_CTL_CHILD_RESULT = 35, /* @sequence: the request's number */
         BT_CTL_ROLLBACK = 48, /* target, @rollout; back to what the children of the last upgrade ran before it */
+        /* Nodes: control_node.c, docs/nodes.md */
+        BT_CTL_NODE_LIST = 56,
+        BT_CTL_NODE_ADD = 57,     /* a plan of one node in a sealed memfd comes along */
+        BT_CTL_NODE_REMOVE = 58,  /* target: the node; @deadline_ns */
+        BT_CTL_NODE_DRAIN = 59,   /* the same */
+        BT_CTL_NODE_MIGRATE = 60, /* target: a child, @node */
         _BT_CTL_OP_N,
 };
 
@@ -104,6 +110,8 @@ struct bt_ctl_request {
         uint64_t aside_ns; /* STATE: name of one that was set aside; 0: the record that waits to be delivered */
         uint64_t sequence; /* STATE_DROP of such a record: of the one that was looked at. CHILD_RESULT: which request */
         struct bt_ctl_rollout rollout; /* UPGRADE, ROLLBACK */
+        uint64_t deadline_ns; /* NODE_REMOVE, NODE_DRAIN: until then children may put their move off; 0: as long as docs/nodes.md says */
+        char node[64];     /* NODE_MIGRATE */
 };
 
 enum bt_ctl_kind {
@@ -116,6 +124,8 @@ enum bt_ctl_kind {
         BT_CTL_QUEUES = 6,  /* with a memfd: struct bt_ctl_queue, @value[0] of them */
         BT_CTL_CHILDREN = 16, /* with a memfd: struct bt_ctl_child, @value[0] of them, then strings; @value[1]: bytes in all */
         BT_CTL_RESULTS = 17,  /* with a memfd: struct bt_ctl_result, @value[0] of them, in the order of the request; then DONE, @value: done, not done */
+        BT_CTL_NODE_ROW = 32,  /* NODE_LIST: @child: its name, @phase: its state, @value: children, weight; @text: KEY=TEXT a line. DONE of the others:
+                                  @value: moved, failed; @incarnation: how many were forced */
         _BT_CTL_KIND_N,
 };
 

@@ -5,9 +5,7 @@
  *
  *      X(NAME, "name", reach, "what it says")
  *
- * Reach: HOOK events may have commands in `on:`. STREAM events are in the stream alone: what tells of hooks must not run hooks. LATER events belong to
- * hubs of several nodes: they are named here so that their numbers and words are settled, nothing raises them yet, and `on:` refuses them, because
- * a hook that never runs is worse than an error.
+ * Reach: HOOK events may have commands in `on:`. STREAM events are in the stream alone: what tells of hooks must not run hooks.
  *
  * Numbers are those of the plan: new rows go to the end.
  */
@@ -17,15 +15,15 @@
 
 /* clang-format off */
 #define BT_EVENT_TABLE(X) \
-        X(NODE_JOINING,        "node_joining",         LATER,  "a node is about to be taken in") \
-        X(NODE_JOINED,         "node_joined",          LATER,  "a node was taken in") \
-        X(NODE_LEAVING,        "node_leaving",         LATER,  "a node is about to leave") \
-        X(NODE_LEFT,           "node_left",            LATER,  "a node has left") \
-        X(REDISTRIBUTING,      "redistributing",       LATER,  "children are about to be moved between nodes") \
-        X(REDISTRIBUTED,       "redistributed",        LATER,  "children were moved between nodes") \
-        X(CHILD_FORWARDED,     "child_forwarded",      LATER,  "a child was sent to another node") \
-        X(MIGRATION_DEFERRED,  "migration_deferred",   LATER,  "a child asked to be moved later") \
-        X(DRAIN_COMPLETED,     "drain_completed",      LATER,  "a node has given away all it had") \
+        X(NODE_JOINING,        "node_joining",         HOOK,   "a node is about to be taken in") \
+        X(NODE_JOINED,         "node_joined",          HOOK,   "a node was taken in, and has the children that are due to it") \
+        X(NODE_LEAVING,        "node_leaving",         HOOK,   "a node is about to leave") \
+        X(NODE_LEFT,           "node_left",            HOOK,   "a node has left") \
+        X(REDISTRIBUTING,      "redistributing",       HOOK,   "children are about to be moved between nodes") \
+        X(REDISTRIBUTED,       "redistributed",        HOOK,   "children were moved between nodes") \
+        X(CHILD_FORWARDED,     "child_forwarded",      HOOK,   "a child is on another node now: from where, to where") \
+        X(MIGRATION_DEFERRED,  "migration_deferred",   HOOK,   "a child asked to be moved later") \
+        X(DRAIN_COMPLETED,     "drain_completed",      HOOK,   "a node has given away all it had") \
         X(CHILDREN_STARTING,   "children_starting",    HOOK,   "the hub begins to start its children: how many") \
         X(CHILDREN_STARTED,    "children_started",     HOOK,   "the first start of all children is over: how many run") \
         X(CHILD_REGISTERED,    "child_registered",     HOOK,   "a child is known to the hub") \
@@ -55,7 +53,8 @@
         X(CHILD_ALTERED,       "child_altered",        HOOK,   "its `alter` command changed how it is started: how many records") \
         X(ROLLOUT_BEGUN,       "rollout_begun",        HOOK,   "the upgrade of a pool begins: how many children, to which program") \
         X(ROLLOUT_COMPLETED,   "rollout_completed",    HOOK,   "all children of a pool run what was asked for") \
-        X(ROLLOUT_FAILED,      "rollout_failed",       HOOK,   "the upgrade of a pool went back, or could not: why, and what is left")
+        X(ROLLOUT_FAILED,      "rollout_failed",       HOOK,   "the upgrade of a pool went back, or could not: why, and what is left") \
+        X(NODE_DIED,           "node_died",            HOOK,   "all processes of a node were killed: how many")
 /* clang-format on */
 
 enum bt_event_kind {
@@ -68,7 +67,6 @@ enum bt_event_kind {
 enum bt_event_reach {
         BT_EVENT_REACH_HOOK,
         BT_EVENT_REACH_STREAM,
-        BT_EVENT_REACH_LATER,
 };
 
 struct bt_event_row {

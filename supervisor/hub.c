@@ -32,6 +32,7 @@
 #include "supervisor/hooks.h"
 #include "supervisor/live.h"
 #include "supervisor/keeper.h"
+#include "supervisor/redistribute.h"
 #include "supervisor/request.h"
 #include "supervisor/rolling.h"
 #include "supervisor/embed.h"
@@ -152,15 +153,18 @@ static void raise_nofile(struct bt_hub *hub)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* On the first node, to begin with; then all at once where they belong. */
 static int open_children(struct bt_hub *hub)
 {
-        struct bt_hub_node *local = NULL;
+        struct bt_hub_node *first = bt_list_entry(hub->nodes.next, struct bt_hub_node, order);
         struct bt_child *child;
-        int r = bt_hub_node_new(&local, hub, BT_HUB_NODE_LOCAL);
+        int r = 0;
 
         for (uint32_t i = 0; !r && i < hub->plan.plan->child_count; i++)
-                r = bt_hub_child_add(hub, hub->plan_ref, i, local, &child);
-        return r ? r : bt_live_open(hub);
+                r = bt_hub_child_add(hub, hub->plan_ref, i, first, &child);
+        if (!r)
+                r = bt_live_open(hub);
+        return r ? r : bt_redistribution_place_new(hub);
 }
 
 /* And who is in it: processes of a hub that was killed. */
@@ -212,6 +216,10 @@ static int open_all(struct bt_hub *hub)
         if (!r)
                 r = bt_hub_open_sockets(hub);
         if (!r)
+                r = bt_hub_nodes_open(hub);
+        if (!r)
+                r = bt_redistribution_open(hub);
+        if (!r)
                 r = open_children(hub);
         if (!r)
                 r = bt_hub_open_control(hub);
@@ -241,6 +249,7 @@ static void close_all(struct bt_hub *hub)
         bt_hooks_close(hub);
         bt_keep_close(hub);
         hub->store = bt_store_close(hub->store);
+        bt_redistribution_close(hub);
         bt_children_free_all(hub);
         bt_callers_close(hub);
         bt_hub_close_control(hub);

@@ -46,6 +46,8 @@ struct bt_rolling;
 struct bt_mail;
 struct bt_callers;
 struct bt_live_item;
+struct bt_move;
+struct bt_redistribution;
 
 /* ---- things with more than one user: counted ---- */
 
@@ -132,6 +134,8 @@ struct bt_inc {
         bool ready;
         bool poisoned; /* broke the protocol: not listened to any more, killed */
         bool told_to_end;
+        bool killed; /* by us */
+        bool consents; /* is to be asked before it is moved to another node */
         bool dead;  /* can run no more user code; set by the life mark or the exit */
         bool reaped;
         struct bt_proc_exit how;
@@ -236,7 +240,14 @@ struct bt_child {
         enum bt_phase phase;
         struct bt_list incs;
         struct bt_inc *current; /* the one that serves, or is being started to; NULL: down */
-        struct bt_binary *binary;
+        struct bt_binary *binary;  /* what is started when it is to be started again */
+        struct bt_binary *own;     /* the configuration's, or what was committed since; a node may have another one for it */
+        struct bt_hub_node *ideal; /* where the last plan wanted it; only compared. NULL: nowhere */
+        struct bt_move *move;      /* between nodes, planned or under way: redistribute.h; NULL: none */
+        bool placed;               /* by a plan, or when it was added */
+        bool wished;               /* for the length of one plan: the map of `guided` has a node for it */
+        bool misplaced;            /* a move failed: to be tried again */
+        bool killed;               /* its last process was killed, not by us, and that may be the death of its node */
         struct bt_binary *previous; /* before the last committed upgrade; NULL: none, or it went back already */
         struct bt_rolling *rolling; /* rolling.h: it belongs to this rollout; NULL: to none */
         struct bt_holding *holding;
@@ -287,6 +298,7 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason); /
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
+void bt_child_restart_now(struct bt_child *child); /* it waits for that */
 void bt_child_settled(struct bt_child *child); /* its first start is over, one way or the other: maybe all are */
 __attribute__((format(printf, 2, 3))) void bt_child_note(struct bt_child *child, const char *format, ...);
 const char *bt_child_reason_name(enum baton_reason reason); /* "fresh", "hot", .. */
@@ -322,6 +334,7 @@ struct bt_migration {
         struct bt_inc *succ;
         struct bt_holding *holding; /* the successor's */
         struct bt_seat seat;        /* the successor's, when it is on another node */
+        bool own;                   /* @binary becomes the child's own */
         struct bt_loop_timer timer;
         struct bt_list waiters;
         int handoff_out; /* hot: predecessor's end, until it is sent */
@@ -350,14 +363,14 @@ struct bt_waiter {
 };
 
 /*
- * 0; or an outcome with a sentence in @ret_why and no migration. @binary: NULL keeps the child's. @node: NULL keeps the child's. @waiter: may join
+ * 0; or an outcome with a sentence in @ret_why and no migration. @binary: becomes the child's own; NULL: what it runs on @node. @node: NULL: where it is. @waiter: may join
  * one under way that leads to the same binary and node.
  */
 enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, struct bt_hub_node *node, uint32_t strategy,
                                struct bt_waiter *waiter, char *ret_why, size_t why_bytes);
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event);
-/* A hot swap that a killed hub had under way: the word was passed, the successor is restoring. */
-int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ);
+/* A hot swap that a killed hub had under way: the word was passed, the successor is restoring, on @node (NULL: that is not known). */
+int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ, struct bt_hub_node *node);
 void bt_migration_cancel(struct bt_migration *m);
 
 /* parcel.c */
@@ -377,6 +390,7 @@ struct bt_hub {
         struct bt_store *store;
         struct bt_loop_sender *store_sender; /* used by the store's thread only */
         struct bt_list nodes;
+        struct bt_redistribution *redistribution; /* redistribute.h */
         struct bt_children children;
         int sockets[BT_PLAN_SOCKETS_MAX];
         struct bt_registry registry;
@@ -464,6 +478,7 @@ void bt_hub_close_control(struct bt_hub *hub); /* answers those who wait for the
 /* binary.c */
 /* A checked plan, with one reference. @fd is borrowed. Returns as bt_plan_open(). */
 int bt_plan_load(struct bt_plan_ref **ret_plan, int fd, const char **ret_error);
+int bt_plan_load_bytes(struct bt_plan_ref **ret_plan, const void *bytes, size_t count); /* a copy of a plan that was one; 0 or -errno */
 struct bt_plan_ref *bt_plan_ref(struct bt_plan_ref *plan);
 struct bt_plan_ref *bt_plan_unref(struct bt_plan_ref *plan); /* takes NULL */
 int bt_binary_open(struct bt_binary **ret_binary, const char *path);

@@ -212,6 +212,7 @@ int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd)
 
 void bt_inc_kill(struct bt_inc *inc)
 {
+        inc->killed = true;
         if (!inc->reaped)
                 (void)bt_proc_signal(inc->pidfd, SIGKILL);
 }
@@ -314,6 +315,23 @@ static char **start_vector(const struct bt_plan_view *plan, uint32_t first, uint
         return vector;
 }
 
+/* The node's variables over those of the child. Returns how many there are by now. */
+static size_t start_node_env(struct start *start, const struct bt_hub_node *node, size_t count)
+{
+        const char *at = bt_plan_string(&node->plan->view, node->spec->env);
+
+        for (uint32_t i = 0; i < node->spec->env_count; i++, at = bt_plan_string_next(at)) {
+                size_t name_bytes = strcspn(at, "=") + 1;
+                size_t k = 0;
+
+                while (k < count && strncmp(start->envp[k], at, name_bytes) != 0)
+                        k++;
+                start->envp[k] = (char *)at;
+                count += k == count;
+        }
+        return count;
+}
+
 /* Listening sockets from descriptor 3 on, and the variables that announce them. Returns the next free number. */
 static int start_sockets(struct start *start, const struct bt_child *child)
 {
@@ -405,10 +423,11 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         int to, r = 0;
 
         start->argv = start_vector(plan, spec->argv, spec->argv_count, (uint32_t)altered);
-        start->envp = start_vector(plan, spec->env, spec->env_count, 5 + (uint32_t)altered);
+        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 5 + (uint32_t)altered);
         if (!start->argv || !start->envp)
                 return -ENOMEM;
         n = bt_alter_apply(child, start->argv, spec->argv_count, start->envp, spec->env_count, &cwd);
+        n = start_node_env(start, how->seat.node, n);
 
         (void)bt_spawn_move(&start->spawn, child->hub->null_fd, 0);
         (void)bt_spawn_move(&start->spawn, start->out_end, 1);
@@ -439,13 +458,14 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         start->spawn.argv = start->argv;
         start->spawn.envp = start->envp;
         start->spawn.cwd = cwd;
+        start->spawn.place = how->seat.node->placed ? &how->seat.node->place : NULL;
         start->spawn.new_session = 1;
         start->spawn.nofile = child->hub->nofile;
         return r;
 }
 
 /* Before the process exists: see registry.h. */
-static void inc_register(struct bt_inc *inc, struct start *start)
+static void inc_register(struct bt_inc *inc, struct start *start, const struct bt_hub_node *node)
 {
         struct bt_registry_entry *entry = bt_registry_add(&inc->child->hub->registry);
 
@@ -458,6 +478,7 @@ static void inc_register(struct bt_inc *inc, struct start *start)
         entry->script = (uint32_t)inc->binary->script;
         (void)snprintf(entry->id, sizeof(entry->id), "%s", inc->child->id);
         (void)snprintf(entry->path, sizeof(entry->path), "%s", inc->binary->path);
+        (void)snprintf(entry->node, sizeof(entry->node), "%s", node->name);
         start->spawn.pid_out = &entry->pid;
         inc->entry = entry;
         atomic_store_explicit(&entry->live, 1, memory_order_release);
@@ -551,7 +572,7 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
         if (!r && inc->link)
                 bt_callers_introduce(inc);
         if (!r)
-                inc_register(inc, &start);
+                inc_register(inc, &start, how->seat.node);
         if (!r)
                 r = bt_spawn(&start.spawn, &inc->pid, &inc->pidfd, &step);
         if (r) {

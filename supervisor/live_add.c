@@ -7,6 +7,7 @@
  * `baton child list` shows.
  */
 #include "supervisor/live.h"
+#include "supervisor/redistribute.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
+/* To begin with. */
 struct bt_hub_node *bt_live_node(const struct bt_hub *hub)
 {
         bt_list_foreach (it, &hub->nodes) {
@@ -108,6 +110,7 @@ int bt_live_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint64_t deadline_
         live->rollback = flags & BT_CTL_LIVE_ROLLBACK;
         for (uint32_t i = 0; i < count; i++)
                 item_take(&live->items[i], plan, i);
+        (void)bt_redistribution_place_new(hub); /* what cannot be placed runs where it was added, and that was said */
         r = live->left ? bt_live_note(live) : 0;
         if (r)
                 bt_live_noted(live, r);

@@ -23,6 +23,7 @@
 #include "base/scm.h"
 #include "supervisor/keeper.h"
 #include "supervisor/rolling.h"
+#include "supervisor/redistribute.h"
 #include "supervisor/state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -340,6 +341,10 @@ static void do_commit(struct bt_migration *m)
                 child->holding = bt_holding_ref(m->holding);
         }
         bt_rolling_committed(child, m->succ->binary);
+        if (m->own && m->succ->reason != BATON_REASON_ROLLBACK) {
+                (void)bt_binary_unref(child->own);
+                child->own = bt_binary_ref(m->succ->binary);
+        }
         if (m->seat.node && m->succ->reason != BATON_REASON_ROLLBACK) {
                 bt_seat_give_back(&child->seat);
                 child->seat = m->seat;
@@ -483,6 +488,7 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
                         bt_child_down(child, m->succ_exited ? &m->succ_how : NULL);
         }
         migration_free(m);
+        bt_move_wake(child);
         bt_hub_migration_over(hub);
         bt_live_changed(child);
 }
@@ -659,11 +665,11 @@ static int migration_new(struct bt_migration **ret_m, struct bt_child *child, st
         return 0;
 }
 
-int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ)
+int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ, struct bt_hub_node *node)
 {
         struct bt_swap_actions actions;
         struct bt_migration *m = NULL;
-        int r = migration_new(&m, child, succ->binary, child->seat.node, false);
+        int r = migration_new(&m, child, succ->binary, node ? node : child->seat.node, false);
 
         if (r)
                 return r;
@@ -721,14 +727,15 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
         struct bt_swap_actions actions;
         struct bt_migration *m = NULL;
         const char *why;
+        bool own = binary != NULL;
         int r;
 
         if (strategy == BT_CTL_STRATEGY_SPEC)
                 strategy = child->spec->strategy;
-        if (!binary)
-                binary = child->binary;
         if (!node)
                 node = child->seat.node;
+        if (!binary)
+                binary = node == child->seat.node ? child->binary : bt_hub_node_binary(node, child);
         why = bt_rolling_refusal(child, waiter);
         if (why) {
                 (void)snprintf(ret_why, why_bytes, "%s", why);
@@ -746,6 +753,7 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
                 (void)snprintf(ret_why, why_bytes, "%s", strerrordesc_np(-r));
                 return BT_CTL_FAILED;
         }
+        m->own = own;
         bt_list_push(&m->waiters, &waiter->node);
         bt_loop_timer_disarm(&child->restart_timer);
         child->migration = m;

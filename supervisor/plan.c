@@ -130,18 +130,25 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
                 return plan_bad(check, "the plan has more than 65536 children");
         if (plan->hook_count > BT_PLAN_HOOKS_MAX || plan->hub_hook_count > plan->hook_count)
                 return plan_bad(check, "the plan has more than 4096 hooks, or more of the hub than there are");
+        if (plan->node_count > BT_PLAN_NODES_MAX || plan->override_count > BT_PLAN_OVERRIDES_MAX || plan->wish_count > BT_PLAN_WISHES_MAX)
+                return plan_bad(check, "the plan has more than 256 nodes, 4096 programs of nodes, or 65536 wishes");
+        if (plan->distribution >= _BT_DISTRIBUTION_N)
+                return plan_bad(check, "the plan's distribution is unknown");
         if (plan->hook_timeout_ns > BT_PLAN_NS_MAX || (plan->hook_count && !plan->hook_timeout_ns))
                 return plan_bad(check, "the plan's hook_timeout is 0 or longer than 366 days");
         arrays = sizeof(*plan) + plan->socket_count * sizeof(struct bt_plan_socket) +
                  plan->child_count * sizeof(struct bt_plan_child) +
-                 plan->hook_count * sizeof(struct bt_plan_hook);
+                 plan->hook_count * sizeof(struct bt_plan_hook) +
+                 plan->node_count * sizeof(struct bt_plan_node) +
+                 plan->override_count * sizeof(struct bt_plan_override) +
+                 plan->wish_count * sizeof(struct bt_plan_wish);
         if (plan->strings_off != arrays || plan->strings_off >= bytes ||
             plan->strings_bytes != bytes - plan->strings_off)
                 return plan_bad(check, "the plan's string table does not follow its arrays");
         if (plan->max_parallel > BT_PLAN_CHILDREN_MAX || plan->shutdown_timeout_ns > BT_PLAN_NS_MAX)
                 return plan_bad(check, "the plan's max_parallel or shutdown_timeout is out of range");
-        if ((plan->flags & ~BT_PLAN_FRAGMENT) || !all_zero(plan->reserved, BT_ARRAY_LEN(plan->reserved)))
-                return plan_bad(check, "unknown flags or reserved members of the plan's head are not zero");
+        if (plan->flags & ~BT_PLAN_FRAGMENT)
+                return plan_bad(check, "unknown flags in the plan's head");
         return true;
 }
 
@@ -394,7 +401,9 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child's checkpoints have no state, no room or no handover");
         if (!mailbox_valid(child))
                 return plan_bad(check, "a child's mailbox has a shape that cannot be");
-        if (child->reserved32 || !all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
+        if (child->distribution >= _BT_DISTRIBUTION_N)
+                return plan_bad(check, "a child's distribution is unknown");
+        if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;
 }
@@ -490,7 +499,70 @@ static bool hooks_valid(struct plan_check *check)
         return true;
 }
 
+/* ---- nodes ---- */
+
+static bool overrides_valid(struct plan_check *check, const struct bt_plan_node *node)
+{
+        uint32_t count = check->view->plan->override_count;
+
+        if (node->override_first > count || node->override_count > count - node->override_first)
+                return plan_bad(check, "a node's programs are not in the plan");
+        for (uint32_t i = 0; i < node->override_count; i++) {
+                const struct bt_plan_override *override = &check->view->overrides[node->override_first + i];
+
+                if (!name_valid(string_at(check, override->pool), BATON_NAME_BYTES_MAX, false) || !path_valid(string_at(check, override->exec)))
+                        return plan_bad(check, "a node's exec is not a pool's name and an absolute path");
+        }
+        return true;
+}
+
+static bool node_valid(struct plan_check *check, const struct bt_plan_node *node)
+{
+        if (!name_valid(string_at(check, node->name), BATON_NAME_BYTES_MAX, false))
+                return plan_bad(check, "a node's name is not a name");
+        if (node->weight > BT_PLAN_WEIGHT_MAX || node->nice < -40 || node->nice > 39 || node->numa < -1 || node->numa > BT_PLAN_NUMA_MAX)
+                return plan_bad(check, "a node's weight, nice or numa is out of range");
+        if (node->memory_max > BT_ARENA_BYTES_MAX || !all_zero(node->reserved, BT_ARRAY_LEN(node->reserved)))
+                return plan_bad(check, "a node's memory is more than 1 TiB, or its reserved members are not zero");
+        if (!list_valid(check, node->env, node->env_count))
+                return plan_bad(check, "a node's environment is not inside the string table");
+        return overrides_valid(check, node);
+}
+
+static bool nodes_valid(struct plan_check *check)
+{
+        const struct bt_plan_view *view = check->view;
+
+        if (is_fragment(check) && (view->plan->node_count > 1 || view->plan->wish_count || view->plan->distribution))
+                return plan_bad(check, "a fragment has more than one node, or says how children are distributed");
+        for (uint32_t i = 0; i < view->plan->node_count; i++) {
+                if (!node_valid(check, &view->nodes[i]))
+                        return false;
+                for (uint32_t j = 0; j < i; j++)
+                        if (!strcmp(string_at(check, view->nodes[i].name), string_at(check, view->nodes[j].name)))
+                                return plan_bad(check, "two nodes have the same name");
+        }
+        return true;
+}
+
+static bool wishes_valid(struct plan_check *check)
+{
+        for (uint32_t i = 0; i < check->view->plan->wish_count; i++) {
+                const struct bt_plan_wish *wish = &check->view->wishes[i];
+
+                if (!name_valid(string_at(check, wish->key), BATON_ID_BYTES_MAX, true) ||
+                    !name_valid(string_at(check, wish->node), BATON_NAME_BYTES_MAX, false))
+                        return plan_bad(check, "a wish is not a child's or pool's name and a node's");
+        }
+        return true;
+}
+
 /* ---- defaults ---- */
+
+void bt_plan_node_init(struct bt_plan_node *node)
+{
+        *node = (struct bt_plan_node){.weight = 1, .numa = -1};
+}
 
 void bt_plan_child_init(struct bt_plan_child *child)
 {
@@ -546,9 +618,12 @@ static int view_check(struct bt_plan_view *view, uint64_t bytes, const char **re
                 view->sockets = (const void *)(base + sizeof(struct bt_plan));
                 view->children = (const void *)(view->sockets + view->plan->socket_count);
                 view->hooks = (const void *)(view->children + view->plan->child_count);
+                view->nodes = (const void *)(view->hooks + view->plan->hook_count);
+                view->overrides = (const void *)(view->nodes + view->plan->node_count);
+                view->wishes = (const void *)(view->overrides + view->plan->override_count);
                 view->strings = base + view->plan->strings_off;
                 if (head_strings_valid(&check) && sockets_valid(&check) && children_valid(&check) &&
-                    hooks_valid(&check))
+                    hooks_valid(&check) && nodes_valid(&check) && wishes_valid(&check))
                         r = ids_unique(&check);
         }
         if (check.error)

@@ -3,13 +3,14 @@
 /*
  * The plan: a configuration, checked and compiled by the command, in a sealed memfd that the daemon maps.
  *
- *      struct bt_plan | bt_plan_socket[socket_count] | bt_plan_child[child_count] | bt_plan_hook[hook_count] | strings
+ *      struct bt_plan | bt_plan_socket[socket_count] | bt_plan_child[child_count] | bt_plan_hook[hook_count] | bt_plan_node[node_count] |
+ *      bt_plan_override[override_count] | bt_plan_wish[wish_count] | strings
  *
  * A string is an offset into the string table; 0 is "". A list of strings is the offset of the first and a count; they follow each other, each
  * with its NUL. Everything is resolved: addresses are bytes, paths absolute, durations nanoseconds, sizes bytes. Instances are
  * expanded: `instances: 2` of web is two children, web/0 and web/1; without `instances` the child's id is its name.
  *
- * A fragment is a plan of children alone, for a hub that runs (live.h): what only a hub has is empty in it.
+ * A fragment is a plan of children alone, or of one node alone, for a hub that runs (live.h, node.h): what only a hub has is empty in it.
  *
  * The daemon trusts no plan: bt_plan_open() checks every offset, count, enum and string before anything is used.
  */
@@ -21,11 +22,17 @@
 #include "supervisor/event_list.h"
 
 #define BT_PLAN_MAGIC UINT64_C(0x314e414c504e5442) /* "BTNPLAN1" */
-#define BT_PLAN_VERSION 1
+#define BT_PLAN_VERSION 2
 #define BT_PLAN_BYTES_MAX (UINT64_C(64) << 20)
 #define BT_PLAN_CHILDREN_MAX 65536
 #define BT_PLAN_SOCKETS_MAX 256
 #define BT_PLAN_HOOKS_MAX 4096
+#define BT_PLAN_NODES_MAX 256
+#define BT_PLAN_OVERRIDES_MAX 4096
+#define BT_PLAN_WISHES_MAX 65536
+#define BT_PLAN_WEIGHT_MAX 65535
+#define BT_PLAN_NUMA_MAX 63
+#define BT_PLAN_CPUS_MAX 1024
 #define BT_PLAN_LIST_MAX 16384 /* strings in one list: words of an exec, variables of an environment */
 #define BT_CHILD_SOCKETS_MAX 16
 #define BT_CHILD_TAGS_MAX 16
@@ -74,6 +81,16 @@ enum bt_durability {
         _BT_DURABILITY_N,
 };
 
+/* Which node a child belongs on: supervisor/placement/. */
+enum bt_distribution {
+        BT_DISTRIBUTION_DEFAULT = 0, /* of a child: the hub's; of the hub: by hash */
+        BT_DISTRIBUTION_CONSISTENT_HASH = 1,
+        BT_DISTRIBUTION_GUIDED = 2, /* by the wishes */
+        BT_DISTRIBUTION_LEAST_LOADED = 3,
+        BT_DISTRIBUTION_ROUND_ROBIN = 4,
+        _BT_DISTRIBUTION_N,
+};
+
 struct bt_plan {
         uint64_t magic;
         uint32_t version;
@@ -93,7 +110,10 @@ struct bt_plan {
         uint64_t shutdown_timeout_ns; /* of a whole stop; 0: none */
         uint32_t max_parallel;  /* children of one request that migrate at the same time; 0: BT_PLAN_PARALLEL_DEFAULT */
         uint32_t flags;         /* BT_PLAN_* */
-        uint64_t reserved[2];
+        uint32_t node_count;    /* 0: one node, "local" */
+        uint32_t override_count;
+        uint32_t wish_count;
+        uint32_t distribution;  /* enum bt_distribution */
 };
 /* Children for a hub that runs: hub and directories are "", sockets are names of the hub's own and nothing else, no hook is the hub's. */
 #define BT_PLAN_FRAGMENT 1u
@@ -104,6 +124,33 @@ struct bt_plan_hook {
         uint32_t exec;          /* string: absolute path */
         uint32_t argv;          /* strings, at least one */
         uint32_t argv_count;
+};
+
+/* Where children run, and with what: docs/nodes.md. */
+struct bt_plan_node {
+        uint32_t name;           /* string */
+        uint32_t weight;         /* 0 .. BT_PLAN_WEIGHT_MAX; default 1 */
+        int32_t nice;            /* added to the hub's own; 0: as the hub */
+        int32_t numa;            /* memory from this NUMA node alone; -1: from anywhere */
+        uint64_t cpus[BT_PLAN_CPUS_MAX / 64]; /* a bit each; none: those the hub may use */
+        uint64_t memory_max;     /* bytes, of all its children together; 0: no limit */
+        uint32_t env;            /* strings KEY=VALUE, over those of the child */
+        uint32_t env_count;
+        uint32_t override_first;
+        uint32_t override_count;
+        uint64_t reserved[2];
+};
+
+/* On its node the children of a pool run another program. */
+struct bt_plan_override {
+        uint32_t pool;           /* string */
+        uint32_t exec;           /* string: absolute path */
+};
+
+/* Of the map of `guided`; several of one key are in the order of preference. */
+struct bt_plan_wish {
+        uint32_t key;            /* string: a child's id or a pool's name */
+        uint32_t node;           /* string: its name */
 };
 
 struct bt_plan_socket {
@@ -166,12 +213,13 @@ struct bt_plan_child {
         uint32_t alter;                  /* string: absolute path of a command that is asked before a start (alter.h); "": none */
         uint32_t alter_argv;             /* strings; at least one when there is a command */
         uint32_t alter_argv_count;
-        uint32_t reserved32;
+        uint32_t distribution;           /* enum bt_distribution */
         uint64_t reserved[3];
 };
 
 /* All zero but the defaults of docs/config.md. */
 void bt_plan_child_init(struct bt_plan_child *child);
+void bt_plan_node_init(struct bt_plan_node *node);
 
 /* A checked, mapped plan. */
 struct bt_plan_view {
@@ -179,6 +227,9 @@ struct bt_plan_view {
         const struct bt_plan_socket *sockets;
         const struct bt_plan_child *children;
         const struct bt_plan_hook *hooks;
+        const struct bt_plan_node *nodes;
+        const struct bt_plan_override *overrides;
+        const struct bt_plan_wish *wishes;
         const char *strings;
 };
 

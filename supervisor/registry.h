@@ -19,6 +19,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "shm/layout.h"
+
 
 #define BT_REGISTRY_MAGIC UINT64_C(0x31474552544e4942) /* "BINTREG1" */
 #define BT_REGISTRY_PATH_BYTES 1024
@@ -36,7 +38,8 @@ struct bt_registry_entry {
         uint32_t reserved;
         char id[64];
         char path[BT_REGISTRY_PATH_BYTES]; /* of the binary */
-        uint8_t pad[144];
+        char node[BT_NODE_NAME_BYTES];     /* where it runs */
+        uint8_t pad[80];
 };
 static_assert(sizeof(struct bt_registry_entry) == 1280, "fixed");
 

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "supervisor/events.h"
 #include "supervisor/rolling.h"
+#include "supervisor/redistribute.h"
 
 /* What an action found out at once: the next event. */
 struct next {
@@ -257,6 +258,7 @@ void bt_hub_stop(struct bt_hub *hub)
         bt_hub_say(hub, "stopping");
         bt_live_stop(hub);
         bt_rolling_stop_all(hub);
+        bt_redistribution_stop(hub);
         bt_event(hub, BT_EVENT_SHUTDOWN_BEGUN, NULL, 0, "%u children", hub->children.count);
         bt_hub_foreach_child (child, hub)
                 migrations += child->migration != NULL;

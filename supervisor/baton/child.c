@@ -55,6 +55,11 @@ static const struct word bad_state_words[] = {{"fresh", BT_BAD_STATE_FRESH},
                                               {"fail", BT_BAD_STATE_FAIL},
                                               {"keep_old", BT_BAD_STATE_KEEP_OLD},
                                               {NULL, 0}};
+static const struct word distribution_words[] = {{"consistent_hash", BT_DISTRIBUTION_CONSISTENT_HASH},
+                                                 {"guided", BT_DISTRIBUTION_GUIDED},
+                                                 {"least_loaded", BT_DISTRIBUTION_LEAST_LOADED},
+                                                 {"round_robin", BT_DISTRIBUTION_ROUND_ROBIN},
+                                                 {NULL, 0}};
 static const struct word form_words[] = {{"none", BATON_STATE_NONE},
                                          {"blob", BATON_STATE_BLOB},
                                          {"arena", BATON_STATE_ARENA},
@@ -432,20 +437,25 @@ static void read_variable(struct bt_reader *reader, struct bt_config_list *env,
 }
 
 /* Onto what `defaults` has: the child's come later, and later ones win. */
+void bt_read_variables(struct bt_reader *reader, struct bt_config_list *env, const struct bt_yaml *value, const char *key)
+{
+        struct bt_config_list all = *env;
+
+        if (!bt_read_kind(reader, value, BT_YAML_MAP, key, "{LOG_LEVEL: info}"))
+                return;
+        all.items = bt_mem_array(&reader->config->mem, all.count + value->entry_count,
+                                 sizeof(*all.items));
+        if (all.count)
+                memcpy(all.items, env->items, all.count * sizeof(*all.items));
+        for (uint32_t i = 0; i < value->entry_count; i++)
+                read_variable(reader, &all, &value->entries[i]);
+        *env = all;
+}
+
 static void apply_env(struct bt_reader *reader, struct bt_config_child *child,
                       const struct child_key *key, const struct bt_yaml *value)
 {
-        struct bt_config_list env = child->own_env;
-
-        if (!bt_read_kind(reader, value, BT_YAML_MAP, key->name, "{LOG_LEVEL: info}"))
-                return;
-        env.items = bt_mem_array(&reader->config->mem, env.count + value->entry_count,
-                                 sizeof(*env.items));
-        if (env.count)
-                memcpy(env.items, child->own_env.items, env.count * sizeof(*env.items));
-        for (uint32_t i = 0; i < value->entry_count; i++)
-                read_variable(reader, &env, &value->entries[i]);
-        child->own_env = env;
+        bt_read_variables(reader, &child->own_env, value, key->name);
 }
 
 static void apply_cwd(struct bt_reader *reader, struct bt_config_child *child,
@@ -539,6 +549,7 @@ static const struct child_key child_keys[] = {
         {"restore_attempts", apply_restore_attempts, 0, 0, 0, NULL},
         {"checkpoint", apply_checkpoint, 0, 0, 0, NULL},
         {"checkpoint_every", apply_duration, AT(checkpoint_every_ns), MS, MS, every_words},
+        {"distribution", apply_word, AT(distribution), 0, 0, distribution_words},
         {"durability", apply_word, AT(durability), 0, 0, durability_words},
         {"mailbox", apply_mailbox, 0, 0, 0, NULL},
         {"env", apply_env, 0, 0, 0, NULL},
@@ -549,11 +560,6 @@ static const struct child_key child_keys[] = {
         {"meta", apply_meta, 0, 0, 0, NULL},
         {"alter", apply_alter, 0, 0, 0, NULL},
 };
-
-const char *bt_read_child_key(size_t idx)
-{
-        return idx < BT_ARRAY_LEN(child_keys) ? child_keys[idx].name : NULL;
-}
 
 /* The words of other systems, and ours. */
 static const struct {

@@ -27,13 +27,19 @@ enum bt_exit {
 struct bt_verb;
 struct bt_config;
 
+/* An option that is a key of a node in the configuration; of a map (env, exec): one entry, KEY=TEXT. */
+struct bt_setting {
+        const char *key;
+        const char *text;
+};
+
 /* A command line, taken apart. */
 struct bt_command {
         const struct bt_verb *verb;
         char *const *environ;
         struct bt_mem mem;
         const char *arg;      /* FILE, CHILD or VERB; NULL: not given */
-        const char *args[3];  /* state: its word, a child, a file; [0] is @arg */
+        const char *args[3];  /* state, node: its word, and what it is about; [0] is @arg */
         bool quarantined;     /* state */
         uint64_t aside_ns;    /* state: of --quarantined=ID; 0: not given */
         bool json;
@@ -57,6 +63,8 @@ struct bt_command {
         bool no_wait;
         bool rollback;
         bool drop_state;
+        struct bt_setting *settings; /* node: what its options say, in their order */
+        size_t setting_count;
 };
 
 /* The whole program but main(). Returns the exit status; usage errors and --help exit by themselves (argp). */
@@ -77,6 +85,7 @@ int bt_verb_queue(struct bt_command *command);
 int bt_verb_stop(struct bt_command *command);
 int bt_verb_state(struct bt_command *command);
 int bt_verb_child(struct bt_command *command);
+int bt_verb_node(struct bt_command *command);
 
 /* The configuration, or file of children, at @path. Returns enum bt_exit; what is wrong with it has been said. @ret_config: to be freed in any case. */
 int bt_command_config(struct bt_command *command, struct bt_config *ret_config, const char *path, bool fragment);

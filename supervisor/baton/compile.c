@@ -182,11 +182,46 @@ static uint32_t put_child(struct table *table, struct bt_config *config,
         return count;
 }
 
+static uint32_t overrides_count(const struct bt_config *config)
+{
+        uint32_t count = 0;
+
+        for (uint32_t i = 0; i < config->node_count; i++)
+                count += config->nodes[i].override_count;
+        return count;
+}
+
+static void put_nodes(struct table *table, const struct bt_config *config, struct bt_plan_node *out)
+{
+        struct bt_plan_override *overrides = (void *)(out + config->node_count);
+        struct bt_plan_wish *wishes = (void *)(overrides + overrides_count(config));
+        uint32_t at = 0;
+
+        for (uint32_t i = 0; i < config->node_count; i++) {
+                const struct bt_config_node *node = &config->nodes[i];
+
+                out[i] = node->spec;
+                out[i].name = table_add(table, node->name);
+                out[i].env = table_list(table, &node->env);
+                out[i].env_count = node->env.count;
+                out[i].override_first = at;
+                out[i].override_count = node->override_count;
+                for (uint32_t k = 0; k < node->override_count; k++)
+                        overrides[at++] = (struct bt_plan_override){
+                                table_add(table, node->overrides[k].pool),
+                                table_add(table, node->overrides[k].exec)};
+        }
+        for (uint32_t i = 0; i < config->wish_count; i++)
+                wishes[i] = (struct bt_plan_wish){table_add(table, config->wishes[i].key),
+                                                  table_add(table, config->wishes[i].node)};
+}
+
 static void put_all(struct table *table, struct bt_config *config, struct bt_plan *plan,
                     const char *runtime, const char *state)
 {
         struct bt_plan_socket *sockets = (void *)(plan + 1);
         struct bt_plan_child *children = (void *)(sockets + config->socket_count);
+        struct bt_plan_hook *hooks = (void *)(children + config->expanded_count);
         uint32_t count = 0;
 
         (void)table_add(table, "");
@@ -199,7 +234,8 @@ static void put_all(struct table *table, struct bt_config *config, struct bt_pla
         }
         plan->config_path = table_add(table, config->path ? config->path : "");
         put_sockets(table, config, sockets);
-        put_all_hooks(table, config, (void *)(children + config->expanded_count));
+        put_all_hooks(table, config, hooks);
+        put_nodes(table, config, (void *)(hooks + hooks_count(config)));
         for (uint32_t i = 0; i < config->child_count && !table->full; i++)
                 count += put_child(table, config, &config->children[i], children + count);
         bt_assert(table->full || count == config->expanded_count);
@@ -243,7 +279,10 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
         size_t head_bytes = sizeof(struct bt_plan) +
                             config->socket_count * sizeof(struct bt_plan_socket) +
                             config->expanded_count * sizeof(struct bt_plan_child) +
-                            hooks_count(config) * sizeof(struct bt_plan_hook);
+                            hooks_count(config) * sizeof(struct bt_plan_hook) +
+                            config->node_count * sizeof(struct bt_plan_node) +
+                            overrides_count(config) * sizeof(struct bt_plan_override) +
+                            config->wish_count * sizeof(struct bt_plan_wish);
         BT_CLEANUP(table_deinit) struct table table = {.used_max = BT_PLAN_BYTES_MAX - head_bytes};
         BT_CLEANUP(bt_closep) int fd = -1;
         struct bt_plan *plan = bt_mem_alloc(&config->mem, head_bytes);
@@ -279,6 +318,10 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                 .hook_count = hooks_count(config),
                 .hub_hook_count = config->hooks.count,
                 .hook_timeout_ns = config->hook_timeout_ns,
+                .node_count = config->node_count,
+                .override_count = overrides_count(config),
+                .wish_count = config->wish_count,
+                .distribution = config->distribution,
         };
         r = plan_write(&fd, plan, head_bytes, &table);
         if (r) {

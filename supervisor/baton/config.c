@@ -220,14 +220,9 @@ static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
         static const char *const known[] = {"hub",          "defaults",         "sockets",
                                             "children",     "nodes",            "shutdown_timeout",
                                             "max_parallel", "on",               "hook_timeout",
-                                            NULL};
+                                            "distribution", NULL};
 
         bt_read_known(reader, root, known);
-        for (uint32_t i = 0; i < root->entry_count; i++)
-                if (!strcmp(root->entries[i].key->text, "nodes"))
-                        bt_diag_error(reader->diag, root->entries[i].key->mark,
-                                      "'nodes' is not supported by this version: all children run "
-                                      "on the one node 'local'; remove it");
 }
 
 /* What a running hub has already, and children that are added to it can only name. */
@@ -235,7 +230,7 @@ static void check_fragment_keys(struct bt_reader *reader, const struct bt_yaml *
 {
         static const char *const known[] = {"children", "defaults", NULL};
         static const char *const of_hub[] = {"hub", "sockets", "nodes", "shutdown_timeout",
-                                             "max_parallel", "on", "hook_timeout", NULL};
+                                             "max_parallel", "on", "hook_timeout", "distribution", NULL};
 
         for (uint32_t i = 0; i < root->entry_count; i++) {
                 const struct bt_yaml *key = root->entries[i].key;
@@ -264,6 +259,8 @@ static void read_hub_keys(struct bt_reader *reader, const struct bt_yaml *root)
         const struct bt_yaml *sockets = bt_yaml_get(root, "sockets");
         const struct bt_yaml *on = bt_yaml_get(root, "on");
         const struct bt_yaml *hook_timeout = bt_yaml_get(root, "hook_timeout");
+        const struct bt_yaml *nodes = bt_yaml_get(root, "nodes");
+        const struct bt_yaml *distribution = bt_yaml_get(root, "distribution");
 
         check_keys(reader, root);
         if (hub)
@@ -276,6 +273,10 @@ static void read_hub_keys(struct bt_reader *reader, const struct bt_yaml *root)
                 bt_read_hooks(reader, &reader->config->hooks, on);
         if (hook_timeout)
                 read_hook_timeout(reader, hook_timeout);
+        if (nodes)
+                bt_read_nodes(reader, nodes);
+        if (distribution)
+                bt_read_distribution(reader, distribution);
         bt_read_limits(reader, root);
 }
 
@@ -302,6 +303,7 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
         else
                 missing(reader, "children", "children: {web: {exec: [./web]}}");
         bt_check_sockets(reader);
+        bt_check_nodes(reader);
 }
 
 int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const char *text,

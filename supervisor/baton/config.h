@@ -76,6 +76,29 @@ struct bt_config_child {
         struct bt_plan_child spec;   /* all but its strings; sockets and socket_count are filled */
 };
 
+/* On its node the children of @pool run @exec. */
+struct bt_config_override {
+        const char *pool;
+        const char *exec; /* absolute */
+        struct bt_mark mark;
+};
+
+struct bt_config_node {
+        const char *name;
+        struct bt_mark mark;
+        struct bt_config_list env;
+        struct bt_config_override *overrides;
+        uint32_t override_count;
+        struct bt_plan_node spec; /* all but its strings */
+};
+
+struct bt_config_wish {
+        const char *key; /* a child's id or a pool's name */
+        const char *node;
+        struct bt_mark key_mark;
+        struct bt_mark node_mark;
+};
+
 struct bt_config {
         struct bt_mem mem;
         char *text; /* the file */
@@ -89,6 +112,12 @@ struct bt_config {
         uint64_t hook_timeout_ns;
         uint64_t shutdown_timeout_ns; /* 0: none */
         uint32_t max_parallel;        /* 0: the default */
+        struct bt_config_node *nodes;
+        uint32_t node_count;
+        struct bt_config_wish *wishes;
+        uint32_t wish_count;
+        uint32_t distribution;        /* enum bt_distribution */
+        struct bt_mark distribution_mark;
         struct bt_config_child *children; /* not expanded: one for each name */
         uint32_t child_count;
         uint32_t expanded_count;          /* with instances */

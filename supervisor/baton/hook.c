@@ -33,10 +33,8 @@ static uint32_t hook_event(struct bt_reader *reader, const struct bt_yaml *key)
                         continue;
                 if (row->reach == BT_EVENT_REACH_HOOK)
                         return event;
-                bt_diag_error(reader->diag, key->mark, "'%s' can have no command: %s", key->text,
-                              row->reach == BT_EVENT_REACH_LATER
-                                      ? "it does not happen in this version"
-                                      : "it tells of commands itself (see 'baton events')");
+                bt_diag_error(reader->diag, key->mark, "'%s' can have no command: it tells of commands itself (see 'baton events')",
+                              key->text);
                 return _BT_EVENT_N;
         }
         guess = bt_text_suggest(key->text, names);
@@ -46,9 +44,7 @@ static uint32_t hook_event(struct bt_reader *reader, const struct bt_yaml *key)
         return _BT_EVENT_N;
 }
 
-/* The absolute path of the program @item names; NULL: there is none, and said so. */
-static const char *hook_exec(struct bt_reader *reader, const struct bt_yaml *item,
-                             const char *event)
+const char *bt_read_program(struct bt_reader *reader, const struct bt_yaml *item, const char *event)
 {
         const char *path, *wrong;
 
@@ -116,7 +112,7 @@ bool bt_read_command(struct bt_reader *reader, const struct bt_yaml *value, cons
                               BT_PLAN_LIST_MAX);
                 return false;
         }
-        exec = hook_exec(reader, value->entries[0].value, name);
+        exec = bt_read_program(reader, value->entries[0].value, name);
         if (!exec)
                 return false;
         *ret_exec = exec;

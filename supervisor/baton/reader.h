@@ -34,6 +34,12 @@ void bt_read_known(struct bt_reader *reader, const struct bt_yaml *map, const ch
 /* @path against the file's folder; "./" is dropped from its front. */
 const char *bt_read_path(struct bt_reader *reader, const char *path);
 
+/* hook.c: the absolute path of the program that @item, a text, names; NULL: there is none, and said so about @key. */
+const char *bt_read_program(struct bt_reader *reader, const struct bt_yaml *item, const char *key);
+
+/* child.c: a map of variables, over those that are in @env. */
+void bt_read_variables(struct bt_reader *reader, struct bt_config_list *env, const struct bt_yaml *value, const char *key);
+
 /* ---- entries ---- */
 
 void bt_read_socket(struct bt_reader *reader, struct bt_config_socket *socket,
@@ -49,9 +55,6 @@ void bt_read_child_init(struct bt_config_child *child);
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
                         const struct bt_yaml *map);
 
-/* The name of the @idx-th key of a child; NULL: there are no more. */
-const char *bt_read_child_key(size_t idx);
-
 /* hook.c: a command, as `on` has them. False: reported. */
 bool bt_read_command(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
                      const char **ret_exec, struct bt_config_list *ret_argv);
@@ -59,6 +62,13 @@ bool bt_read_command(struct bt_reader *reader, const struct bt_yaml *value, cons
 /* hook.c: a map `on`, over the hooks that are there. */
 void bt_read_hooks(struct bt_reader *reader, struct bt_config_hooks *hooks,
                    const struct bt_yaml *map);
+
+/* nodes.c */
+void bt_read_nodes(struct bt_reader *reader, const struct bt_yaml *map);
+void bt_read_node(struct bt_reader *reader, struct bt_config_node *node, const struct bt_yaml *map);
+void bt_read_distribution(struct bt_reader *reader, const struct bt_yaml *value);
+/* When nodes and children are known: what their names say about each other. */
+void bt_check_nodes(struct bt_reader *reader);
 
 /* labels.c */
 void bt_read_tags(struct bt_reader *reader, struct bt_config_child *child,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `baton status`: the hub hands out its node segment and is done; everything shown is read from that memory. So a status costs the hub one
- * message, however many children there are, and what a slot says is whole (a slot that was being written all the time is said to be busy).
+ * `baton status`: the hub hands out its node segments and is done; everything shown is read from that memory. So a status costs the hub one
+ * message a node, however many children there are, and what a slot says is whole (a slot that was being written all the time is said to be busy).
  *
  * The segment is the hub's, but the strings in it come from elsewhere (notes quote programs), so they pass the filter of text.h.
  */
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "shm/node.h"
@@ -20,50 +21,65 @@
 
 /* ---- the segment ---- */
 
-/* The node segment's descriptor, and the path of the hub's configuration. Returns enum bt_exit. */
-static int node_ask(const struct bt_hub_place *place, uint64_t timeout_ns, int *ret_fd,
-                    struct bt_ctl_reply *ret_reply)
-{
-        struct bt_ctl_request request = bt_hubs_request(BT_CTL_STATUS);
-        struct bt_ask ask = BT_ASK_NULL;
-        int status = bt_hubs_ask(&ask, place, &request, -1, timeout_ns);
-        int fd = -1, r;
+/* All nodes of a hub. */
+struct nodes {
+        struct bt_node_view views[BT_PLAN_NODES_MAX];
+        uint32_t count;
+        const char *config; /* path of the hub's configuration */
+};
 
-        if (status)
-                return status;
-        r = bt_ask_reply(&ask, ret_reply, &fd);
-        bt_ask_close(&ask);
-        if (r)
-                return bt_hubs_lost(place, r);
-        if (ret_reply->kind != BT_CTL_NODE || fd < 0) {
-                (void)bt_close(fd);
-                bt_complain("the hub '%s' does not show its children: %s", place->name,
-                            *ret_reply->text ? ret_reply->text : "no segment came with its answer");
-                return BT_EXIT_FAILED;
-        }
-        *ret_fd = fd;
-        return BT_EXIT_OK;
+static void nodes_close(struct nodes *nodes)
+{
+        for (uint32_t i = 0; i < nodes->count; i++)
+                bt_node_detach(&nodes->views[i]);
 }
 
-static int node_open(const struct bt_hub_place *place, uint64_t timeout_ns,
-                     struct bt_node_view *ret_view, struct bt_ctl_reply *ret_reply)
+/* Takes @fd. Returns enum bt_exit. */
+static int node_attach(struct nodes *nodes, const struct bt_hub_place *place, int fd)
 {
-        int fd = -1;
-        int status = node_ask(place, timeout_ns, &fd, ret_reply);
-        int r;
+        int r = nodes->count < BT_PLAN_NODES_MAX ? bt_node_attach(&nodes->views[nodes->count], fd) : BT_SEG_E_LAYOUT;
+
+        (void)bt_close(fd);
+        if (!r) {
+                nodes->count++;
+                return BT_EXIT_OK;
+        }
+        bt_complain("the segment of the hub '%s' cannot be read: %s", place->name,
+                    r > 0 ? "its layout is not ours: baton and batond must be of the same "
+                            "release"
+                          : strerrordesc_np(-r));
+        return BT_EXIT_FAILED;
+}
+
+/* Returns enum bt_exit. */
+static int nodes_open(struct nodes *nodes, struct bt_command *command, const struct bt_hub_place *place)
+{
+        struct bt_ctl_request request = bt_hubs_request(BT_CTL_STATUS);
+        struct bt_ctl_reply reply = {0};
+        struct bt_ask ask = BT_ASK_NULL;
+        int status = bt_hubs_ask(&ask, place, &request, -1, command->timeout_ns);
 
         if (status)
                 return status;
-        r = bt_node_attach(ret_view, fd);
-        (void)bt_close(fd);
-        if (r) {
-                bt_complain("the segment of the hub '%s' cannot be read: %s", place->name,
-                            r > 0 ? "its layout is not ours: baton and batond must be of the same "
-                                    "release"
-                                  : strerrordesc_np(-r));
-                return BT_EXIT_FAILED;
+        while (!status && reply.kind != BT_CTL_DONE) {
+                int fd = -1;
+                int r = bt_ask_reply(&ask, &reply, &fd);
+
+                if (r)
+                        status = bt_hubs_lost(place, r);
+                else if (reply.kind == BT_CTL_NODE && fd >= 0)
+                        status = node_attach(nodes, place, BT_STEAL_FD(fd));
+                if (!nodes->config && reply.kind == BT_CTL_NODE)
+                        nodes->config = bt_mem_copy(&command->mem, reply.text, strlen(reply.text));
+                (void)bt_close(fd);
         }
-        return BT_EXIT_OK;
+        bt_ask_close(&ask);
+        if (!status && (!nodes->count || reply.outcome)) {
+                bt_complain("the hub '%s' does not show its children: %s", place->name,
+                            *reply.text ? reply.text : "no segment came with its answer");
+                status = BT_EXIT_FAILED;
+        }
+        return status;
 }
 
 /* ---- one child ---- */
@@ -107,11 +123,11 @@ static uint64_t since(uint64_t wall_ns)
 
 /* ---- JSON ---- */
 
-static json_t *slot_json(struct bt_mem *mem, const struct bt_slot *slot)
+static json_t *slot_json(struct bt_mem *mem, const struct bt_node *node, const struct bt_slot *slot)
 {
         json_t *object = json_pack(
-                "{s:o, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "child",
-                bt_json_text(slot->id), "phase", bt_phase_name(slot->phase), "pid",
+                "{s:o, s:o, s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "child",
+                bt_json_text(slot->id), "node", bt_json_text(clean(mem, node->name)), "phase", bt_phase_name(slot->phase), "pid",
                 (json_int_t)slot->pid, "incarnation", (json_int_t)slot->incarnation, "strategy",
                 strategy_name(slot->strategy), "restarts", (json_int_t)slot->restarts, "swaps",
                 (json_int_t)slot->swaps, "rollbacks", (json_int_t)slot->rollbacks, "swap_pause_ns",
@@ -131,19 +147,25 @@ static json_t *slot_json(struct bt_mem *mem, const struct bt_slot *slot)
         return object;
 }
 
-static void print_json(struct bt_mem *mem, const struct bt_node_view *view, const char *config)
+static void print_json(struct bt_mem *mem, const struct nodes *nodes)
 {
-        const struct bt_node *node = view->node;
+        const struct bt_node *first = nodes->views[0].node;
+        json_t *names = json_array();
 
-        bt_say_json(json_pack(
-                "{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, node->hub)), "node",
-                bt_json_text(clean(mem, node->name)), "pid", (json_int_t)node->hub_pid, "uptime_ns",
-                (json_int_t)since(node->started_wall_ns), "config", bt_json_text(config)));
-        for (uint32_t i = 0; i < bt_node_slots(view); i++) {
-                struct bt_slot slot;
+        for (uint32_t i = 0; i < nodes->count; i++)
+                (void)json_array_append_new(names, bt_json_text(clean(mem, nodes->views[i].node->name)));
+        bt_say_json(json_pack("{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, first->hub)), "nodes", names, "pid",
+                              (json_int_t)first->hub_pid, "uptime_ns", (json_int_t)since(first->started_wall_ns), "config",
+                              bt_json_text(nodes->config)));
+        for (uint32_t n = 0; n < nodes->count; n++) {
+                const struct bt_node_view *view = &nodes->views[n];
 
-                if (bt_node_read(view, i, &slot))
-                        bt_say_json(slot_json(mem, &slot));
+                for (uint32_t i = 0; i < bt_node_slots(view); i++) {
+                        struct bt_slot slot;
+
+                        if (bt_node_read(view, i, &slot))
+                                bt_say_json(slot_json(mem, view->node, &slot));
+                }
         }
 }
 
@@ -212,28 +234,43 @@ static void row_add(struct bt_table *table, const struct bt_slot *slot)
         bt_table_add(table, note_cell(mem, slot));
 }
 
-static void print_table(struct bt_mem *mem, const struct bt_node_view *view, const char *config)
+/* Returns how many slots were being written all the time. */
+static uint32_t node_rows(struct bt_table *table, const struct bt_node_view *view, bool named)
 {
-        static const char *const heads[] = {"CHILD",    "PHASE",  "PID",   "INC",
-                                            "RESTARTS", "SWAPS",  "PAUSE", "STATE",
-                                            "UPTIME",   "BINARY", "NOTE"};
-        struct bt_table table = {.mem = mem, .right = "l.rrrrrlrll"};
         uint32_t busy = 0;
-        const struct bt_node *node = view->node;
 
-        (void)printf("hub %s, pid %d, up %s%s%s\n", clean(mem, node->hub), node->hub_pid,
-                     duration_cell(mem, since(node->started_wall_ns)), *config ? ", " : "",
-                     clean(mem, config));
-        for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
-                bt_table_add(&table, heads[i]);
         for (uint32_t i = 0; i < bt_node_slots(view); i++) {
                 struct bt_slot slot;
 
-                if (bt_node_read(view, i, &slot))
-                        row_add(&table, &slot);
-                else if (view->node->slots[i].id[0])
+                if (bt_node_read(view, i, &slot)) {
+                        if (named)
+                                bt_table_add(table, clean(table->mem, view->node->name));
+                        row_add(table, &slot);
+                } else if (view->node->slots[i].id[0]) {
                         busy++;
+                }
         }
+        return busy;
+}
+
+/* With one node nobody asks which. */
+static void print_table(struct bt_mem *mem, const struct nodes *nodes)
+{
+        static const char *const heads[] = {"NODE",     "CHILD",  "PHASE", "PID",   "INC",
+                                            "RESTARTS", "SWAPS",  "PAUSE", "STATE",
+                                            "UPTIME",   "BINARY", "NOTE"};
+        bool named = nodes->count > 1;
+        struct bt_table table = {.mem = mem, .right = named ? "ll.rrrrrlrll" : "l.rrrrrlrll"};
+        const struct bt_node *first = nodes->views[0].node;
+        uint32_t busy = 0;
+
+        (void)printf("hub %s, pid %d, up %s%s%s\n", clean(mem, first->hub), first->hub_pid,
+                     duration_cell(mem, since(first->started_wall_ns)), *nodes->config ? ", " : "",
+                     clean(mem, nodes->config));
+        for (size_t i = named ? 0 : 1; i < sizeof(heads) / sizeof(heads[0]); i++)
+                bt_table_add(&table, heads[i]);
+        for (uint32_t i = 0; i < nodes->count; i++)
+                busy += node_rows(&table, &nodes->views[i], named);
         bt_table_print(&table, stdout);
         if (busy)
                 (void)printf("%" PRIu32 " children could not be read: the hub is writing about "
@@ -243,19 +280,16 @@ static void print_table(struct bt_mem *mem, const struct bt_node_view *view, con
 
 int bt_verb_status(struct bt_command *command)
 {
+        struct nodes *nodes = bt_mem_alloc(&command->mem, sizeof(*nodes));
         struct bt_hub_place place = {0};
-        struct bt_node_view view = {0};
-        struct bt_ctl_reply reply;
         int status = bt_hubs_choose(&place, command);
 
         if (!status)
-                status = node_open(&place, command->timeout_ns, &view, &reply);
-        if (status)
-                return status;
-        if (command->json)
-                print_json(&command->mem, &view, reply.text);
-        else
-                print_table(&command->mem, &view, reply.text);
-        bt_node_detach(&view);
-        return BT_EXIT_OK;
+                status = nodes_open(nodes, command, &place);
+        if (!status && command->json)
+                print_json(&command->mem, nodes);
+        else if (!status)
+                print_table(&command->mem, nodes);
+        nodes_close(nodes);
+        return status;
 }

@@ -6,6 +6,7 @@
 #include "supervisor/baton/value.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -146,6 +147,46 @@ const char *bt_value_switch(bool *ret_on, const char *text)
                 return "expected true or false";
         *ret_on = text[0] == 't';
         return NULL;
+}
+
+const char *bt_value_signed(int32_t *ret_number, const char *text, int32_t min, int32_t max)
+{
+        bool minus = text[0] == '-';
+        uint64_t number = 0;
+        const char *wrong = bt_value_number(&number, text + (minus || text[0] == '+'), 0, INT32_MAX);
+        int64_t signed_number = minus ? -(int64_t)number : (int64_t)number;
+
+        if (wrong || signed_number < min || signed_number > max)
+                return "expected a whole number in the range";
+        *ret_number = (int32_t)signed_number;
+        return NULL;
+}
+
+const char *bt_value_set(uint64_t *mask, uint32_t bits, const char *text)
+{
+        static const char expected[] = "expected numbers and ranges, such as 0-3,6";
+        const char *at = text;
+
+        memset(mask, 0, bits / 8);
+        do {
+                char *end = NULL;
+                unsigned long first, last;
+
+                if (*at < '0' || *at > '9')
+                        return expected;
+                first = last = strtoul(at, &end, 10);
+                if (*end == '-') {
+                        if (end[1] < '0' || end[1] > '9')
+                                return expected;
+                        last = strtoul(end + 1, &end, 10);
+                }
+                if (first > last || last >= bits)
+                        return "a range is backwards, or a number is too large";
+                for (unsigned long n = first; n <= last; n++)
+                        mask[n / 64] |= UINT64_C(1) << n % 64;
+                at = end;
+        } while (*at++ == ',');
+        return at[-1] ? expected : NULL;
 }
 
 const char *bt_value_mode(uint32_t *ret_mode, const char *text)

@@ -21,5 +21,11 @@ const char *bt_value_number(uint64_t *ret_number, const char *text, uint64_t min
 /* "true" or "false" and nothing else. */
 const char *bt_value_switch(bool *ret_on, const char *text);
 
+/* -20 .. 19 and the like: digits, with a sign or without. */
+const char *bt_value_signed(int32_t *ret_number, const char *text, int32_t min, int32_t max);
+
+/* "0-3,6": bits of @mask, which holds @bits of them and is cleared first. */
+const char *bt_value_set(uint64_t *mask, uint32_t bits, const char *text);
+
 /* Permission bits, octal with or without a leading 0 or 0o. */
 const char *bt_value_mode(uint32_t *ret_mode, const char *text);

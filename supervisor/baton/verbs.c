@@ -46,10 +46,18 @@ enum {
         OPT_MIN_READY,
         OPT_HEALTH,
         OPT_HEALTH_TIMEOUT,
+        OPT_CPUS,
+        OPT_MEMORY,
+        OPT_WEIGHT,
+        OPT_NICE,
+        OPT_NUMA,
+        OPT_ENV,
+        OPT_PROGRAM,
 };
 
 #define TIMEOUT_STATUS_NS (5 * BT_NS_PER_S)
 #define TIMEOUT_SWAP_NS   (120 * BT_NS_PER_S)
+#define TIMEOUT_NODE_NS   (720 * BT_NS_PER_S) /* children may put a move off for ten minutes */
 #define TIMEOUT_STOP_NS   (120 * BT_NS_PER_S)
 
 /* clang-format off */
@@ -126,6 +134,22 @@ static const struct argp_option child_options[] = {
         ROW_END,
 };
 
+static const struct argp_option node_options[] = {
+        {"cpus", OPT_CPUS, "0-1,4", 0, "add: processors its children may run on", 0},
+        {"memory", OPT_MEMORY, "SIZE", 0, "add: of all its children together, where a cgroup can be had", 0},
+        {"weight", OPT_WEIGHT, "NUMBER", 0, "add: its share of the children; default 1", 0},
+        {"nice", OPT_NICE, "NUMBER", 0, "add: added to the niceness of the hub", 0},
+        {"numa", OPT_NUMA, "NUMBER", 0, "add: memory from this NUMA node alone", 0},
+        {"env", OPT_ENV, "KEY=TEXT", 0, "add: a variable, over those of the child; may be given again", 0},
+        {"exec", OPT_PROGRAM, "POOL=PATH", 0, "add: the program that a pool's children run there; may be given again", 0},
+        {"deadline", OPT_DEADLINE, "DURATION", 0, "drain, remove: until then children may put their move off; default of drain 60s", 0},
+        ROW_STRATEGY,
+        ROW_TIMEOUT,
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
+};
+
 static int verb_version(struct bt_command *command);
 static int verb_help(struct bt_command *command);
 
@@ -168,6 +192,8 @@ static const struct bt_verb verbs[] = {
         {"queue", "[CHILD]", NULL, "Show what waits in mailboxes", status_options, bt_verb_queue, TIMEOUT_STATUS_NS},
         {"stop", NULL, NULL, "Keep the children's states, end them, end the hub", stop_options,
          bt_verb_stop, TIMEOUT_STOP_NS},
+        {"node", "WORD", "list, add, remove, drain or migrate",
+         "Where children run: list, add NAME, remove NAME, drain NAME, migrate CHILD NODE", node_options, bt_verb_node, TIMEOUT_NODE_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
         {"help", "[VERB]", NULL, "Explain a verb, or list them", no_options, verb_help, 0},
 };
@@ -369,7 +395,7 @@ static void parse_on_failure(struct bt_command *command, const char *arg, struct
 
 static size_t argument_room(const struct bt_verb *verb)
 {
-        if (verb->run == bt_verb_state)
+        if (verb->run == bt_verb_state || verb->run == bt_verb_node)
                 return 3;
         if (verb->run == bt_verb_call || verb->run == bt_verb_cast)
                 return 2;
@@ -394,6 +420,11 @@ static bool parse_argument(struct bt_command *command, const char *arg)
                 }
         }
         return false;
+}
+
+static void add_setting(struct bt_command *command, const char *key, const char *text)
+{
+        command->settings[command->setting_count++] = (struct bt_setting){key, text};
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -441,6 +472,27 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         case OPT_DROP_STATE:
                 command->drop_state = true;
                 return 0;
+        case OPT_CPUS:
+                add_setting(command, "cpus", arg);
+                return 0;
+        case OPT_MEMORY:
+                add_setting(command, "memory", arg);
+                return 0;
+        case OPT_WEIGHT:
+                add_setting(command, "weight", arg);
+                return 0;
+        case OPT_NICE:
+                add_setting(command, "nice", arg);
+                return 0;
+        case OPT_NUMA:
+                add_setting(command, "numa", arg);
+                return 0;
+        case OPT_ENV:
+                add_setting(command, "env", arg);
+                return 0;
+        case OPT_PROGRAM:
+                add_setting(command, "exec", arg);
+                return 0;
         case OPT_FOLLOW:
                 command->follow = true;
                 return 0;
@@ -476,6 +528,8 @@ static void parse(struct bt_command *command, int argc, char **argv)
         argp_err_exit_status = BT_EXIT_USAGE;
         if (verb->run == bt_verb_child)
                 command->words = bt_mem_array(&command->mem, (size_t)argc, sizeof(*command->words));
+        if (verb->run == bt_verb_node)
+                command->settings = bt_mem_array(&command->mem, (size_t)argc, sizeof(*command->settings));
         argv[0] = bt_mem_printf(&command->mem, "baton %s", verb->name);
         (void)argp_parse(&argp, argc, argv, 0, NULL, command);
 }

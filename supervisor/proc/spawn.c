@@ -6,6 +6,7 @@
  *      block all signals
  *      clone(VM | VFORK | PIDFD) ──────────────► setsid, all dispositions to default
  *          (this thread sleeps)                  lift sources above every target, then dup2() each to its target
+ *                                                cgroup, processors, niceness, memory policy
  *                                                chdir, RLIMIT_NOFILE, write the pid, empty mask
  *          (wakes)         ◄──────────────────── execveat(fd) ── or: report { step, error }, _exit(127)
  *      restore the mask
@@ -31,6 +32,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -168,6 +170,36 @@ CHILD_SIDE static int child_set_limits(const struct spawn_call *call)
         return (int)syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, limit, NULL);
 }
 
+/* The cgroup first: what is used from here on counts there. All by number, because the wrappers of libc may be intercepted. */
+CHILD_SIDE static int child_take_place(struct spawn_call *call, const struct bt_spawn_place *place)
+{
+        uint64_t cpus = 0;
+
+        for (size_t i = 0; i < BT_SPAWN_CPU_WORDS; i++)
+                cpus |= place->cpus[i];
+        call->step = BT_SPAWN_STEP_CGROUP;
+        if (place->cgroup >= 0 && syscall(SYS_write, place->cgroup, "0", 1) < 0)
+                return -1;
+        call->step = BT_SPAWN_STEP_CPUS;
+        if (cpus && syscall(SYS_sched_setaffinity, 0, sizeof(place->cpus), place->cpus) < 0)
+                return -1;
+        call->step = BT_SPAWN_STEP_NICE;
+        if (place->nice) { /* the system call itself returns 20 - nice, so that it is never negative */
+                long nice = 20 - syscall(SYS_getpriority, PRIO_PROCESS, 0) + place->nice;
+
+                if (syscall(SYS_setpriority, PRIO_PROCESS, 0, nice) < 0)
+                        return -1;
+        }
+        call->step = BT_SPAWN_STEP_NUMA;
+        if (place->numa >= 0) {
+                const unsigned long nodes[2] = {1ul << place->numa};
+
+                if (syscall(SYS_set_mempolicy, MPOL_BIND, nodes, sizeof(nodes) * 8) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 CHILD_SIDE static int child_exec(const struct bt_spawn *spawn, int exec_fd)
 {
         static const unsigned long none;
@@ -185,6 +217,8 @@ CHILD_SIDE static int child_steps(struct spawn_call *call)
         const struct bt_spawn *spawn = call->spawn;
         int exec_fd = spawn->exec_fd;
 
+        if (spawn->place && child_take_place(call, spawn->place) < 0)
+                return -1;
         call->step = BT_SPAWN_STEP_FDS;
         if (child_move_fds(spawn, &exec_fd) < 0)
                 return -1;
@@ -228,6 +262,10 @@ const char *bt_spawn_step_name(enum bt_spawn_step step)
                 [BT_SPAWN_STEP_CWD] = "change directory",
                 [BT_SPAWN_STEP_LIMITS] = "set limits",
                 [BT_SPAWN_STEP_EXEC] = "execute",
+                [BT_SPAWN_STEP_CGROUP] = "enter the cgroup of its node",
+                [BT_SPAWN_STEP_CPUS] = "use the cpus of its node",
+                [BT_SPAWN_STEP_NICE] = "take the nice of its node",
+                [BT_SPAWN_STEP_NUMA] = "use the numa of its node",
         };
 
         return (unsigned)step < _BT_SPAWN_STEP_N ? names[step] : "unknown step";

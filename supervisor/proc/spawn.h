@@ -16,12 +16,23 @@
 #include <sys/types.h>
 
 #define BT_SPAWN_FDS_MAX 96
+#define BT_SPAWN_CPU_WORDS 16
 
 /* @from in the parent appears as @to in the child, without CLOEXEC. Moves cannot trample each other (sources are first lifted above all targets). */
 struct bt_spawn_move {
         int from;
         int to;
 };
+
+/* Where it runs. What cannot be given fails the start: a process in the wrong place is worse than none. */
+struct bt_spawn_place {
+        uint64_t cpus[BT_SPAWN_CPU_WORDS]; /* a bit each; none: those of the caller */
+        int nice;                          /* added to the caller's */
+        int numa;                          /* memory from this NUMA node alone; -1: as the caller */
+        int cgroup;                        /* of a cgroup.procs, open for writing; -1: the caller's */
+};
+
+#define BT_SPAWN_PLACE_NULL {.numa = -1, .cgroup = -1}
 
 struct bt_spawn {
         int exec_fd;             /* O_PATH or O_RDONLY; executed with execveat(AT_EMPTY_PATH). For a "#!" script or -1: @exec_path */
@@ -33,6 +44,7 @@ struct bt_spawn {
         size_t move_count;
         char *pid_room;          /* inside one of @envp's strings: the child writes its pid here, decimal and NUL (LISTEN_PID): 12 bytes; NULL: none */
         int32_t *pid_out;        /* the child stores its pid here before anything else: it is known even if the hub dies this instant; NULL: none */
+        const struct bt_spawn_place *place; /* NULL: the caller's */
         int new_session;         /* 1: setsid(), so that a terminal's Ctrl-C reaches the hub only */
         int (*run)(void *arg);   /* instead of a program: a fork() of the caller runs this after the moves, and ends with what it returns; NULL: execute */
         void *run_arg;
@@ -46,6 +58,10 @@ enum bt_spawn_step {
         BT_SPAWN_STEP_CWD = 3,
         BT_SPAWN_STEP_LIMITS = 4,
         BT_SPAWN_STEP_EXEC = 5,
+        BT_SPAWN_STEP_CGROUP = 6,
+        BT_SPAWN_STEP_CPUS = 7,
+        BT_SPAWN_STEP_NICE = 8,
+        BT_SPAWN_STEP_NUMA = 9,
         _BT_SPAWN_STEP_N,
 };
 const char *bt_spawn_step_name(enum bt_spawn_step step);

@@ -26,7 +26,7 @@
 #define CHILD_FUNCTIONS(X) \
         X(baton_strerror) \
         X(baton_child_describe) X(baton_child_open) X(baton_child_open_at) X(baton_child_close) X(baton_child_ready) X(baton_child_fd) X(baton_child_dispatch) \
-        X(baton_child_serving) X(baton_child_retired) X(baton_child_watch) X(baton_child_run) X(baton_child_supervised) X(baton_child_id) \
+        X(baton_child_serving) X(baton_child_retired) X(baton_child_migration_ready) X(baton_child_watch) X(baton_child_run) X(baton_child_supervised) X(baton_child_id) \
         X(baton_child_incarnation) X(baton_child_reason) X(baton_child_socket) X(baton_child_keep) X(baton_child_take) X(baton_child_drop) \
         X(baton_child_pass) X(baton_child_checkpoint) X(baton_child_checkpointed) X(baton_child_durable) \
         X(baton_capture_purpose) X(baton_capture_reserve) X(baton_capture_commit) \
@@ -39,7 +39,7 @@
 #define HUB_FUNCTIONS(X) \
         X(baton_hub_open) X(baton_hub_close) X(baton_hub_add_socket) X(baton_hub_add_child) X(baton_hub_child_init) X(baton_hub_start) \
         X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_alter) X(baton_hub_swap) X(baton_hub_upgrade) \
-        X(baton_hub_upgrade_function) X(baton_hub_look) X(baton_hub_child_add) X(baton_hub_child_remove)
+        X(baton_hub_upgrade_function) X(baton_hub_look)
 /* clang-format on */
 
 struct row {

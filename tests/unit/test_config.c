@@ -474,7 +474,7 @@ static void all_errors_are_reported_in_their_order(void **state)
         text = printed(f);
         assert_true(strstr(text, "app.yaml:1:6:") < strstr(text, "app.yaml:3:34:"));
         assert_true(strstr(text, "app.yaml:3:34:") < strstr(text, "app.yaml:3:47:"));
-        assert_true(strstr(text, "app.yaml:3:47:") < strstr(text, "app.yaml:4:1: error: 'nodes' is not supported"));
+        assert_true(strstr(text, "app.yaml:3:47:") < strstr(text, "app.yaml:4:8: error: 'nodes' has no node"));
 }
 
 static void beyond_twenty_errors_are_counted(void **state)
@@ -512,7 +512,7 @@ static void the_frame_is_required(void **state)
                 {"hub: h\nchildren: {'a/b': {exec: [./web]}}\n", "a child's name may have letters"},
                 {"hub: h\nchild: {}\nchildren: {web: {exec: [./web]}}\n", "unknown key 'child'"},
                 {"hub: h\nchildrn: {}\nchildren: {web: {exec: [./web]}}\n", "did you mean 'children'?"},
-                {"hub: h\nchildren: {web: {exec: [./web]}}\nnodes: {blue: {}}\n", "'nodes' is not supported by this version"},
+                {"hub: h\nchildren: {web: {exec: [./web]}}\nnodes: {blue: {weigth: 1}}\n", "did you mean 'weight'?"},
                 {"hub: h\nchildren: {web: {exec: [./web], instances: 40000}, b: {exec: [./web], instances: 40000}}\n", "80000 children"},
         };
         struct fixture *f = *state;
@@ -779,7 +779,6 @@ static void HOOK_1_a_hook_that_could_never_run_is_an_error(void **state)
         } rows[] = {
                 {"on: [child_running]", "'on' expects a map"},
                 {"on: {child_runing: [./web]}", "no event has the name 'child_runing' (did you mean 'child_running'?)"},
-                {"on: {node_joined: [./web]}", "'node_joined' can have no command: it does not happen in this version"},
                 {"on: {hook_failed: [./web]}", "'hook_failed' can have no command"},
                 {"on: {child_running: ./web --fast}", "'child_running' expects a list"},
                 {"on: {child_running: {a: b}}", "'child_running' expects a list"},

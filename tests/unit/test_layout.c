@@ -152,6 +152,7 @@ static void numbers_of_messages_are_those_of_the_specification(void **state)
                 {BT_MSG_PASSED, "PASSED"},     {BT_MSG_RESTORED, "RESTORED"},   {BT_MSG_REFUSED, "REFUSED"},   {BT_MSG_CAPTURED, "CAPTURED"},
                 {BT_MSG_NOT_PASSED, "NOT_PASSED"}, {BT_MSG_RETIRED, "RETIRED"},
                 {BT_MSG_CHECKPOINT, "CHECKPOINT"}, {BT_MSG_DURABLE, "DURABLE"}, {BT_MSG_CHECKPOINTED, "CHECKPOINTED"},
+                {BT_MSG_MAY_MIGRATE, "MAY_MIGRATE"}, {BT_MSG_CONSENT, "CONSENT"},
         };
 
         (void)state;

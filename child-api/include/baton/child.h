@@ -79,6 +79,8 @@ struct baton_child_ops {
         /* <baton/messages.h>. 0: done. Negative: failed, which the caller is told; the message is done, too. */
         uint32_t message_flags; /* BATON_MESSAGES_* */
         int (*on_message)(struct baton_child *child, const struct baton_message *message, void *ctx);
+        /* 0: may be moved to another node now. Else: later. Asked before each such move, by dispatch(); NULL: never asked. */
+        int (*may_migrate)(struct baton_child *child, void *ctx);
 };
 
 /* Results of baton_child_dispatch() above 0. */
@@ -181,6 +183,16 @@ bool baton_child_serving(const struct baton_child *child);
 /* Drained: tells the hub that a retiring process has nothing left to do; dispatch() then returns BATON_CHILD_STOP. Without a
  * retire() callback this happens by itself. Returns 0 or -BATON_E_PROTOCOL when not retiring. Since: 0.1 */
 int baton_child_retired(struct baton_child *child);
+
+/**
+ * baton_child_migration_ready() - say that this is a good moment to be moved to another node
+ *
+ * For a program with may_migrate() that said "later", or did not answer: a move that waits for it begins. Without one it does nothing.
+ *
+ * Errors:    -ENOTCONN unsupervised; -BATON_E_PROTOCOL does not serve; -BATON_E_GONE; -BATON_E_FORKED.
+ * Since:     0.1
+ */
+int baton_child_migration_ready(struct baton_child *child);
 
 /* ---- the ready-made loop ---- */
 

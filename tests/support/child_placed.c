@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One of many that are moved between nodes while they serve. It listens on the abstract address "<PLACED_AT>/<id>" through one socket for all its
+ * life, which it leaves with the hub: no connection is refused while it is replaced. Each connection is answered with one line,
+ *
+ *      <id> <count> <pid> <NODE> <VERSION>
+ *
+ * The count is its state and grows with each answer: a client that sees each number once, in order, has seen that nothing was lost and nothing done
+ * twice. NODE and VERSION are variables of the environment, so that of the node, and that of the program, can be told apart.
+ *
+ *      PLACED_REFUSE=ID    the child of that id ends at its start, with status 3
+ *      PLACED_CONSENT=1    takes part in consent: says later, until SIGUSR1 turns it around and it says ready by itself
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <baton/child.h>
+
+static uint64_t count;
+static int listener = -1;
+static bool agrees;
+
+static const char *variable(const char *name)
+{
+        const char *value = getenv(name);
+
+        return value && *value ? value : "-";
+}
+
+static void on_listener(struct baton_child *child, int fd, uint32_t events, void *data)
+{
+        int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        char line[256];
+        int bytes;
+
+        (void)events, (void)data;
+        if (client < 0)
+                return;
+        bytes = snprintf(line, sizeof(line), "%s %llu %d %s %s\n", baton_child_id(child),
+                         (unsigned long long)++count, (int)getpid(), variable("NODE"),
+                         variable("VERSION"));
+        (void)send(client, line, (size_t)bytes, MSG_NOSIGNAL);
+        (void)close(client);
+}
+
+/* The one that is there already, or the first. */
+static int open_listener(struct baton_child *child)
+{
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", variable("PLACED_AT"),
+                         baton_child_id(child));
+
+        listener = baton_child_take(child, "listener");
+        if (listener >= 0)
+                return 0;
+        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (listener < 0 ||
+            bind(listener, (struct sockaddr *)&un,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0 ||
+            listen(listener, 64) < 0)
+                return -errno;
+        return baton_child_keep(child, "listener", listener);
+}
+
+static void serve(struct baton_child *child, void *ctx)
+{
+        (void)ctx;
+        (void)baton_child_watch(child, listener, EPOLLIN, on_listener, NULL);
+}
+
+static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
+{
+        (void)child, (void)ctx;
+        if (restore->state_bytes == sizeof(count))
+                memcpy(&count, restore->state, sizeof(count));
+        return 0;
+}
+
+/* From here on nobody is answered: the number that is written is the last one that was said. */
+static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
+{
+        void *room;
+        int r = baton_capture_reserve(capture, sizeof(count), &room);
+
+        (void)ctx;
+        (void)baton_child_watch(child, listener, 0, NULL, NULL);
+        if (r)
+                return r;
+        memcpy(room, &count, sizeof(count));
+        return baton_capture_commit(capture, sizeof(count));
+}
+
+static int may_migrate(struct baton_child *child, void *ctx)
+{
+        (void)child, (void)ctx;
+        return agrees ? 0 : 1;
+}
+
+static void on_signal(struct baton_child *child, int fd, uint32_t events, void *data)
+{
+        struct signalfd_siginfo info;
+
+        (void)events, (void)data;
+        if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+                return;
+        agrees = true;
+        (void)baton_child_migration_ready(child);
+}
+
+static int watch_signal(struct baton_child *child)
+{
+        sigset_t set;
+        int fd;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGUSR1);
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return fd < 0 ? -errno : baton_child_watch(child, fd, EPOLLIN, on_signal, NULL);
+}
+
+int main(void)
+{
+        struct baton_child_ops ops = {
+                .size = sizeof(ops),
+                .schema = "placed",
+                .version = 1,
+                .version_oldest = 1,
+                .restore = restore,
+                .capture = capture,
+                .serve = serve,
+                .resume = serve,
+        };
+        const char *refuse = getenv("PLACED_REFUSE");
+        struct baton_child *child = NULL;
+        int r;
+
+        if (getenv("PLACED_CONSENT"))
+                ops.may_migrate = may_migrate;
+        r = baton_child_open(&child, &ops, NULL);
+        if (!r && refuse && !strcmp(refuse, baton_child_id(child)))
+                return 3;
+        if (!r)
+                r = open_listener(child);
+        if (!r && ops.may_migrate)
+                r = watch_signal(child);
+        if (!r)
+                r = baton_child_run(child);
+        if (r)
+                (void)fprintf(stderr, "placed: %s\n", baton_strerror(r));
+        child = baton_child_close(child);
+        return r ? 1 : 0;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `nodes` and `distribution`: what is read, what the plan has of it, and what is said when it cannot be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "supervisor/baton/compile.h"
+
+static char *const no_environ[] = {(char *)"PATH=/bin", NULL};
+
+struct outcome {
+        struct bt_config config;
+        char said[4096];
+};
+
+static void read_all(struct outcome *ret, const char *keys)
+{
+        static char text[2048];
+        struct bt_config_world world = {.dir = "/etc/shop", .environ = no_environ, .offline = true};
+        struct bt_diag diag;
+        FILE *out;
+
+        (void)snprintf(text, sizeof(text), "hub: h\n%schildren:\n  web: {exec: [/bin/web], instances: 4}\n  log: {exec: [/bin/log]}\n", keys);
+        memset(ret, 0, sizeof(*ret));
+        bt_diag_init(&diag, "app.yaml");
+        (void)bt_config_parse(&ret->config, &diag, text, strlen(text), &world);
+        out = fmemopen(ret->said, sizeof(ret->said) - 1, "w");
+        assert_non_null(out);
+        bt_diag_print(&diag, out);
+        (void)fclose(out);
+}
+
+static void what_is_written_is_what_the_plan_has(void **state)
+{
+        struct outcome o;
+        struct bt_plan_view view;
+        const char *error = NULL;
+        int fd = -1;
+
+        (void)state;
+        read_all(&o, "nodes:\n"
+                     "  blue: {cpus: '0-2,64', memory: 2GiB, weight: 7, nice: -5, numa: 1, env: {A: b, C: ''}, exec: {web: ./v2, log: /bin/v3}}\n"
+                     "  green: {}\n"
+                     "distribution: {strategy: round_robin, map: {web: blue, web/3: [green, blue]}}\n");
+        assert_string_equal(o.said, "");
+        assert_int_equal(bt_compile(&fd, &o.config, "/run", "/var", &error), 0);
+        assert_int_equal(bt_plan_open(&view, fd, &error), 0);
+        (void)bt_close(fd);
+        assert_int_equal(view.plan->node_count, 2);
+        assert_int_equal(view.plan->distribution, BT_DISTRIBUTION_ROUND_ROBIN);
+        assert_string_equal(bt_plan_string(&view, view.nodes[0].name), "blue");
+        assert_true(view.nodes[0].cpus[0] == 7 && view.nodes[0].cpus[1] == 1);
+        assert_true(view.nodes[0].memory_max == UINT64_C(2) << 30);
+        assert_int_equal(view.nodes[0].weight, 7);
+        assert_int_equal(view.nodes[0].nice, -5);
+        assert_int_equal(view.nodes[0].numa, 1);
+        assert_int_equal(view.nodes[0].env_count, 2);
+        assert_string_equal(bt_plan_string_next(bt_plan_string(&view, view.nodes[0].env)), "C=");
+        assert_int_equal(view.nodes[0].override_count, 2);
+        assert_string_equal(bt_plan_string(&view, view.overrides[0].pool), "web");
+        assert_string_equal(bt_plan_string(&view, view.overrides[0].exec), "/etc/shop/v2");
+        assert_int_equal(view.nodes[1].weight, 1);
+        assert_int_equal(view.nodes[1].numa, -1);
+        assert_int_equal(view.plan->wish_count, 3);
+        assert_string_equal(bt_plan_string(&view, view.wishes[1].key), "web/3");
+        assert_string_equal(bt_plan_string(&view, view.wishes[1].node), "green");
+        assert_string_equal(bt_plan_string(&view, view.wishes[2].node), "blue");
+        bt_plan_close(&view);
+        bt_config_free(&o.config);
+}
+
+static void what_cannot_be_is_said(void **state)
+{
+        static const struct {
+                const char *keys, *says;
+        } rows[] = {
+                {"nodes: {}\n", "'nodes' has no node"},
+                {"nodes: {a: {weigth: 1}}\n", "did you mean 'weight'?"},
+                {"nodes: {-a: {}}\n", "a node's name must begin with"},
+                {"nodes: {a: {weight: 65536}}\n", "'weight' is '65536'"},
+                {"nodes: {a: {cpus: 3-1}}\n", "a range is backwards"},
+                {"nodes: {a: {cpus: 1024}}\n", "a number is too large"},
+                {"nodes: {a: {cpus: '1,'}}\n", "expected numbers and ranges"},
+                {"nodes: {a: {cpus: all}}\n", "expected numbers and ranges"},
+                {"nodes: {a: {memory: 0}}\n", "it must be more than 0"},
+                {"nodes: {a: {nice: 40}}\n", "(-40 to 39)"},
+                {"nodes: {a: {nice: low}}\n", "expected a whole number"},
+                {"nodes: {a: {numa: -1}}\n", "(0 to 63)"},
+                {"nodes: {a: {exec: {wob: ./x}}}\n", "there is no child 'wob'"},
+                {"nodes: {a: {exec: ./x}}\n", "'exec' expects a map"},
+                {"nodes: {a: {env: [A=b]}}\n", "'env' expects a map"},
+                {"distribution: guidd\n", "did you mean 'guided'?"},
+                {"distribution: {map: {web: local}}\n", "has no 'strategy'"},
+                {"distribution: {strategy: guided, map: {web: red, log: local}}\n", "there is no node 'red'"},
+                {"distribution: {strategy: guided, map: {web: local, log: local, x: local}}\n", "there is no child 'x'"},
+                {"distribution: {strategy: guided, map: {web/4: local, log: local}}\n", "there is no child 'web/4'"},
+                {"distribution: {strategy: guided, map: {web: local}}\n", "'log' is placed by the map"},
+        };
+        struct outcome o;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                read_all(&o, rows[i].keys);
+                if (!strstr(o.said, rows[i].says))
+                        fail_msg("%s says '%s'", rows[i].keys, o.said);
+                bt_config_free(&o.config);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_written_is_what_the_plan_has),
+                cmocka_unit_test(what_cannot_be_is_said),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
