@@ -34,6 +34,7 @@ static const struct asked {
         const char *words[WORDS_MAX];
 } asked_all[] = {
         {"signal", {"signal"}},
+        {"messages", {"messages"}},
         {"spawn", {"spawn"}},
         {"restart", {"restart"}},
         {"shutdown", {"shutdown"}},

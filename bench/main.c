@@ -27,6 +27,7 @@ static const struct question {
         {"restart", "A process is killed: how long until the next one serves?", bench_restart_main},
         {"signal", "What does a message between hub and child cost, there and back?",
          bench_signal_main},
+        {"messages", "What does a call to a child cost, there and back?", bench_messages_main},
         {"shutdown", "The hub stops: how long until the states of all children are on the disk?",
          bench_shutdown_main},
         {"reboot", "The hub starts with stored states: how long until all children serve?",

@@ -10,6 +10,7 @@ int bench_handover_main(int argc, char **argv);
 int bench_spawn_main(int argc, char **argv);
 int bench_restart_main(int argc, char **argv);
 int bench_signal_main(int argc, char **argv);
+int bench_messages_main(int argc, char **argv);
 int bench_shutdown_main(int argc, char **argv);
 int bench_reboot_main(int argc, char **argv);
 int bench_scale_main(int argc, char **argv);
