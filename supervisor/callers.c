@@ -70,6 +70,17 @@ static bool caller_opens(const struct caller *caller, const struct bt_child *chi
         return false;
 }
 
+uint32_t bt_callers_count(const struct bt_child *child)
+{
+        uint32_t count = 0;
+
+        if (!child->hub->callers)
+                return 0;
+        bt_list_foreach (it, &child->hub->callers->list)
+                count += caller_opens(bt_list_entry(it, struct caller, node), child);
+        return count;
+}
+
 /* ---- the dead ---- */
 
 static void ring_bell(int bell)

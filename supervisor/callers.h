@@ -38,6 +38,8 @@ void bt_callers_take(struct bt_hub *hub, int fd);
 /* A number under which claims are made, never given before by a hub of this runtime directory. 0: none can be had. */
 uint32_t bt_callers_number(struct bt_hub *hub);
 
+uint32_t bt_callers_count(const struct bt_child *child); /* clients that have opened it */
+
 /* To a process that is about to be started. */
 void bt_callers_introduce(struct bt_inc *inc);
 /* It can run no more code. */

@@ -136,7 +136,7 @@ struct bt_ctl_queue {
         uint32_t bytes;     /* of a message in its slot */
         uint32_t depth;     /* messages that are not done */
         uint32_t waits_for; /* the client or process that has claimed the next place and not filled it; 0: none */
-        uint32_t reserved0;
+        uint32_t clients;   /* that have opened it */
         uint64_t full, handled, redelivered, failed, expired, holes, broken, unanswered; /* see bt_mailbox, bt_desk */
         uint64_t reserved[4];
 };

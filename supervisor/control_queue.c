@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "supervisor/callers.h"
 #include "supervisor/control_state.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/request.h"
@@ -22,6 +23,7 @@ static struct bt_ctl_queue look(const struct bt_child *child)
                 .bytes = mail->view.payload_bytes,
                 .depth = bt_mailbox_depth(&mail->view),
                 .waits_for = bt_mailbox_waits_for(&mail->view, atomic_load(&desk->cursor)),
+                .clients = bt_callers_count(child),
                 .full = atomic_load(&mail->view.mb->full),
                 .handled = atomic_load(&desk->handled),
                 .redelivered = atomic_load(&desk->redelivered),

@@ -175,11 +175,12 @@ static int queues_ask(struct bt_command *command, int *ret_fd)
 
 static json_t *queue_json(const struct bt_ctl_queue *queue)
 {
-        json_t *object = json_pack(
-                "{s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "child", bt_json_text(queue->child), "phase",
-                bt_phase_name(queue->phase), "depth", (json_int_t)queue->depth, "capacity",
-                (json_int_t)queue->slots, "bytes", (json_int_t)queue->bytes, "full",
-                (json_int_t)queue->full, "waits_for", (json_int_t)queue->waits_for);
+        json_t *object =
+                json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "child",
+                          bt_json_text(queue->child), "phase", bt_phase_name(queue->phase), "depth",
+                          (json_int_t)queue->depth, "capacity", (json_int_t)queue->slots, "bytes",
+                          (json_int_t)queue->bytes, "full", (json_int_t)queue->full, "clients",
+                          (json_int_t)queue->clients, "waits_for", (json_int_t)queue->waits_for);
         json_t *more = json_pack(
                 "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "handled", (json_int_t)queue->handled,
                 "redelivered", (json_int_t)queue->redelivered, "failed", (json_int_t)queue->failed,
@@ -194,9 +195,9 @@ static json_t *queue_json(const struct bt_ctl_queue *queue)
 
 static void row_add(struct bt_table *table, const struct bt_ctl_queue *queue)
 {
-        const uint64_t numbers[] = {queue->depth,   queue->slots,       queue->full,
-                                    queue->handled, queue->redelivered, queue->failed,
-                                    queue->expired, queue->holes,       queue->unanswered};
+        const uint64_t numbers[] = {
+                queue->clients,     queue->depth,  queue->slots,   queue->full,  queue->handled,
+                queue->redelivered, queue->failed, queue->expired, queue->holes, queue->unanswered};
         char room[sizeof(queue->child)];
 
         bt_text_clean(room, sizeof(room), queue->child, strlen(queue->child), false);
@@ -214,10 +215,10 @@ static void row_add(struct bt_table *table, const struct bt_ctl_queue *queue)
 static void queues_print(struct bt_command *command, const struct bt_ctl_queue *queues,
                          size_t count)
 {
-        static const char *const heads[] = {"CHILD",   "PHASE",   "DEPTH",      "OF",
-                                            "FULL",    "HANDLED", "AGAIN",      "FAILED",
-                                            "EXPIRED", "HOLES",   "UNANSWERED", "NOTE"};
-        struct bt_table table = {.mem = &command->mem, .right = "llrrrrrrrrrl"};
+        static const char *const heads[] = {"CHILD", "PHASE",      "CLIENTS", "DEPTH",  "OF",
+                                            "FULL",  "HANDLED",    "AGAIN",   "FAILED", "EXPIRED",
+                                            "HOLES", "UNANSWERED", "NOTE"};
+        struct bt_table table = {.mem = &command->mem, .right = "llrrrrrrrrrrl"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(heads); i++)
                 bt_table_add(&table, heads[i]);

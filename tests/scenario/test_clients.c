@@ -34,6 +34,20 @@
         "  deaf:\n"                                                                                \
         "    exec: [@bin@/hello-testing]\n"
 
+/* The new program of web/1 never gets ready. */
+#define SWAPPING                                                                                   \
+        "hub: w\n"                                                                                 \
+        "sockets:\n"                                                                               \
+        "  hello: tcp://127.0.0.1:@port@\n"                                                        \
+        "children:\n"                                                                              \
+        "  web:\n"                                                                                 \
+        "    exec: [@bin@/hello-testing]\n"                                                        \
+        "    sockets: [hello]\n"                                                                   \
+        "    instances: 3\n"                                                                       \
+        "    mailbox: {slots: 4, bytes: 64}\n"                                                     \
+        "    child_migration_timeout: " WORLD_SHORT "\n"                                           \
+        "    handover_data_wait: " WORLD_SHORT "\n"
+
 #define SHORT_NS (20 * BT_NS_PER_MS)
 
 static struct baton_client *attach(const struct world *w,
@@ -572,6 +586,114 @@ static void a_hub_that_is_killed_is_not_missed(void **state)
         world_end(w);
 }
 
+/* ---- members that are busy with themselves, or gone ---- */
+
+static uint32_t swapping(const struct baton_target *target)
+{
+        struct baton_target_stats stats;
+
+        baton_target_stats(target, &stats);
+        return stats.swapping;
+}
+
+/* Its new program never gets ready: that takes as long as child_migration_timeout. */
+static void a_member_that_is_being_swapped_gets_no_new_work(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct baton_client *client;
+        struct baton_target *web;
+        struct bt_ask ask;
+        char path[256];
+
+        world_start(w, SWAPPING);
+        world_script(w, path, "slow", "A=b", "/bin/sleep 1000");
+        client = attach(w, NULL);
+        web = target_of(client, "web");
+        ask = world_ask(w, BT_CTL_UPGRADE, "web/1", path, BT_STRATEGY_COLD);
+        world_follow_to(&ask, "starting");
+        assert_int_equal(swapping(web), 1);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(cast(web, "not for it"), 0);
+        assert_int_equal(queued_at(client, 1), 0);
+        assert_int_equal(cast(target_of(client, "web/1"), "there is nobody else"), 0);
+        assert_int_equal(queued_at(client, 1), 1);
+        world_follow(&ask, &outcome);
+        assert_int_not_equal(outcome.outcome, 0);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+static int command(const struct world *w, const char *words)
+{
+        char program[640], copy[256], *argv[16] = {program}, *rest = copy;
+        size_t n = 1;
+
+        world_program(w, program, "baton");
+        (void)snprintf(copy, sizeof(copy), "%s", words);
+        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
+                n++;
+        return world_wait(world_spawn(w, argv, "baton.out"));
+}
+
+static uint32_t members(const struct baton_target *target)
+{
+        struct baton_target_stats stats;
+
+        baton_target_stats(target, &stats);
+        return stats.members;
+}
+
+static void members_that_are_removed_and_added_are_seen(void **state)
+{
+        struct world *w = *state;
+        struct baton_client *client;
+        struct baton_target *web, *one;
+        struct baton_send send = {.size = sizeof(send), .data = "x", .bytes = 1};
+        struct pollfd ready = {.events = POLLIN};
+        struct baton_reply reply = {0};
+        char path[160];
+        FILE *file;
+        uint64_t call;
+
+        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
+        (void)setenv("BATON_RUNTIME_DIR", path, 1);
+        world_start(w, POOL);
+        client = attach(w, NULL);
+        ready.fd = baton_client_fd(client);
+        web = target_of(client, "web");
+        one = target_of(client, "web/1");
+        assert_int_equal(baton_client_begin(one, &send, &call), 0);
+        assert_int_equal(command(w, "child remove web/1"), 0);
+        assert_int_equal(baton_client_collect(client, call, &reply, WORLD_WAIT_MS * BT_NS_PER_MS),
+                         -BATON_E_GONE);
+        assert_int_equal(baton_client_cast(one, &send), -BATON_E_GONE);
+        assert_int_equal(members(web), 2);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(cast(web, "others are there"), 0);
+        (void)snprintf(path, sizeof(path), "%s/more.yaml", w->dir);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        (void)fprintf(
+                file,
+                "children:\n  web:\n    exec: [%s/hello-testing]\n    instances: 3\n    sockets: "
+                "[hello]\n    mailbox: {slots: 4, bytes: 64}\n",
+                w->bin);
+        assert_int_equal(fclose(file), 0);
+        assert_int_equal(command(w, "child add more.yaml"),
+                         1); /* two of the three are there already */
+        while (members(one) == 0) {
+                assert_int_equal(poll(&ready, 1, WORLD_WAIT_MS), 1);
+                assert_int_equal(baton_client_dispatch(client), 0);
+        }
+        assert_int_equal(members(web), 3);
+        assert_int_equal(baton_client_cast(one, &send), 0);
+        assert_int_equal(queued(one), 1);
+        (void)unsetenv("BATON_RUNTIME_DIR");
+        client = baton_client_close(client);
+        world_end(w);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -613,6 +735,10 @@ int main(void)
                         world_teardown),
                 cmocka_unit_test_setup_teardown(a_hub_that_is_killed_is_not_missed, world_setup,
                                                 world_teardown),
+                cmocka_unit_test_setup_teardown(a_member_that_is_being_swapped_gets_no_new_work,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(members_that_are_removed_and_added_are_seen,
+                                                world_setup, world_teardown),
         };
 
         return cmocka_run_group_tests_name("clients", tests, NULL, NULL);
