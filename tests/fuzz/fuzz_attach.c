@@ -11,6 +11,7 @@
  *      input:  kind | seals | pages | odd bytes | contents, followed by zeroes up to pages * 4096 + odd
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,9 @@
 #include "base/fd.h"
 #include "shm/arena.h"
 #include "shm/baton.h"
+#include "shm/desk.h"
 #include "shm/link.h"
+#include "shm/mailbox.h"
 #include "shm/node.h"
 #include "tests/support/seed.h"
 
@@ -31,7 +34,7 @@
 #define INPUT_BYTES_MAX (64 * 1024)
 #define MUTATIONS 2000
 
-enum kind { KIND_NODE, KIND_LINK, KIND_BATON, KIND_ARENA, KINDS };
+enum kind { KIND_NODE, KIND_LINK, KIND_BATON, KIND_ARENA, KIND_MAILBOX, KIND_DESK, KINDS };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -209,9 +212,70 @@ static int use_arena(int fd)
         return r;
 }
 
+/* As a producer, as the consumer, as the hub: none leaves the segment, none asserts, each comes back. */
+static int use_mailbox(int fd)
+{
+        static uint64_t room[BT_MAILBOX_BYTES_MAX / 8];
+        const struct bt_letter letter = {.bytes = 1};
+        struct bt_seg seg = BT_SEG_NULL;
+        struct bt_mailbox_view view;
+        int r = bt_mailbox_attach(&seg, &view, fd);
+
+        if (r)
+                return r;
+        for (uint64_t pos = 0; pos < 2 * (uint64_t)view.slot_count && pos < 100; pos++) {
+                struct bt_taken taken;
+
+                r = bt_mailbox_push(&view, 1, &letter, "x", NULL);
+                bt_assert(r <= BT_MAILBOX_E_CLOSED);
+                r = bt_mailbox_take(&view, pos, &taken, room);
+                bt_assert(r || taken.letter.bytes <= view.payload_bytes);
+                if (r != BT_MAILBOX_E_EMPTY && r != BT_MAILBOX_E_BUSY)
+                        bt_mailbox_free(&view, pos);
+                (void)bt_mailbox_repair(&view, bt_mailbox_waits_for(&view, pos));
+                (void)bt_mailbox_withdraw(&view, 1, pos);
+                bt_assert(bt_mailbox_depth(&view) <= view.slot_count);
+        }
+        (void)bt_mailbox_valid(&view, 0);
+        bt_mailbox_resume(&view, 1);
+        bt_seg_detach(&seg);
+        return 0;
+}
+
+static int use_desk(int fd)
+{
+        static union {
+                struct bt_arena head;
+                char room[BT_ARENA_BYTES_MIN];
+        } arena;
+        struct bt_baton baton = {.head = {.epoch = 1}, .bracket = 1};
+        struct bt_seg seg = BT_SEG_NULL;
+        struct bt_letter letter;
+        struct bt_desk *desk;
+        uint32_t client;
+        int r = bt_desk_attach(&seg, fd);
+
+        if (r)
+                return r;
+        desk = seg.at;
+        bt_arena_init(&arena.head, sizeof(arena));
+        (void)bt_desk_repairs(desk, &baton);
+        r = bt_desk_recover(desk, &baton, &arena.head, sizeof(arena));
+        bt_assert(r == 0 || r == -EBADMSG);
+        if (bt_desk_answer(desk, &client, &letter))
+                bt_assert(letter.bytes <= desk->box_bytes);
+        bt_arena_init(&arena.head, sizeof(arena));
+        (void)bt_desk_begin(desk, 5, &baton);
+        (void)bt_desk_save(desk, &arena.head, arena.room + 100, 50);
+        bt_assert(bt_desk_put_answer(desk, 1, &(struct bt_letter){.bytes = 3}, "abc") == 0 || desk->box_bytes < 3);
+        bt_assert(bt_desk_undo(desk, &arena.head, sizeof(arena)) == 0);
+        bt_seg_detach(&seg);
+        return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-        static int (*const uses[KINDS])(int) = {use_node, use_link, use_baton, use_arena};
+        static int (*const uses[KINDS])(int) = {use_node, use_link, use_baton, use_arena, use_mailbox, use_desk};
         int fd, r;
 
         if (bytes < HEAD_BYTES)
@@ -311,6 +375,50 @@ static void make_baton(const char *dir, const char *name, uint32_t form, uint64_
         (void)bt_close(fd);
 }
 
+static void make_mailbox(const char *dir)
+{
+        const struct bt_mailbox_shape shape = {.slot_count = 8, .payload_bytes = 40, .region_bytes = 100};
+        const struct bt_letter letter = {.call = 1, .flags = BT_LETTER_CALL, .bytes = 4};
+        struct bt_mailbox_view view;
+        struct bt_seg seg = BT_SEG_NULL;
+        uint64_t pos;
+        int fd = -1;
+
+        bt_assert(bt_mailbox_create(&seg, &fd, "web/0", &shape) == 0 && bt_mailbox_look(&view, &seg));
+        view.mb->head.epoch = 1;
+        for (int i = 0; i < 3; i++)
+                bt_assert(bt_mailbox_push(&view, 5, &letter, "text", NULL) == 0);
+        bt_assert(bt_mailbox_claim(&view, 6, &pos) == 0 && bt_mailbox_withdraw(&view, 5, 1) == 0);
+        save(dir, "mailbox", KIND_MAILBOX, seg.at, seg.bytes);
+        view.mb->slot_count = 7;
+        save(dir, "mailbox-seven-slots", KIND_MAILBOX, seg.at, seg.bytes);
+        bt_seg_detach(&seg);
+        (void)bt_close(fd);
+}
+
+static void make_desk(const char *dir)
+{
+        static const struct bt_baton baton = {.head = {.epoch = 1}};
+        struct bt_seg seg = BT_SEG_NULL;
+        struct bt_desk *desk;
+        struct bt_arena *arena = calloc(1, BT_ARENA_BYTES_MIN);
+        int fd = -1;
+
+        bt_assert(arena && bt_desk_create(&seg, &fd, 4096, 4096) == 0);
+        desk = seg.at;
+        desk->head.epoch = 1;
+        bt_arena_init(arena, BT_ARENA_BYTES_MIN);
+        (void)bt_desk_begin(desk, 0, &baton);
+        bt_assert(bt_desk_save(desk, arena, &arena->top, 24) == 0 && bt_desk_save(desk, arena, arena + 1, 5) == 0);
+        save(dir, "desk", KIND_DESK, desk, seg.bytes);
+        bt_assert(bt_desk_put_answer(desk, 7, &(struct bt_letter){.bytes = 4}, "text") == 0);
+        bt_desk_commit(desk);
+        save(dir, "desk-answer", KIND_DESK, desk, seg.bytes);
+        free(arena);
+        bt_seg_detach(&seg);
+        (void)bt_close(fd);
+}
+
 static void make_arena(const char *dir)
 {
         struct bt_arena *arena = calloc(1, BT_ARENA_BYTES_MIN);
@@ -337,6 +445,8 @@ static int make(const char *dir)
         make_baton(dir, "baton-arena-passed", BATON_STATE_ARENA, bt_word_pack(BT_WORD_PASSED, 4, 3));
         make_baton(dir, "baton-arena-scribbled", BATON_STATE_ARENA, UINT64_C(0xdeadbeefdeadbeef));
         make_arena(dir);
+        make_mailbox(dir);
+        make_desk(dir);
         return 0;
 }
 

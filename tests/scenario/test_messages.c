@@ -114,7 +114,8 @@ static void kill_once(struct world *w, struct done *done, bool hub)
                         w); /* and not the child with it: nobody would have the segments any more */
                 world_start_again(w);
                 done->hubs++;
-        } else if (slot.pid > 0 && kill(slot.pid, SIGKILL) == 0) {
+        } else if (slot.phase == BT_PHASE_RUNNING && kill(slot.pid, SIGKILL) == 0) {
+                /* One that restores is let be: three such deaths in a row are the state's fault (restore_attempts), and it is set aside. */
                 done->kills++;
         }
 }
