@@ -670,6 +670,12 @@ int bt_callers_open(struct bt_hub *hub)
         return 0;
 }
 
+void bt_callers_child_taken_up(struct bt_child *child)
+{
+        if (child->hub->callers && repair_strangers(child->hub, &child->mail->view))
+                ring_bell(child->mail->bell);
+}
+
 void bt_callers_adopt(struct bt_hub *hub)
 {
         for (uint32_t i = 0; i < BT_ATTACH_CLIENTS_MAX; i++) {
@@ -680,8 +686,8 @@ void bt_callers_adopt(struct bt_hub *hub)
         }
         bt_hub_foreach_child(child, hub)
         {
-                if (child->mail && child->adopted && repair_strangers(hub, &child->mail->view))
-                        ring_bell(child->mail->bell);
+                if (child->mail && child->adopted)
+                        bt_callers_child_taken_up(child);
         }
 }
 

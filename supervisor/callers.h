@@ -39,6 +39,8 @@ void bt_callers_take(struct bt_hub *hub, int fd);
 uint32_t bt_callers_number(struct bt_hub *hub);
 
 uint32_t bt_callers_count(const struct bt_child *child); /* clients that have opened it */
+/* It has the mailbox of the hub before, and no process: claims of those that died meanwhile are void. */
+void bt_callers_child_taken_up(struct bt_child *child);
 
 /* To a process that is about to be started. */
 void bt_callers_introduce(struct bt_inc *inc);

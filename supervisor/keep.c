@@ -23,8 +23,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/callers.h"
 #include "supervisor/events.h"
 #include "supervisor/hub.h"
+#include "supervisor/mailbox.h"
 #include "supervisor/proc/spawn.h"
 
 #define KILL_WAIT_NS BT_NS_PER_S
@@ -179,6 +181,12 @@ static int keep_send(const struct bt_keep *keep, const struct bt_child *child, c
         struct bt_keeper_msg msg = message(child, BT_KEEPER_BATON);
         int r = bt_scm_send(keep->sock, &msg, sizeof(msg), &child->holding->fd, 1);
 
+        if (!r && child->mail) {
+                const int mail[_BT_LINK_MAIL_N] = {child->mail->fd, child->mail->desk_fd, child->mail->bell};
+
+                msg.type = BT_KEEPER_MAIL;
+                r = bt_scm_send(keep->sock, &msg, sizeof(msg), mail, _BT_LINK_MAIL_N);
+        }
         msg.type = BT_KEEPER_PARCEL;
         for (uint32_t i = 0; !r && parcel && i < parcel->count; i++) {
                 msg.parcel = parcel->messages[i];
@@ -197,7 +205,7 @@ void bt_keep_give(struct bt_child *child, const struct bt_parcel *parcel)
         struct bt_keep *keep;
         int r;
 
-        if (child->spec->protocol != BT_PROTOCOL_BATON || (child->spec->state_form == BATON_STATE_NONE && !(parcel && parcel->count)))
+        if (child->spec->protocol != BT_PROTOCOL_BATON || (child->spec->state_form == BATON_STATE_NONE && !child->mail && !(parcel && parcel->count)))
                 return;
         keep = keep_of(child->hub);
         if (!keep)
@@ -266,6 +274,16 @@ static void take_baton(struct bt_child *child, const struct bt_keeper_msg *msg, 
                 bt_event(child->hub, BT_EVENT_STATE_LOADED, child, 0, "kept over the death of the hub before");
 }
 
+static void take_mail(struct bt_child *child, const int fds[_BT_LINK_MAIL_N])
+{
+        int r = bt_mail_take_up(child, fds);
+
+        if (r)
+                bt_hub_say(child->hub, "%s: what waits in its mailbox cannot be taken from the hub before this one: %s", child->id, strerrordesc_np(-r));
+        else
+                bt_callers_child_taken_up(child);
+}
+
 static void take_item(struct bt_hub *hub, struct bt_keeper_msg *msg, int *fds, size_t fd_count)
 {
         struct bt_child *child;
@@ -277,6 +295,10 @@ static void take_item(struct bt_hub *hub, struct bt_keeper_msg *msg, int *fds, s
         else if (child && msg->type == BT_KEEPER_PARCEL && bt_baton_word(child->holding->baton).phase == BT_WORD_VACANT &&
                  !bt_parcel_add(&child->parcel, &msg->parcel, fds, fd_count))
                 return; /* nobody has it: given to whoever is started next */
+        else if (child && msg->type == BT_KEEPER_MAIL && fd_count == _BT_LINK_MAIL_N && child->taken_up) {
+                take_mail(child, fds);
+                return;
+        }
         for (size_t i = 0; i < fd_count; i++)
                 (void)bt_close(fds[i]);
 }

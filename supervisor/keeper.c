@@ -76,6 +76,7 @@ static bool hub_said(struct bt_list *items, struct item *item)
                 bt_list_push(items, &item->node);
                 return true;
         case BT_KEEPER_PARCEL:
+        case BT_KEEPER_MAIL:
                 bt_list_push(items, &item->node);
                 return true;
         case BT_KEEPER_FORGET:

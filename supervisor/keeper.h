@@ -3,7 +3,7 @@
 /*
  * The keeper: a small process beside the hub that has a descriptor of what the hub alone has, so that it outlives a hub that is killed (I8).
  *
- *      hub ── BATON, PARCEL, FORGET ──► keeper        while a child has no process: between the two of a cold swap, and before a restart
+ *      hub ── BATON, MAIL, PARCEL, FORGET ──► keeper        while a child has no process: between the two of a cold swap, and before a restart
  *      hub ends in order: QUIT ───────► keeper ends
  *      hub is killed: the socket ends.  Nothing kept: the keeper ends. Else it waits for the next hub of that name, at most BT_KEEPER_WAIT_NS
  *      next hub ── connects ──► keeper ── all it has, END ──► next hub ── TAKEN ──► keeper ends
@@ -32,6 +32,7 @@ enum bt_keeper_type {
         BT_KEEPER_QUIT = 4,
         BT_KEEPER_END = 5,    /* to the next hub: that was all */
         BT_KEEPER_TAKEN = 6,  /* from the next hub */
+        BT_KEEPER_MAIL = 7,   /* mailbox, desk and bell of @id, behind its segment: three descriptors, by enum bt_link_mail */
 };
 
 #define BT_KEEPER_MAGIC 0x5045454bu /* "KEEP" */

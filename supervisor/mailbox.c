@@ -83,19 +83,19 @@ void bt_mail_close(struct bt_child *child)
         child->mail = mail_free(child->mail);
 }
 
-int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
+int bt_mail_take_up(struct bt_child *child, const int fds[_BT_LINK_MAIL_N])
 {
-        BT_CLEANUP(mail_freep) struct bt_mail *mail = NULL;
+        BT_CLEANUP(mail_freep) struct bt_mail *mail = mail_new();
         int r;
 
-        if (found->link->mail_fds[BT_LINK_MAIL_BOX] <= 0)
-                return 0;
-        mail = mail_new();
-        if (!mail)
+        if (!mail) {
+                for (int i = 0; i < _BT_LINK_MAIL_N; i++)
+                        (void)bt_close(fds[i]);
                 return -ENOMEM;
-        mail->fd = bt_proc_getfd(found->pidfd, found->link->mail_fds[BT_LINK_MAIL_BOX]);
-        mail->desk_fd = bt_proc_getfd(found->pidfd, found->link->mail_fds[BT_LINK_MAIL_DESK]);
-        mail->bell = bt_proc_getfd(found->pidfd, found->link->mail_fds[BT_LINK_MAIL_BELL]);
+        }
+        mail->fd = fds[BT_LINK_MAIL_BOX];
+        mail->desk_fd = fds[BT_LINK_MAIL_DESK];
+        mail->bell = fds[BT_LINK_MAIL_BELL];
         if (mail->fd < 0 || mail->desk_fd < 0 || mail->bell < 0)
                 return -EBADF;
         r = bt_mailbox_attach(&mail->seg, &mail->view, mail->fd);
@@ -107,6 +107,17 @@ int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
         (void)mail_free(child->mail); /* nobody has seen it */
         child->mail = BT_STEAL(mail);
         return 0;
+}
+
+int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
+{
+        int fds[_BT_LINK_MAIL_N];
+
+        if (found->link->mail_fds[BT_LINK_MAIL_BOX] <= 0)
+                return 0;
+        for (int i = 0; i < _BT_LINK_MAIL_N; i++)
+                fds[i] = bt_proc_getfd(found->pidfd, found->link->mail_fds[i]);
+        return bt_mail_take_up(child, fds);
 }
 
 void bt_mail_show(const struct bt_child *child)

@@ -26,7 +26,9 @@ struct bt_mail {
 int bt_mail_open(struct bt_child *child);
 void bt_mail_close(struct bt_child *child); /* the gate first: clients find it closed */
 
-/* The mailbox of a process that is being adopted, in place of the new and empty one. 0, also when it has none; -errno. */
+/* One that there was before, by enum bt_link_mail, in place of the new and empty one. Takes @fds. 0 or -errno. */
+int bt_mail_take_up(struct bt_child *child, const int fds[_BT_LINK_MAIL_N]);
+/* That of a process that is being adopted. 0, also when it has none. */
 int bt_mail_adopt(struct bt_child *child, const struct bt_found *found);
 
 /* Whether its child takes work now, for clients that have a choice. */
