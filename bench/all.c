@@ -66,6 +66,7 @@ static const struct argp_option all_options[] = {
         {0},
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp's type */
 static error_t all_option(int key, char *arg, struct argp_state *state)
 {
         struct all *all = state->input;

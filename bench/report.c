@@ -6,6 +6,7 @@
 #include "bench/report.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,8 +124,13 @@ struct curve {
         size_t count;
 };
 
+/* A place that is taken keeps what it has: several runs measure the smallest state. */
 static void curve_add(struct curve *curve, double x, double y)
 {
+        for (size_t i = 0; i < curve->count; i++) {
+                if (fabs(curve->points[i].x - x) < 1e-9)
+                        return;
+        }
         if (curve->count < POINTS_MAX && y > 0)
                 curve->points[curve->count++] = (struct bench_point){x, y};
 }
@@ -256,7 +262,7 @@ static void plot_scale(FILE *out, const json_t *lines)
 /* One bar each: to the floor, which is 1. */
 static void page_ratios(FILE *out, const json_t *lines)
 {
-        const double unit = 60, left = 330;
+        const double unit = 60, left = 330, widest = 660;
         double y = 10;
         size_t count = 0;
 
@@ -279,9 +285,10 @@ static void page_ratios(FILE *out, const json_t *lines)
                 bench_html_text(out, title_of(line, title));
                 (void)fprintf(out,
                               "</text><rect x='%.0f' y='%.0f' width='%.1f' height='14' "
-                              "fill='#0b6e99'/><text x='%.1f' y='%.0f'>%.2f</text>\n",
-                              left, y, value * unit > 700 ? 700 : value * unit,
-                              left + (value * unit > 700 ? 700 : value * unit) + 6, y + 12, value);
+                              "fill='#0b6e99'/><text x='%.1f' y='%.0f'>%s%.2f</text>\n",
+                              left, y, fmin(value * unit, widest),
+                              left + fmin(value * unit, widest) + 6, y + 12,
+                              value * unit > widest ? "... " : "", value);
                 y += 20;
         }
         (void)fprintf(out,

@@ -50,7 +50,7 @@ struct line {
         pid_t child;
 };
 
-#define WORD(line, side) (&(line)->words[(side)*16])
+#define WORD(line, side) (&(line)->words[(size_t)(side) * 16])
 
 /* ---- one message ---- */
 

@@ -13,6 +13,9 @@
  * The thread blocks all signals: they are the hub's. The hub's thread takes the lock for a few instructions only; nothing is read, written,
  * allocated or posted under it.
  *
+ * Deletes that follow each other in the queue share a transaction: after a start with a thousand stored states a thousand children confirm, and a
+ * thousand syncs would hold up everything else for seconds. Nothing between them is passed over, so the order is the order of the calls.
+ *
  * Dropped: a lock-free queue. Calls are as rare as shutdowns.
  */
 #include "supervisor/store/store_queue.h"
@@ -29,6 +32,8 @@
 #include "shm/record.h"
 #include "supervisor/store/store_notes.h"
 #include "supervisor/store/store_records.h"
+
+#define DELETES_MAX 256 /* of one transaction */
 
 enum job_kind {
         JOB_PUT,
@@ -429,7 +434,7 @@ static void job_run(struct bt_store_job *job)
                 job->result = bt_records_get(engine, job->child, job->fd, job->off, job->room, &job->record);
                 break;
         case JOB_DEL:
-                job->result = bt_records_del(engine, job->child, job->sequence);
+                bt_assert(0); /* jobs_delete() */
                 break;
         case JOB_LIST:
                 job->result = bt_records_list(engine, &job->records, &job->record_count);
@@ -461,21 +466,47 @@ static void job_run(struct bt_store_job *job)
                 job->items[i].fd = bt_close(job->items[i].fd);
 }
 
-/* The next job, or NULL: closing, and nothing is left. */
-static struct bt_store_job *store_next(struct bt_store *store)
+static void jobs_delete(struct bt_store *store, struct bt_store_job *const *jobs, size_t count)
 {
-        struct bt_store_job *job = NULL;
+        struct bt_records_del dels[DELETES_MAX];
+
+        for (size_t i = 0; i < count; i++)
+                dels[i] = (struct bt_records_del){.child = jobs[i]->child, .sequence = jobs[i]->sequence};
+        bt_records_del_many(store->engine, dels, count);
+        for (size_t i = 0; i < count; i++)
+                jobs[i]->result = dels[i].result;
+        if (store->engine->was_damaged)
+                atomic_store(&store->was_damaged, true);
+}
+
+/* The first job that waits; with a delete the deletes behind it. With the lock. */
+static size_t store_take(struct bt_store *store, struct bt_store_job *ret_jobs[DELETES_MAX])
+{
+        size_t count = 0;
+
+        while (!bt_list_empty(&store->waiting) && count < DELETES_MAX) {
+                struct bt_store_job *job = bt_list_entry(store->waiting.next, struct bt_store_job, link);
+
+                if (count && (job->kind != JOB_DEL || ret_jobs[0]->kind != JOB_DEL))
+                        break;
+                bt_list_unlink(&job->link);
+                ret_jobs[count++] = job;
+        }
+        return count;
+}
+
+/* The next jobs; 0: closing, and nothing is left. */
+static size_t store_next(struct bt_store *store, struct bt_store_job *ret_jobs[DELETES_MAX])
+{
+        size_t count;
 
         bt_assert(pthread_mutex_lock(&store->lock) == 0);
         /* No deadline: an idle store waits for work, and close() always wakes it. */
         while (bt_list_empty(&store->waiting) && !store->closing)
                 bt_assert(pthread_cond_wait(&store->changed, &store->lock) == 0);
-        if (!bt_list_empty(&store->waiting)) {
-                job = bt_list_entry(store->waiting.next, struct bt_store_job, link);
-                bt_list_unlink(&job->link);
-        }
+        count = store_take(store, ret_jobs);
         bt_assert(pthread_mutex_unlock(&store->lock) == 0);
-        return job;
+        return count;
 }
 
 /* Returns whether the hub is still there to be told. */
@@ -492,14 +523,20 @@ static bool store_hand_back(struct bt_store *store, struct bt_store_job *job)
 
 static void *store_main(void *ctx)
 {
+        struct bt_store_job *jobs[DELETES_MAX];
         struct bt_store *store = ctx;
-        struct bt_store_job *job;
+        size_t count;
 
         (void)pthread_setname_np(pthread_self(), "baton-store");
-        while ((job = store_next(store))) {
-                job_run(job);
-                if (store_hand_back(store, job))
-                        store->post(store->post_ctx, job); /* it may be freed already when this returns */
+        while ((count = store_next(store, jobs))) {
+                if (jobs[0]->kind == JOB_DEL)
+                        jobs_delete(store, jobs, count);
+                else
+                        job_run(jobs[0]);
+                for (size_t i = 0; i < count; i++) {
+                        if (store_hand_back(store, jobs[i]))
+                                store->post(store->post_ctx, jobs[i]); /* it may be freed already when this returns */
+                }
         }
         return NULL;
 }

@@ -276,14 +276,9 @@ int bt_records_get(struct bt_engine *engine, const char *child, int fd, uint64_t
 
 /* del */
 
-struct del {
-        const char *child;
-        uint64_t sequence;
-};
-
 static int del_body(struct bt_engine *engine, void *ctx)
 {
-        const struct del *del = ctx;
+        const struct bt_records_del *del = ctx;
         struct bt_record record;
         struct bt_key key;
         struct bt_value value;
@@ -305,7 +300,7 @@ static int del_body(struct bt_engine *engine, void *ctx)
 
 int bt_records_del(struct bt_engine *engine, const char *child, uint64_t sequence)
 {
-        struct del del = {.child = child, .sequence = sequence};
+        struct bt_records_del del = {.child = child, .sequence = sequence};
         int r;
 
         BT_POINT("store.del.begin");
@@ -313,6 +308,38 @@ int bt_records_del(struct bt_engine *engine, const char *child, uint64_t sequenc
         if (!r)
                 BT_POINT("store.del.after_commit");
         return bt_tx_result(r);
+}
+
+struct del_many {
+        struct bt_records_del *dels;
+        size_t count;
+};
+
+/* One that is absent is no reason to keep the others. */
+static int del_many_body(struct bt_engine *engine, void *ctx)
+{
+        const struct del_many *many = ctx;
+
+        for (size_t i = 0; i < many->count; i++) {
+                int r = del_body(engine, &many->dels[i]);
+
+                if (r && r != BT_ENGINE_E_ABSENT)
+                        return r;
+                many->dels[i].result = bt_tx_result(r);
+        }
+        return 0;
+}
+
+void bt_records_del_many(struct bt_engine *engine, struct bt_records_del *dels, size_t count)
+{
+        struct del_many many = {.dels = dels, .count = count};
+
+        if (count > 1 && bt_tx_run(engine, true, 0, del_many_body, &many, NULL) == 0) {
+                BT_POINT("store.del.after_commit");
+                return;
+        }
+        for (size_t i = 0; i < count; i++)
+                dels[i].result = bt_records_del(engine, dels[i].child, dels[i].sequence);
 }
 
 /* list */

@@ -19,6 +19,14 @@ int bt_records_put(struct bt_engine *engine, const struct bt_store_item *items, 
 int bt_records_get(struct bt_engine *engine, const char *child, int fd, uint64_t off, uint64_t room,
                    struct bt_record *ret_record);
 int bt_records_del(struct bt_engine *engine, const char *child, uint64_t sequence);
+
+struct bt_records_del {
+        const char *child;
+        uint64_t sequence;
+        int result;
+};
+/* The same for many in one transaction, each with its own @result. Where that fails, each is tried alone. */
+void bt_records_del_many(struct bt_engine *engine, struct bt_records_del *dels, size_t count);
 /* @ret_records: on the heap, the caller's; NULL when there are none. */
 int bt_records_list(struct bt_engine *engine, struct bt_record **ret_records, size_t *ret_count);
 

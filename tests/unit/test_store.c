@@ -331,6 +331,55 @@ static void a_delete_takes_only_the_sequence_it_names(void **state)
         assert_int_equal(count_keys(f, 'R'), 4);
 }
 
+#define DELETES 600 /* more than share a transaction */
+
+/* The results of many calls, in the order in which they came. */
+struct results {
+        int of[DELETES + 1];
+        size_t count;
+};
+
+static void note_result(void *ctx, int result, const struct bt_record *record)
+{
+        struct results *results = ctx;
+
+        (void)record;
+        results->of[results->count++] = result;
+}
+
+/* Every third names another sequence. The first is under way while the others queue up behind it, and share transactions. */
+static void deletes_in_a_row_have_each_its_own_result_and_keep_their_order(void **state)
+{
+        struct fixture *f = *state;
+        struct bt_store_item *items = calloc(DELETES, sizeof(*items));
+        struct results results = {0};
+        char child[32];
+
+        assert_non_null(items);
+        for (int i = 0; i < DELETES; i++) {
+                (void)snprintf(child, sizeof(child), "web/%d", i);
+                items[i] = state_item(child, 7, 100, 100);
+        }
+        assert_int_equal(desk_put(&f->desk, f->store, items, DELETES), BT_STORE_OK);
+        for (int i = 0; i < DELETES; i++)
+                (void)bt_close(items[i].fd);
+        free(items);
+        for (int i = 0; i < DELETES; i++) {
+                (void)snprintf(child, sizeof(child), "web/%d", i);
+                assert_int_equal(bt_store_del(f->store, child, i % 3 ? 7 : 8, note_result, &results), 0);
+        }
+        assert_int_equal(bt_store_del(f->store, "web/1", 7, note_result, &results), 0); /* again */
+        for (int i = 0; i <= DELETES; i++)
+                desk_complete(&f->desk);
+        assert_int_equal(results.count, DELETES + 1);
+        for (int i = 0; i < DELETES; i++)
+                assert_int_equal(results.of[i], i % 3 ? BT_STORE_OK : BT_STORE_E_ABSENT);
+        assert_int_equal(results.of[DELETES], BT_STORE_E_ABSENT);
+        assert_state(f, "web/0", 7, 100);
+        assert_int_equal(get_state(f, "web/1"), BT_STORE_E_ABSENT);
+        assert_int_equal(count_keys(f, 'R'), DELETES / 3 * 2);
+}
+
 static void ids_that_begin_alike_do_not_meet(void **state)
 {
         static const char *const ids[] = {
@@ -722,6 +771,7 @@ static const struct CMUnitTest both[] = {
         ROW(a_get_writes_nothing_outside_the_state),
         ROW(a_get_into_an_unwritable_room_says_so_and_keeps_the_state),
         ROW(a_delete_takes_only_the_sequence_it_names),
+        ROW(deletes_in_a_row_have_each_its_own_result_and_keep_their_order),
         ROW(ids_that_begin_alike_do_not_meet),
         ROW(a_flipped_payload_bit_is_found_and_the_record_kept_aside),
         ROW(a_flip_in_any_byte_of_the_header_is_found),
