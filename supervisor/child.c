@@ -244,7 +244,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         if (child->served_pid && child->served_pid != inc->pid)
                 bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
         child->served_pid = inc->pid;
-        bt_rolling_serves(child, true);
+        bt_rolling_serves(child);
         child->killed = false;
         bt_move_wake(child);
         bt_child_settled(child);
@@ -355,7 +355,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         child->current = NULL;
         if (!how)
                 bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, 0, "%s", child->note);
-        bt_rolling_serves(child, false);
+        bt_rolling_ended(child, how);
         if (child->hub->stopping || child->leaving) {
                 child->phase = BT_PHASE_STOPPED;
                 bt_child_publish(child);

@@ -357,7 +357,8 @@ static void client_status(struct bt_client *client)
                         return;
                 }
         }
-        client_answer(client, BT_CTL_OK, "");
+        bt_rolling_describe(hub, reply.text, sizeof(reply.text));
+        client_answer(client, BT_CTL_OK, reply.text);
 }
 
 static void client_on_live(struct bt_live_waiter *waiter, const struct bt_live *live)

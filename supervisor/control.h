@@ -205,5 +205,5 @@ struct bt_ctl_reply {
         uint64_t value[2];     /* EVENT "committed": pause and total in ns; of a rollout (child ""): how long it can take in ns. DONE: migrated, failed */
         char child[64];        /* EVENT, DONE about one child; "": of a whole rollout */
         char phase[32];        /* EVENT: "starting" "ready" "offered" "passed" "restored" "committed" "querying" "captured" "stopped" "rolled_back" ..; CHILD: "accepted", @value[0]: the request's number */
-        char text[2048];       /* NODE: path of the configuration, "" when there is none. EVENT, DONE: for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
+        char text[2048];       /* NODE: path of the configuration, "" when there is none. DONE of STATUS: rollouts under way, a line each. EVENT, DONE: for people: a reason, the last lines of the child's stderr; may hold newlines; NUL-terminated */
 };

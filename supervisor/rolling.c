@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,18 @@
 #include "supervisor/events.h"
 
 static void rolling_on_timer(struct bt_loop_timer *timer);
+
+/* What went wrong with it last. Without memory for it nothing is said. */
+__attribute__((format(printf, 2, 3))) static void child_note(struct bt_rolling_child *c, const char *format, ...)
+{
+        va_list args;
+
+        free(c->text);
+        va_start(args, format);
+        if (vasprintf(&c->text, format, args) < 0)
+                c->text = NULL;
+        va_end(args);
+}
 
 /* ---- telling ---- */
 
@@ -62,7 +75,7 @@ static void reason_text(const struct bt_rolling *r, char *text, size_t bytes)
         const struct bt_rolling_child *culprit = r->machine.culprit < r->machine.count ? &r->children[r->machine.culprit] : NULL;
 
         (void)snprintf(text, bytes, "%s%s%s%s%s", culprit ? culprit->child->id : "", culprit ? " " : "", reasons[r->machine.why],
-                       culprit && culprit->text[0] ? ": " : "", culprit ? culprit->text : "");
+                       culprit && culprit->text ? ": " : "", culprit && culprit->text ? culprit->text : "");
 }
 
 static void tell_turned(struct bt_rolling *r)
@@ -89,7 +102,7 @@ static void left_text(const struct bt_rolling *r, char *text, size_t bytes)
 
                 if (r->items[i].state == BT_ROLLOUT_S_LEFT)
                         used += (size_t)snprintf(text + used, bytes - used, "\n%s is left on %s%s%.*s", c->child->id, c->child->binary->path,
-                                                 c->text[0] ? ": " : "", (int)strcspn(c->text, "\n"), c->text);
+                                                 c->text ? ": " : "", c->text ? (int)strcspn(c->text, "\n") : 0, c->text ? c->text : "");
         }
 }
 
@@ -155,7 +168,7 @@ static void unhealthy_text(struct bt_rolling_child *c, const struct bt_proc_exit
 
         while (bytes && tail[bytes - 1] == '\n')
                 bytes--;
-        (void)snprintf(c->text, sizeof(c->text), "%.300s: %s%s%.*s", c->rolling->health, bt_proc_exit_text(how, exit, sizeof(exit)),
+        child_note(c, "%.300s: %s%s%.*s", c->rolling->health, bt_proc_exit_text(how, exit, sizeof(exit)),
                        bytes ? "\nlast lines of its output:\n" : "", (int)bytes, bytes ? tail : "");
 }
 
@@ -166,11 +179,11 @@ static void check_over(struct bt_errand *errand, const struct bt_proc_exit *how)
         bool healthy = !errand->timed_out && how->code == CLD_EXITED && how->status == 0;
 
         if (errand->timed_out)
-                (void)snprintf(c->text, sizeof(c->text), "%.300s took longer than --health-timeout", r->health);
+                child_note(c, "%.300s took longer than --health-timeout", r->health);
         else if (!healthy)
                 unhealthy_text(c, how);
         if (!healthy)
-                tell(r, c->child, "unhealthy", BT_CTL_FAILED, c->child->current ? c->child->current->number : 0, c->text);
+                tell(r, c->child, "unhealthy", BT_CTL_FAILED, c->child->current ? c->child->current->number : 0, c->text ? c->text : "");
         bt_rolling_feed(r, healthy ? BT_ROLLOUT_EV_HEALTHY : BT_ROLLOUT_EV_UNHEALTHY, c);
 }
 
@@ -211,7 +224,7 @@ static void do_check(struct bt_rolling_child *c)
         tell(c->rolling, c->child, "checking", BT_CTL_OK, c->child->current ? c->child->current->number : 0, "");
         if (!e)
                 return;
-        (void)snprintf(c->text, sizeof(c->text), "%.300s was not run: %s: %s", c->rolling->health, bt_spawn_step_name(step), strerrordesc_np(-e));
+        child_note(c, "%.300s was not run: %s: %s", c->rolling->health, bt_spawn_step_name(step), strerrordesc_np(-e));
         bt_rolling_feed(c->rolling, BT_ROLLOUT_EV_UNHEALTHY, c);
 }
 
@@ -239,7 +252,7 @@ void bt_rolling_on_over(struct bt_waiter *waiter, const struct bt_migration *m, 
 
         (void)m;
         if (outcome != BT_CTL_OK)
-                (void)snprintf(c->text, sizeof(c->text), "%s", text);
+                child_note(c, "%s", text);
         else if (c->rolling->machine.phase == BT_ROLLOUT_BACK)
                 restore_previous(c);
         tell(c->rolling, c->child, phase, outcome, incarnation, text);
@@ -257,7 +270,7 @@ static void do_swap(struct bt_rolling_child *c, struct bt_binary *binary, uint32
         }
         if (bt_migrate(child, binary, NULL, strategy, &c->waiter, why, sizeof(why)) == BT_CTL_OK)
                 return;
-        (void)snprintf(c->text, sizeof(c->text), "%s", why);
+        child_note(c, "%s", why);
         tell(c->rolling, child, "refused", BT_CTL_FAILED, 0, why);
         bt_rolling_feed(c->rolling, BT_ROLLOUT_EV_FAILED, c);
 }
@@ -327,6 +340,20 @@ void bt_rolling_feed(struct bt_rolling *r, enum bt_rollout_event event, struct b
         bt_rolling_soon(r);
 }
 
+void bt_rolling_describe(const struct bt_hub *hub, char *text, size_t bytes)
+{
+        size_t used = 0;
+
+        text[0] = '\0';
+        bt_list_foreach (it, &hub->rollings) {
+                const struct bt_rolling *r = bt_list_entry(it, struct bt_rolling, node);
+
+                if (used < bytes)
+                        used += (size_t)snprintf(text + used, bytes - used, "%s: %s to %s under way, %s\n", r->target,
+                                                 r->is_rollback ? "rollback" : "upgrade", r->children[0].to->path, r->progress);
+        }
+}
+
 /* ---- called by the hub's other files ---- */
 
 const char *bt_rolling_refusal(const struct bt_child *child, const struct bt_waiter *waiter)
@@ -338,22 +365,35 @@ const char *bt_rolling_refusal(const struct bt_child *child, const struct bt_wai
         return "an upgrade of its pool is under way: wait for its end, or take it back with 'baton rollback'";
 }
 
-void bt_rolling_serves(struct bt_child *child, bool serves)
+static struct bt_rolling_child *child_of(const struct bt_child *child)
 {
         struct bt_rolling *r = child->rolling;
 
-        if (!r)
-                return;
-        for (uint32_t i = 0; i < r->machine.count; i++) {
-                struct bt_rolling_child *c = &r->children[i];
-                char exit[96];
-
-                if (c->child != child)
-                        continue;
-                if (!serves && r->machine.phase == BT_ROLLOUT_FORWARD)
-                        (void)snprintf(c->text, sizeof(c->text), "%s", bt_proc_exit_text(&child->last_exit, exit, sizeof(exit)));
-                bt_rolling_feed(r, serves ? BT_ROLLOUT_EV_SERVES : BT_ROLLOUT_EV_DIED, c);
+        for (uint32_t i = 0; r && i < r->machine.count; i++) {
+                if (r->children[i].child == child)
+                        return &r->children[i];
         }
+        return NULL;
+}
+
+void bt_rolling_serves(const struct bt_child *child)
+{
+        struct bt_rolling_child *c = child_of(child);
+
+        if (c)
+                bt_rolling_feed(c->rolling, BT_ROLLOUT_EV_SERVES, c);
+}
+
+void bt_rolling_ended(const struct bt_child *child, const struct bt_proc_exit *how)
+{
+        struct bt_rolling_child *c = child_of(child);
+        char exit[96];
+
+        if (!c)
+                return;
+        if (c->rolling->machine.phase == BT_ROLLOUT_FORWARD)
+                child_note(c, "%s", how ? bt_proc_exit_text(how, exit, sizeof(exit)) : child->note);
+        bt_rolling_feed(c->rolling, BT_ROLLOUT_EV_DIED, c);
 }
 
 void bt_rolling_committed(struct bt_child *child, struct bt_binary *binary)

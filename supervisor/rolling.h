@@ -46,11 +46,15 @@ enum bt_ctl_outcome bt_rolling_begin(struct bt_hub *hub, const struct bt_rolling
                                      size_t why_bytes);
 void bt_rolling_abandon(struct bt_rolling_watcher *watcher); /* harmless when it watches nothing */
 
+/* Those that are under way, a line each; what does not fit is left out. */
+void bt_rolling_describe(const struct bt_hub *hub, char *text, size_t bytes);
+
 /* ---- called by the hub's other files ---- */
 
 /* Why @child cannot be swapped for @waiter: it is in a rollout that is not @waiter's. NULL: it can. */
 const char *bt_rolling_refusal(const struct bt_child *child, const struct bt_waiter *waiter);
-void bt_rolling_serves(struct bt_child *child, bool serves); /* outside of a swap it came up, or went down */
+void bt_rolling_serves(const struct bt_child *child); /* somebody serves, from now on */
+void bt_rolling_ended(const struct bt_child *child, const struct bt_proc_exit *how); /* outside of a swap; @how: NULL: child.note says it */
 /* @binary is the child's from here on. The one before is kept for a rollback; going back uses it up. */
 void bt_rolling_committed(struct bt_child *child, struct bt_binary *binary);
 void bt_rolling_stop_all(struct bt_hub *hub); /* the hub stops: ends them where they are, and tells */

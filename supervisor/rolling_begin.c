@@ -136,6 +136,7 @@ void bt_rolling_free(struct bt_rolling *r)
                 bt_list_unlink(&c->waiter.node);
                 bt_errand_end(&c->check); /* tells the machine, which is over */
                 c->child->rolling = NULL;
+                free(c->text);
                 (void)bt_binary_unref(c->to);
                 (void)bt_binary_unref(c->back);
                 (void)bt_binary_unref(c->older);

@@ -14,7 +14,7 @@ struct bt_rolling_child {
         struct bt_binary *back;  /* what it ran at the beginning */
         struct bt_binary *older; /* what it would have gone back to then; NULL: nothing */
         struct bt_errand check;
-        char text[1024];         /* what went wrong with it last */
+        char *text;              /* what went wrong with it last; NULL: nothing */
 };
 
 struct bt_rolling {

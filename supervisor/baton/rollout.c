@@ -163,6 +163,24 @@ void bt_rollout_report(const struct bt_progress *progress, const char *target)
                      (int)strcspn(progress->done.text, "\n"), progress->done.text, pause);
 }
 
+/* ---- status ---- */
+
+void bt_rollout_status(const struct bt_command *command, const char *text)
+{
+        char clean[sizeof(((struct bt_ctl_reply *)NULL)->text)];
+
+        bt_text_clean(clean, sizeof(clean), text, strlen(text), true);
+        for (char *line = clean, *end; *line; line = end) {
+                end = strchrnul(line, '\n');
+                if (*end)
+                        *end++ = 0;
+                if (command->json)
+                        bt_say_json(json_pack("{s:s}", "rollout", line));
+                else
+                        (void)puts(line);
+        }
+}
+
 /* ---- the verb ---- */
 
 int bt_verb_rollback(struct bt_command *command)

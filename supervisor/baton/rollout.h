@@ -17,6 +17,9 @@ int bt_rollout_request(struct bt_ctl_rollout *ret_rollout, struct bt_command *co
 /* From here on Ctrl-C ends the waiting, and says that it ends nothing else. */
 void bt_rollout_on_interrupt(struct bt_command *command);
 
+/* Those that are under way: @text has a line for each, the hub's. */
+void bt_rollout_status(const struct bt_command *command, const char *text);
+
 void bt_rollout_report(const struct bt_progress *progress, const char *target);
 
 /* ---- swap.c ---- */

@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "shm/node.h"
 #include "supervisor/baton/hubs.h"
+#include "supervisor/baton/rollout.h"
 #include "supervisor/baton/table.h"
 #include "supervisor/baton/text.h"
 #include "supervisor/plan.h"
@@ -25,7 +26,8 @@
 struct nodes {
         struct bt_node_view views[BT_PLAN_NODES_MAX];
         uint32_t count;
-        const char *config; /* path of the hub's configuration */
+        const char *config;   /* path of the hub's configuration */
+        const char *rollouts; /* those under way, a line each */
 };
 
 static void nodes_close(struct nodes *nodes)
@@ -79,6 +81,7 @@ static int nodes_open(struct nodes *nodes, struct bt_command *command, const str
                             *reply.text ? reply.text : "no segment came with its answer");
                 status = BT_EXIT_FAILED;
         }
+        nodes->rollouts = bt_mem_copy(&command->mem, reply.text, strlen(reply.text));
         return status;
 }
 
@@ -290,6 +293,8 @@ int bt_verb_status(struct bt_command *command)
                 print_json(&command->mem, nodes);
         else if (!status)
                 print_table(&command->mem, nodes);
+        if (!status)
+                bt_rollout_status(command, nodes->rollouts);
         nodes_close(nodes);
         return status;
 }

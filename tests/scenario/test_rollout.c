@@ -400,6 +400,10 @@ static void while_it_goes_on_others_are_refused_and_a_rollback_turns_it_around(v
         expect(text, "an upgrade of its pool is under way");
         assert_int_equal(baton(w, text, "upgrade web --exec ./v2"), 1);
         expect(text, "web/0 is in an upgrade that is under way");
+        assert_int_equal(baton(w, text, "status"), 0);
+        expect(text, "/v2 under way, 0 of 8\n");
+        assert_int_equal(baton(w, text, "status --json"), 0);
+        expect(text, "{\"rollout\":\"web: upgrade to ");
         assert_int_equal(baton(w, text, "rollback web"), 0);
         expect(text, "somebody asked to go back");
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
