@@ -74,6 +74,7 @@ struct baton_child {
         uint64_t heir; /* LEAVING, PASSED: who gets it */
         uint32_t leave_beat;   /* LEAVING: the heir's beat when it was told that the moment is near */
         uint64_t leave_by_ns;  /* LEAVING: from then on the baton is passed to an heir that was not seen to run, too */
+        uint64_t quiet_ns;     /* LEAVING: for how long the hub will not be rung for the passage */
         bool ring_due;         /* the hub was told something and not rung yet */
         uint64_t ring_at_ns;   /* PASSED: not before that, while the heir restores */
         bool retired;

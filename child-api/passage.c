@@ -231,7 +231,6 @@ static void go_on(struct baton_child *child, bool told)
 static void become_passed(struct baton_child *child)
 {
         uint64_t heir = child->heir;
-        uint64_t quiet_ns = bt_child_if_parallel(QUIET_NS);
         int r = bt_child_capture(child, BATON_CAPTURE_HOT);
 
         if (r) {
@@ -246,7 +245,7 @@ static void become_passed(struct baton_child *child)
                 return;
         }
         BT_POINT("pass.done");
-        say_later(child, bt_now_ns() + quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
+        say_later(child, bt_now_ns() + child->quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
         bt_post_end(child);
 }
 
@@ -285,6 +284,7 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
         rehearse_leaving(child);
         child->leave_beat = bt_baton_announce(child->baton);
         child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS);
+        child->quiet_ns = bt_child_if_parallel(QUIET_NS);
         BT_POINT("handover.announced");
 }
 
