@@ -247,6 +247,8 @@ struct bt_child {
         bool placed;               /* by a plan, or when it was added */
         bool wished;               /* for the length of one plan: the map of `guided` has a node for it */
         bool misplaced;            /* a move failed: to be tried again */
+        pid_t load_pid;            /* of the process that @load_ticks is of */
+        uint64_t load_ticks;
         bool killed;               /* its last process was killed, not by us, and that may be the death of its node */
         struct bt_binary *previous; /* before the last committed upgrade; NULL: none, or it went back already */
         struct bt_rolling *rolling; /* rolling.h: it belongs to this rollout; NULL: to none */
@@ -391,6 +393,9 @@ struct bt_hub {
         struct bt_loop_sender *store_sender; /* used by the store's thread only */
         struct bt_list nodes;
         struct bt_redistribution *redistribution; /* redistribute.h */
+        struct bt_loop_timer load_timer; /* these three: node_load.h */
+        struct bt_child *load_next;      /* of the round that goes on; NULL: none */
+        uint64_t load_round_ns;          /* end of the last round; 0: none yet */
         struct bt_children children;
         int sockets[BT_PLAN_SOCKETS_MAX];
         struct bt_registry registry;

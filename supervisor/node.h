@@ -63,7 +63,10 @@ struct bt_hub_node {
         struct bt_loop_timer death_timer;
         uint32_t idx; /* for the length of one plan */
         uint32_t moves_from, moves_to;
-        struct bt_load load;
+        struct bt_load load;   /* these four: node_load.h */
+        bool loaded;           /* @load is an average of something */
+        uint64_t round_ticks;  /* of the round that goes on */
+        uint64_t round_bytes;
         uint32_t seats;     /* taken */
         uint32_t free_from; /* no slot below this one is free */
         uint64_t taken[BT_PLAN_CHILDREN_MAX / 64];

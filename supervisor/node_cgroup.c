@@ -72,7 +72,7 @@ static int own_cgroup(char *path, size_t bytes)
 /* Makes the hub's cgroup one that has nodes. */
 static int prepare(const char *base)
 {
-        char path[PATH_BYTES + 16], text[256];
+        char path[PATH_BYTES + 32], text[256];
         int r;
 
         (void)snprintf(path, sizeof(path), "%s/cgroup.controllers", base);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "supervisor/events.h"
 #include "supervisor/node_ask.h"
+#include "supervisor/node_load.h"
 #include "supervisor/placement/placement.h"
 
 /* ---- where each child belongs ---- */
@@ -202,6 +203,7 @@ int bt_redistribution_place_new(struct bt_hub *hub)
         char why[512];
         int r = place_all(hub, place_new, false, why, sizeof(why));
 
+        bt_node_load_start(hub);
         if (r)
                 bt_hub_say(hub, "the children cannot be placed: %s", why);
         return r;
@@ -373,6 +375,7 @@ void bt_redistribution_close(struct bt_hub *hub)
 
         if (!r)
                 return;
+        bt_node_load_stop(hub);
         bt_loop_timer_disarm(&r->due);
         bt_loop_timer_disarm(&r->retry);
         bt_list_splice(&r->begun, &r->planned);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -353,6 +354,110 @@ static void NODE_7_a_child_that_defers_is_moved_when_it_says_ready(void **state)
         world_end(w);
 }
 
+/* ---- what a node gives ---- */
+
+/* The value of @key in /proc/PID/status. */
+static void status_of(int pid, const char *key, char value[64])
+{
+        char path[64], line[256];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
+        file = fopen(path, "re");
+        assert_non_null(file);
+        *value = '\0';
+        while (fgets(line, sizeof(line), file)) {
+                if (!strncmp(line, key, strlen(key)) &&
+                    sscanf(line + strlen(key), ": %63s", value) == 1)
+                        break;
+        }
+        (void)fclose(file);
+}
+
+static void NODE_1_the_processes_of_a_node_run_with_what_it_gives(void **state)
+{
+        struct world *w = *state;
+        struct answer answer;
+        char cpus[64];
+        int nice;
+
+        world_start(w, HEAD BLUE "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot, "
+                                 "env: {NODE: own}}\n");
+        ask(w, "web", &answer);
+        assert_string_equal(answer.node, "blue"); /* over the child's own */
+        nice = getpriority(PRIO_PROCESS, (id_t)answer.pid);
+        RUN(0, "joined", "node", "add", "green", "--env", "NODE=green", "--cpus", "0", "--nice",
+            "3", "--memory", "1GiB");
+        RUN(0, "blue: left", "node", "remove", "blue");
+        ask(w, "web", &answer);
+        assert_string_equal(answer.node, "green");
+        status_of(answer.pid, "Cpus_allowed_list", cpus);
+        assert_string_equal(cpus, "0");
+        assert_int_equal(getpriority(PRIO_PROCESS, (id_t)answer.pid), nice + 3);
+
+        /* Processors that there are not: the start fails, and the child stays where it was. */
+        RUN(0, "joined", "node", "add", "far", "--cpus", "1023", "--weight", "0");
+        RUN(1, "use the cpus of its node", "node", "migrate", "web", "far");
+        ask(w, "web", &answer);
+        assert_string_equal(answer.node, "green");
+        assert_int_equal(answer.count, 3);
+        RUN(2, "expected POOL=PATH", "node", "add", "bad", "--exec", "web");
+        RUN(2, "'cpus' is 'zero'", "node", "add", "bad", "--cpus", "zero");
+        RUN(1, "cannot run", "node", "add", "gone", "--exec", "web=/bin");
+        world_end(w);
+}
+
+/* ---- unlucky moments ---- */
+
+static void BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody(void **state)
+{
+        struct world *w = *state;
+        pid_t first, second, third;
+
+        start_many(w, "cold", "");
+        first = begin(w, "said-1",
+                      (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
+        world_log_wait(w, "web/", 5); /* some have moved, others are on their way */
+        second = begin(w, "said-2",
+                       (const char *const[]){"node", "add", "red", "--env", "NODE=red", NULL});
+        while (!lists(w, "red"))
+                ;
+        third = begin(w, "said-3", (const char *const[]){"node", "remove", "green", NULL});
+        rounds_until(w, first);
+        rounds_until(w, second);
+        rounds_until(w, third);
+        assert_int_equal(world_wait(first) + world_wait(second) + world_wait(third), 0);
+        assert_int_equal(round_of(w, "green"), 0);
+        assert_true(round_of(w, "red") > 0);
+        world_end(w);
+}
+
+static void
+BUG_10_a_hub_that_is_killed_while_a_node_leaves_is_followed_by_one_that_knows_where_all_are(
+        void **state)
+{
+        struct world *w = *state;
+        pid_t remove;
+        int green;
+
+        start_many(w, "hot", "");
+        RUN(0, "joined", "node", "add", "green", "--env", "NODE=green");
+        remove = begin(w, "said-1", (const char *const[]){"node", "remove", "blue", NULL});
+        world_log_wait(w, "swapped to incarnation 2", MANY * 3 / 4);
+        world_kill_hub(w);
+        (void)world_wait(remove);
+        world_start_again(w);
+        green = round_of(w, "green");
+        RUN(0, "", "status", "--json");
+        assert_int_equal(times("\"node\":\"green\""), green);
+        assert_int_equal(times("\"node\":\"blue\""), MANY - green);
+        RUN(0, ", 0 stayed where they were", "node", "remove", "blue");
+        assert_int_equal(round_of(w, "green"), MANY);
+        world_stop(w);
+        assert_true(world_reap_orphans() >= 1);
+        world_end(w);
+}
+
 /* ---- death ---- */
 
 static void NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere(void **state)
@@ -424,8 +529,9 @@ static void NODE_8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_ki
 
         RUN(0, "left", "node", "remove", "blue");
         world_stop(w);
-        assert_true(world_reap_orphans() >= 1); /* of the first hub: ours to reap; its predecessor may have ended before */
-        world_start_again(w);                      /* blue is the configuration's, and back */
+        assert_true(world_reap_orphans() >=
+                    1); /* of the first hub: ours to reap; its predecessor may have ended before */
+        world_start_again(w); /* blue is the configuration's, and back */
         RUN(0, "\"node\":\"green\",\"state\":\"active\"", "node", "list", "--json");
         assert_non_null(strstr(said, "\"node\":\"blue\",\"state\":\"active\""));
         ask(w, "web", &after);
@@ -444,6 +550,9 @@ int main(void)
                 ROW(NODE_6_migrate_says_what_it_cannot_do_and_does_the_rest),
                 ROW(NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline),
                 ROW(NODE_7_a_child_that_defers_is_moved_when_it_says_ready),
+                ROW(NODE_1_the_processes_of_a_node_run_with_what_it_gives),
+                ROW(BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody),
+                ROW(BUG_10_a_hub_that_is_killed_while_a_node_leaves_is_followed_by_one_that_knows_where_all_are),
                 ROW(NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere),
                 ROW(NODE_3_one_child_that_is_killed_is_started_again_where_it_was),
                 ROW(NODE_8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed),
