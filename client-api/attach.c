@@ -222,7 +222,8 @@ static int on_refused(struct baton_client *client, const struct bt_attach *recor
         struct baton_target *target = target_of(client, record->token);
 
         if (!target) {
-                client->refused = true;
+                /* One that is attached tries again, but for a hub that does not know its number. */
+                client->refused = !client->number || record->error == -ESTALE;
                 client->refused_error = record->error;
                 (void)snprintf(client->why, sizeof(client->why), "%s", record->text);
                 return -ECONNREFUSED;
@@ -319,12 +320,12 @@ static void lose_hub(struct baton_client *client)
         bt_timer_tick(client, true);
 }
 
-void bt_attach_read(struct baton_client *client)
+void bt_attach_read(struct baton_client *client, bool ticked)
 {
         int r = 0;
 
-        if (client->conn < 0 && !client->refused && !connect_hub(client))
-                (void)0; /* its answer is on its way */
+        if (client->conn < 0 && ticked && !client->refused)
+                (void)connect_hub(client);
         while (client->conn >= 0 && !r)
                 r = receive(client);
         if (r && r != -EAGAIN)
@@ -345,8 +346,7 @@ static bool await_hub(struct baton_client *client, uint64_t deadline_ns)
         pthread_mutex_unlock(&client->lock);
         (void)poll(fds, 2, SLICE_MS);
         pthread_mutex_lock(&client->lock);
-        if (client->conn >= 0 || read(client->timer, &ticks, sizeof(ticks)) > 0)
-                bt_attach_read(client);
+        bt_attach_read(client, read(client->timer, &ticks, sizeof(ticks)) > 0);
         return true;
 }
 

@@ -94,62 +94,58 @@ struct baton_client {
 
         /* calls */
         struct bt_calls calls;
-        struct bt_list
-                followers; /* threads that sleep while another one has the pump; under @lock, as @done */
+        struct bt_list followers; /* threads that sleep while another has the pump; under @lock, as @done */
         _Atomic uint32_t follower_count;
         _Atomic uint32_t removed; /* 1: members were removed, and their calls are not failed yet */
         struct bt_list done;      /* answered, done() was not run yet */
         int nudge;                /* eventfd: something is in @done */
-        _Atomic uint32_t
-                polled; /* 1: the program has asked for @epoll: answers must ring also while nobody waits */
+        /* 1: the program has asked for @epoll: answers must ring also while nobody waits */
+        _Atomic uint32_t polled;
         int epoll; /* what the program polls: bell, conn, timer, nudge */
 
         _Atomic uint64_t begun, answered, late, full, attached;
 };
 
-/* attach.c */
-int bt_attach_open(struct baton_client *client); /* connects, and waits to be let in */
-void bt_attach_read(
-        struct baton_client
-                *client); /* what the hub said; finds a hub again. Under @lock; never blocks */
-int bt_attach_target(
-        struct baton_client *client,
-        struct baton_target *target); /* asks for it, and waits. Under @lock, released meanwhile */
-int bt_attach_address(struct sockaddr_un *ret_addr, const char *hub);
-
 /* client.c */
 bool bt_clients_forked(const struct baton_client *client);
-int bt_attach_watch(
-        const struct baton_client *client); /* the connection, with what the program polls */
+int bt_attach_watch(const struct baton_client *client); /* its connection, with what is polled */
+
+/* attach.c */
+int bt_attach_address(struct sockaddr_un *ret_addr, const char *hub);
+int bt_attach_open(struct baton_client *client); /* connects, and waits to be let in */
+/* What the hub said. @ticked: and if there is none, looks for one. Under @lock; never blocks. */
+void bt_attach_read(struct baton_client *client, bool ticked);
+/* Asks for it, and waits. Under @lock, released meanwhile. */
+int bt_attach_target(struct baton_client *client, struct baton_target *target);
 
 /* route.c */
 /* Who gets the next message; NULL: nobody is left. */
 struct bt_member *bt_route(struct baton_target *target, uint64_t key);
+void bt_member_ring(struct bt_member *member);
+bool bt_member_closed(const struct bt_member *member);
 /* A member of that name that is not gone, and not @but. */
 struct bt_member *bt_member_find(struct baton_client *client, const char *id,
                                  const struct bt_member *but);
-void bt_member_free(struct bt_member *member); /* one that nobody knows yet */
+/* Takes both descriptors. */
 int bt_member_new(struct bt_member **ret_member, struct baton_client *client, const char *id,
-                  int fd, int bell); /* takes both */
-void bt_member_remove(
-        struct baton_client *client,
-        struct bt_member *member); /* from all targets; what it owed is answered with GONE */
+                  int fd, int bell);
+void bt_member_free(struct bt_member *member); /* one that nobody knows yet */
+/* From all targets; what it owed is answered with GONE. */
+void bt_member_remove(struct baton_client *client, struct bt_member *member);
 bool bt_target_has(const struct baton_target *target, const struct bt_member *member);
 int bt_target_add(struct baton_target *target, struct bt_member *member);
 void bt_target_prune(struct baton_target *target); /* without those that are gone */
 void bt_targets_free(struct baton_client *client);
-bool bt_member_closed(const struct bt_member *member);
-void bt_member_ring(struct bt_member *member);
 
 /* wait.c */
 /* Waits for a call's answer. 0: it is there; -ETIMEDOUT; it is not dropped. */
 int bt_wait(struct baton_client *client, struct bt_call *call, uint64_t id, uint64_t deadline_ns);
+void bt_wait_begin_polled(struct baton_client *client);
 /* Members were removed: their calls are failed by whoever reads answers next. */
 void bt_calls_gone(struct baton_client *client);
 /* DONE: the answer is not wanted. False: it is not done, or somebody has it. */
 bool bt_call_discard(struct baton_client *client, struct bt_call *call, uint64_t id);
 void bt_watch_deadlines(struct baton_client *client);
-void bt_wait_begin_polled(struct baton_client *client);
 void bt_timer_tick(const struct baton_client *client, bool on);
 
 /* region.c */

@@ -79,7 +79,6 @@ static int wait_room(const struct baton_target *target, const struct bt_member *
 
         if (now >= deadline_ns)
                 return -ETIMEDOUT;
-        /* The consumer may sleep with quiet messages unread: nobody else would wake it. */
         (void)bt_mailbox_wait_room(&member->view, slice < deadline_ns ? slice : deadline_ns);
         return 0;
 }
@@ -107,10 +106,10 @@ static int send_letter(struct baton_target *target, const struct baton_send *sen
                 if (r != -EAGAIN)
                         return r;
                 atomic_fetch_add_explicit(&client->full, 1, memory_order_relaxed);
+                if (atomic_exchange(&member->owed, 0))
+                        bt_member_ring(member); /* full of what nobody was told of */
                 if (!deadline_ns)
                         return r;
-                if (atomic_exchange(&member->owed, 0))
-                        bt_member_ring(member);
                 r = wait_room(target, member, deadline_ns);
         }
         return r;

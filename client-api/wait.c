@@ -171,7 +171,6 @@ void bt_watch_deadlines(struct baton_client *client)
 static void deadlines_check(struct baton_client *client)
 {
         uint64_t now = bt_now_ns();
-        bool more = false;
 
         if (!atomic_exchange(&client->timed, 0))
                 return;
@@ -183,24 +182,34 @@ static void deadlines_check(struct baton_client *client)
                     !bt_call_is(call, id, BT_CALL_PENDING))
                         continue;
                 if (now < call->deadline_ns || !fail_one(client, call, id, -ETIMEDOUT))
-                        more = true;
+                        atomic_store(&client->timed, 1);
         }
-        if (more)
-                atomic_store(&client->timed, 1);
-        else if (client->conn >= 0 && !atomic_load(&client->timed))
-                bt_timer_tick(client, false);
 }
 
 /* ---- the rest that can happen ---- */
 
+/* Who needs the ticks: calls with deadlines, and a client without a hub. The second look is for a call that came between the first and the disarming. */
+static void timer_settle(const struct baton_client *client)
+{
+        if (client->conn < 0 || atomic_load(&client->timed))
+                return;
+        bt_timer_tick(client, false);
+        if (atomic_load(&client->timed))
+                bt_timer_tick(client, true);
+}
+
 static void hub_read(struct baton_client *client)
 {
         uint64_t ticks;
+        bool ticked;
 
         pthread_mutex_lock(&client->lock);
-        if (read(client->timer, &ticks, sizeof(ticks)) > 0)
+        ticked = read(client->timer, &ticks, sizeof(ticks)) > 0;
+        if (ticked)
                 deadlines_check(client);
-        bt_attach_read(client);
+        bt_attach_read(client, ticked);
+        if (ticked)
+                timer_settle(client);
         pthread_mutex_unlock(&client->lock);
 }
 

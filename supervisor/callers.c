@@ -27,6 +27,8 @@
 #include "supervisor/mailbox.h"
 #include "supervisor/request.h"
 
+#define RECORDS_A_TURN_MAX (4 * BT_ATTACH_TARGETS_MAX)
+
 struct caller_target {
         char name[64];
         bool owed;     /* there are members that it was not told */
@@ -53,7 +55,6 @@ struct caller {
 
 struct bt_callers {
         struct bt_list list;
-        uint32_t count;
         struct bt_client_book book;
 };
 
@@ -199,7 +200,6 @@ static void caller_free(struct caller *caller)
         bt_loop_forget(&caller->watch);
         bt_loop_forget(&caller->exit_watch);
         bt_list_unlink(&caller->node);
-        caller->hub->callers->count--;
         (void)bt_close(caller->fd);
         (void)bt_close(caller->pidfd);
         (void)bt_close(caller->seg_fd);
@@ -484,7 +484,8 @@ static void caller_on_ready(struct bt_loop_watch *watch, uint32_t events)
         int r = 0;
 
         (void)events;
-        while (!r)
+        /* A client waits for answers: one that says more than this at once keeps the hub from everybody else. */
+        for (int i = 0; !r && i < RECORDS_A_TURN_MAX; i++)
                 r = caller_read(caller);
         if (r == -EAGAIN)
                 caller_pump(caller);
@@ -513,7 +514,6 @@ static struct caller *caller_new(struct bt_hub *hub, pid_t pid)
         caller->fd = caller->pidfd = caller->seg_fd = caller->bell = -1;
         bt_list_init(&caller->node);
         bt_list_push(&hub->callers->list, &caller->node);
-        hub->callers->count++;
         return caller;
 }
 
@@ -525,6 +525,16 @@ static int caller_watch_process(struct caller *caller)
                 return caller->pidfd;
         return bt_loop_watch_fd(caller->hub->loop, &caller->exit_watch, caller->pidfd, EPOLLIN,
                                 caller_on_exit);
+}
+
+/* Those that are connected: one that comes back must not be refused for the sake of itself. */
+static uint32_t attached(const struct bt_callers *callers)
+{
+        uint32_t count = 0;
+
+        bt_list_foreach (it, &callers->list)
+                count += bt_list_entry(it, struct caller, node)->fd >= 0;
+        return count;
 }
 
 void bt_callers_take(struct bt_hub *hub, int fd)
@@ -542,7 +552,7 @@ void bt_callers_take(struct bt_hub *hub, int fd)
                 return;
         }
         caller->fd = fd;
-        if (hub->callers->count > BT_ATTACH_CLIENTS_MAX) {
+        if (attached(hub->callers) > BT_ATTACH_CLIENTS_MAX) {
                 caller_refuse(caller, 0, -ENOSPC, refusal_text(-ENOSPC));
                 caller_free(caller);
                 return;
