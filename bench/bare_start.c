@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -85,6 +86,43 @@ int bench_bare_start_all(struct bench_bare_start *bare, uint64_t *ret_ns)
         *ret_ns = bt_now_ns() - begun;
         if (r)
                 bench_complain("the bare processes do not all start: %s", strerrordesc_np(-r));
+        return r;
+}
+
+static int bare_fork(struct bench_bare_start *bare, uint32_t idx)
+{
+        struct bench_process *process = &bare->processes[idx];
+        pid_t pid = fork();
+
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) {
+                uint64_t now = bt_now_ns();
+
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                bench_muster_served(&bare->muster, idx, now, now);
+                for (;;)
+                        (void)pause();
+        }
+        process->pid = pid;
+        process->pidfd = bench_pidfd_open(pid);
+        return process->pidfd < 0 ? process->pidfd : 0;
+}
+
+int bench_bare_fork_all(struct bench_bare_start *bare, uint64_t *ret_ns)
+{
+        uint32_t served = atomic_load(&bare->muster.head->served);
+        uint64_t begun = bt_now_ns();
+        int r = 0;
+
+        (void)fflush(NULL); /* what is not written yet would be there twice */
+        for (uint32_t i = 0; !r && i < bare->count; i++)
+                r = bare_fork(bare, i);
+        if (!r)
+                r = bench_muster_await(&bare->muster, served + bare->count);
+        *ret_ns = bt_now_ns() - begun;
+        if (r)
+                bench_complain("the bare processes cannot all be forked: %s", strerrordesc_np(-r));
         return r;
 }
 

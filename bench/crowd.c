@@ -6,13 +6,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "supervisor/control.h"
 #include "supervisor/plan.h"
 
 #define CONFIG                                                                                     \
         "hub: bench\n"                                                                             \
         "max_parallel: 16\n"                                                                       \
+        "%s"                                                                                       \
         "children:\n"                                                                              \
         "  m:\n"                                                                                   \
         "    exec: [\"%s\", \"%s\", \"%" PRIu64 "\"]\n"                                            \
@@ -28,7 +31,11 @@
         "    state_query_timeout: 60s\n"                                                           \
         "    state_ttl: infinity\n"
 
-int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
+static const char NODES[] = "distribution: {strategy: guided, map: {m: [blue, green]}}\n"
+                            "nodes: {blue: {}, green: {}}\n";
+
+static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
+                      const char *nodes)
 {
         char program[4096];
         int r = bench_program_find(program, sizeof(program), "bench-member");
@@ -40,12 +47,23 @@ int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_b
         if (!r)
                 r = bench_daemon_open(&crowd->daemon);
         if (!r)
-                r = bench_daemon_configure(&crowd->daemon, CONFIG, program, crowd->muster.path,
-                                           state_bytes, count, (state_bytes + 1023) / 1024);
+                r = bench_daemon_configure(&crowd->daemon, CONFIG, nodes, program,
+                                           crowd->muster.path, state_bytes, count,
+                                           (state_bytes + 1023) / 1024);
         if (r)
                 bench_complain("%" PRIu32 " children cannot be prepared: %s", count,
                                strerrordesc_np(-r));
         return r;
+}
+
+int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
+{
+        return crowd_open(crowd, count, state_bytes, "");
+}
+
+int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
+{
+        return crowd_open(crowd, count, state_bytes, NODES);
 }
 
 static uint64_t last_service(const struct bench_crowd *crowd)
@@ -93,6 +111,31 @@ int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret
         if (!r)
                 r = bench_muster_await(&crowd->muster, served + crowd->count);
         return r ? r : bench_crowd_check_states(crowd);
+}
+
+/* The first event is awaited while the move goes on: the hub remembers 4096 events, and a thousand moves are ten thousand. */
+int bench_crowd_drain(struct bench_crowd *crowd, uint64_t *ret_ns)
+{
+        uint32_t served = atomic_load(&crowd->muster.head->served);
+        BT_CLEANUP(bt_closep) int fd = bench_daemon_connect(&crowd->daemon);
+        struct bench_event first, last;
+        uint64_t before;
+        int r = fd < 0 ? fd : bench_daemon_last_event(&crowd->daemon, &before);
+
+        if (!r)
+                r = bench_daemon_send(fd, BT_CTL_NODE_DRAIN, BT_CTL_STRATEGY_SPEC, "blue");
+        if (!r)
+                r = bench_daemon_await(&crowd->daemon, "redistributing", before, &first);
+        if (!r)
+                r = bench_daemon_outcome(fd, NULL);
+        if (!r)
+                r = bench_muster_await(&crowd->muster, served + crowd->count);
+        if (!r)
+                r = bench_daemon_await(&crowd->daemon, "redistributed", first.sequence, &last);
+        if (r)
+                return r;
+        *ret_ns = last.mono_ns - first.mono_ns;
+        return bench_crowd_check_states(crowd);
 }
 
 /* The first that was told to end. */

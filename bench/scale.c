@@ -8,6 +8,7 @@
  *      memory     of the hub for each child: what its proportional set size (a page that two share counts half) is more than with one child
  *      swap       all of them, hot and cold, 16 at a time; each must have its state
  *      stop       in order, states kept
+ *      nodes      all of them go from one node to another, with states of 1 KiB and of 1 MiB; beside as many bare starts, and as many bare forks
  *
  * Each is measured once or twice: a thousand children are a thousand samples of what one costs.
  */
@@ -123,13 +124,14 @@ static void say(struct scale *scale, uint32_t count, const char *what, uint64_t 
         bench_out_say(&scale->out, "\n");
 }
 
-static int floor_measure(uint32_t count, uint64_t *ret_ns)
+static int floor_measure(uint32_t count, bool forks, uint64_t *ret_ns)
 {
         struct bench_bare_start bare = BENCH_BARE_NULL;
         int r = bench_bare_open(&bare, count);
 
         if (!r)
-                r = bench_bare_start_all(&bare, ret_ns);
+                r = forks ? bench_bare_fork_all(&bare, ret_ns)
+                          : bench_bare_start_all(&bare, ret_ns);
         bench_bare_close(&bare);
         return r;
 }
@@ -229,7 +231,7 @@ static int count_measure(struct scale *scale, uint32_t count)
                                count, count * FDS_PER_CHILD + FDS_OWN);
                 return 0;
         }
-        r = floor_measure(count, &floor_ns);
+        r = floor_measure(count, false, &floor_ns);
         if (!r)
                 r = bench_crowd_open(&crowd, count, STATE_BYTES);
         if (!r)
@@ -249,6 +251,51 @@ static int count_measure(struct scale *scale, uint32_t count)
         return r;
 }
 
+/* ---- nodes ---- */
+
+static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
+{
+        BT_CLEANUP(crowd_closep) struct bench_crowd crowd = BENCH_CROWD_NULL;
+        uint64_t start_ns, forks_ns = 0, starts_ns = 0, move_ns = 0;
+        char name[48], size[BENCH_SIZE_TEXT];
+        int r = floor_measure(count, true, &forks_ns);
+
+        if (!r)
+                r = floor_measure(count, false, &starts_ns);
+        if (!r)
+                r = bench_crowd_open_nodes(&crowd, count, bytes);
+        if (!r)
+                r = bench_crowd_start(&crowd, &start_ns);
+        if (!r)
+                r = bench_crowd_drain(&crowd, &move_ns);
+        if (r)
+                return r;
+        (void)snprintf(name, sizeof(name), "nodes-%" PRIu32 "x%s", count,
+                       bench_size_text(size, bytes));
+        bench_out_value(&scale->out, name, "total_ms", (double)move_ns / 1e6, "ms");
+        bench_out_value(&scale->out, name, "forks_ms", (double)forks_ns / 1e6, "ms");
+        bench_out_value(&scale->out, name, "starts_ms", (double)starts_ns / 1e6, "ms");
+        bench_out_value(&scale->out, name, "ratio", bench_ratio(move_ns, forks_ns),
+                        "of bare forks");
+        bench_out_value(&scale->out, name, "ratio_to_starts", bench_ratio(move_ns, starts_ns),
+                        "of bare starts");
+        return 0;
+}
+
+static int nodes_measure_all(struct scale *scale, bool brief)
+{
+        static const uint32_t counts[] = {1, 10, 100, 1000};
+        static const uint64_t sizes[] = {UINT64_C(1) << 10, UINT64_C(1) << 20};
+        int r = 0;
+
+        for (size_t size = 0; !r && size < (brief ? 1 : BT_ARRAY_LEN(sizes)); size++) {
+                for (size_t i = 0; !r && i < (brief ? 2 : BT_ARRAY_LEN(counts)); i++)
+                        r = bench_interrupted() ? -EINTR
+                                                : nodes_measure(scale, counts[i], sizes[size]);
+        }
+        return r;
+}
+
 int bench_scale_main(int argc, char **argv)
 {
         static const uint32_t counts[] = {1, 10, 100, 1000, 10000};
@@ -264,5 +311,7 @@ int bench_scale_main(int argc, char **argv)
         r = bench_process_guard();
         for (size_t i = 0; !r && i < (options.brief ? 2 : BT_ARRAY_LEN(counts)); i++)
                 r = bench_interrupted() ? -EINTR : count_measure(&scale, counts[i]);
+        if (!r)
+                r = nodes_measure_all(&scale, options.brief);
         return bench_out_close(&scale.out, r);
 }
