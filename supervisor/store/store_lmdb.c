@@ -10,6 +10,7 @@
  * A state on disk must never be what keeps a hub from starting or takes it down. LMDB has no page checksums and believes its file, so:
  *   - a file that is shorter than its header says is extended by a hole before anything is read: a missing page is then a page of
  *     zeros, which LMDB or our sums refuse, and not a SIGBUS;
+ *   - its pages are walked over before LMDB sees them (store_walk.c): one that was written over would crash or hang it;
  *   - when LMDB finds its structure broken, at open or later, the file is renamed to store.mdb.bad and an empty one takes its place;
  *   - records carry sums of their own (store_records.c), for damage that leaves the structure whole.
  *
@@ -38,6 +39,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "supervisor/store/store_walk.h"
 
 #define MAP_BYTES_MIN ((size_t)64 << 20)
 #define MAP_BYTES_MAX ((size_t)1 << 46) /* of the 47 bits of a process; addresses, not memory */
@@ -314,10 +316,23 @@ static int lmdb_env_open_dbi(struct lmdb *l)
         return lmdb_result(l, rc);
 }
 
+/* Before LMDB maps it: see store_walk.h. */
+static int lmdb_file_walk(const struct lmdb *l)
+{
+        BT_CLEANUP(bt_closep) int fd = openat(l->dir_fd, "store.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return bt_store_walk(fd);
+}
+
 static int lmdb_env_open(struct lmdb *l)
 {
-        int r, rc = mdb_env_create(&l->env);
+        int rc, r = lmdb_file_walk(l);
 
+        if (r)
+                return r;
+        rc = mdb_env_create(&l->env);
         if (rc) {
                 l->env = NULL;
                 return lmdb_result(l, rc);

@@ -21,6 +21,7 @@
 #include "supervisor/store/store_key.h"
 #include "supervisor/store/store_queue.h"
 #include "supervisor/store/store_records.h"
+#include "tests/support/seed.h"
 #include "tests/support/store_desk.h"
 
 #define PART 4096
@@ -984,6 +985,106 @@ static void a_truncated_file_is_never_fatal(void **state)
         store_open(f);
 }
 
+/* One page of @fd is not what it was. */
+static void spoil(int fd, off_t bytes, struct seed *seed)
+{
+        uint8_t page[4096], other[4096];
+        off_t pages = bytes / (off_t)sizeof(page), at = (off_t)seed_below(seed, (uint64_t)pages) * (off_t)sizeof(page);
+        uint64_t word = seed_below(seed, 2) ? seed_next(seed) : seed_below(seed, 64);
+
+        assert_int_equal(pread(fd, page, sizeof(page), at), sizeof(page));
+        assert_int_equal(pread(fd, other, sizeof(other), (off_t)seed_below(seed, (uint64_t)pages) * (off_t)sizeof(page)), sizeof(page));
+        switch (seed_below(seed, 7)) {
+        case 0: /* other bytes */
+                for (size_t i = 0; i < sizeof(page); i++)
+                        page[i] = (uint8_t)seed_next(seed);
+                break;
+        case 1: /* another head */
+                for (size_t i = 0; i < 16; i++)
+                        page[i] = (uint8_t)seed_next(seed);
+                break;
+        case 2: /* another offset, or size */
+                memcpy(page + 10 + 2 * seed_below(seed, 30), &word, 2);
+                break;
+        case 3: /* one bit */
+                page[seed_below(seed, sizeof(page))] ^= (uint8_t)(1u << seed_below(seed, 8));
+                break;
+        case 4:
+                memset(page, 0, sizeof(page));
+                break;
+        case 5: /* what belongs elsewhere */
+                memcpy(page, other, sizeof(page));
+                break;
+        default: /* another number somewhere */
+                memcpy(page + 8 * seed_below(seed, sizeof(page) / 8), &word, sizeof(word));
+                break;
+        }
+        assert_int_equal(pwrite(fd, page, sizeof(page), at), sizeof(page));
+}
+
+/* Opened, read, written to and opened again: nothing of it may crash or hang, and a state that is said to be whole is. */
+static void assert_bears(struct fixture *f)
+{
+        store_open(f);
+        for (size_t i = 0; i < BATCH_CHILDREN; i++) {
+                int r = get_state(f, batch_child(i));
+
+                assert_true(r == BT_STORE_OK || r == BT_STORE_E_ABSENT || r == BT_STORE_E_CORRUPT || r == -EPROTONOSUPPORT);
+                if (r == BT_STORE_OK)
+                        assert_true(state_is(f->fd, 64, batch_child(i), f->desk.record.sequence, batch_bytes(i, f->desk.record.sequence)));
+        }
+        assert_int_equal(desk_list(&f->desk, f->store), 0);
+        for (size_t i = 0; i < BATCH_CHILDREN; i += 2)
+                assert_true(desk_del(&f->desk, f->store, batch_child(i), 2) >= 0);
+        put_batch(f, 3);
+        reopen(f);
+        for (size_t i = 0; i < BATCH_CHILDREN; i++)
+                assert_state(f, batch_child(i), 3, batch_bytes(i, 3));
+}
+
+static void a_file_with_a_page_that_was_written_over_is_never_fatal(void **state)
+{
+        struct fixture *f = *state;
+        struct seed seed = seed_new();
+        char whole[160], bad[160];
+        struct stat st;
+
+        (void)snprintf(whole, sizeof(whole), "%s/whole", f->dir);
+        put_batch(f, 1);
+        for (int i = 0; i < 300; i++) { /* enough for a tree with branches */
+                char name[16];
+
+                (void)snprintf(name, sizeof(name), "many/%d", i);
+                assert_int_equal(put_state(f, name, 1, 100), BT_STORE_OK);
+        }
+        for (int i = 0; i < 300; i += 3) { /* and for lists of free pages */
+                char name[16];
+
+                (void)snprintf(name, sizeof(name), "many/%d", i);
+                assert_int_equal(desk_del(&f->desk, f->store, name, 1), BT_STORE_OK);
+        }
+        put_batch(f, 2);
+        f->store = bt_store_close(f->store);
+        (void)snprintf(bad, sizeof(bad), "%s", path_of(f, "store.mdb"));
+        assert_int_equal(rename(bad, whole), 0);
+        assert_int_equal(stat(whole, &st), 0);
+        for (uint64_t i = 0; i < seed_rounds(60); i++) {
+                int fd;
+
+                file_copy(whole, bad);
+                fd = open(bad, O_RDWR | O_CLOEXEC);
+                assert_true(fd >= 0);
+                spoil(fd, st.st_size, &seed);
+                (void)bt_close(fd);
+                assert_bears(f);
+                f->store = bt_store_close(f->store);
+        }
+        file_copy(whole, bad);
+        store_open(f);
+        assert_false(bt_store_was_damaged(f->store)); /* the walk finds nothing where nothing is */
+        assert_state(f, batch_child(0), 2, batch_bytes(0, 2));
+}
+
 static void a_file_that_is_no_store_is_set_aside(void **state)
 {
         struct fixture *f = *state;
@@ -1080,6 +1181,7 @@ static const struct CMUnitTest disk[] = {
         ROW(a_large_file_without_records_is_given_back_at_open),
         ROW(a_full_disk_is_told_and_costs_nothing_that_is_stored),
         ROW(a_truncated_file_is_never_fatal),
+        ROW(a_file_with_a_page_that_was_written_over_is_never_fatal),
         ROW(a_file_that_is_no_store_is_set_aside),
         ROW(a_store_of_version_1_can_be_read),
         ROW(a_state_above_four_gigabytes_is_read_back),
