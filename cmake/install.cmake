@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# bin/baton, libexec/baton/batond, the library, its headers, baton.pc and the CMake package. The test "install" builds a
+# bin/baton, its manual page and completions, libexec/baton/batond, the library, its headers, baton.pc and the CMake package. The test "install" builds a
 # consumer against an installed tree both ways (tests/install/).
 
 include(CMakePackageConfigHelpers)
@@ -13,6 +13,21 @@ if(TARGET batond)
 endif()
 
 install(FILES LICENSE NOTICE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# The manual page and what shells complete come from the command's own table of verbs: it writes them. Not where it cannot run, or prints reports.
+if(TARGET baton AND NOT BATON_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    set(described ${PROJECT_BINARY_DIR}/described)
+    file(MAKE_DIRECTORY ${described})
+    add_custom_command(OUTPUT ${described}/baton.1 ${described}/baton ${described}/baton.fish
+        COMMAND baton manual > ${described}/baton.1
+        COMMAND baton completion bash > ${described}/baton
+        COMMAND baton completion fish > ${described}/baton.fish
+        DEPENDS baton COMMENT "Describing the verbs of baton")
+    add_custom_target(baton_described ALL DEPENDS ${described}/baton.1 ${described}/baton ${described}/baton.fish)
+    install(FILES ${described}/baton.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES ${described}/baton DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${described}/baton.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
 
 if(NOT TARGET baton_shared)
     return()

@@ -78,6 +78,8 @@ int bt_verb_status(struct bt_command *command);
 int bt_verb_upgrade(struct bt_command *command);
 int bt_verb_swap(struct bt_command *command);
 int bt_verb_rollback(struct bt_command *command);
+int bt_verb_manual(struct bt_command *command);
+int bt_verb_completion(struct bt_command *command);
 int bt_verb_events(struct bt_command *command);
 int bt_verb_call(struct bt_command *command);
 int bt_verb_cast(struct bt_command *command);

@@ -17,11 +17,8 @@
 #include "supervisor/baton/rollout.h"
 #include "supervisor/baton/text.h"
 #include "supervisor/baton/value.h"
+#include "supervisor/baton/verbs.h"
 #include "supervisor/control.h"
-
-#ifndef BATON_VERSION
-#define BATON_VERSION "0"
-#endif
 
 enum {
         OPT_JSON = 'j',
@@ -153,16 +150,6 @@ static const struct argp_option node_options[] = {
 static int verb_version(struct bt_command *command);
 static int verb_help(struct bt_command *command);
 
-struct bt_verb {
-        const char *name;
-        const char *args;    /* NULL: takes none */
-        const char *missing; /* what to say when @args is not given; NULL: may be left away */
-        const char *summary;
-        const struct argp_option *options;
-        int (*run)(struct bt_command *command);
-        uint64_t timeout_ns;
-};
-
 static const struct bt_verb verbs[] = {
         {"check", "FILE", "the configuration to check", "Say what is wrong with a configuration",
          check_options, bt_verb_check, 0},
@@ -195,6 +182,8 @@ static const struct bt_verb verbs[] = {
         {"node", "WORD", "list, add, remove, drain or migrate",
          "Where children run: list, add NAME, remove NAME, drain NAME, migrate CHILD NODE", node_options, bt_verb_node, TIMEOUT_NODE_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
+        {"manual", NULL, NULL, "Print the manual page, for man", no_options, bt_verb_manual, 0},
+        {"completion", "WORD", "bash, zsh or fish", "Print what a shell is to complete", no_options, bt_verb_completion, 0},
         {"help", "[VERB]", NULL, "Explain a verb, or list them", no_options, verb_help, 0},
 };
 
@@ -253,6 +242,11 @@ static void help_list(FILE *out)
                     "Exit status: 0 done, 1 failed, 2 usage or invalid configuration, 3 no such "
                     "child, 4 hub does not run, 5 timed out.\n",
                     out);
+}
+
+const struct bt_verb *bt_verb_at(size_t idx)
+{
+        return idx < BT_ARRAY_LEN(verbs) ? &verbs[idx] : NULL;
 }
 
 static const struct bt_verb *verb_find(const char *name)

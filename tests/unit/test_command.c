@@ -37,6 +37,7 @@
 #include "base/scm.h"
 #include "shm/node.h"
 #include "supervisor/baton/command.h"
+#include "supervisor/baton/verbs.h"
 #include "supervisor/control.h"
 #include "supervisor/plan.h"
 
@@ -73,6 +74,8 @@ static void fake_event(const struct fake *fake, const char *child, const char *p
                 reply.value[0] = 23400;
                 reply.value[1] = 1900000;
         }
+        if (!strcmp(phase, "begun"))
+                reply.value[0] = 60 * BT_NS_PER_S; /* as long as that it can take */
         fake_send(fake, &reply, -1);
 }
 
@@ -118,6 +121,30 @@ static void fake_pool(const struct fake *fake)
         fake_event(fake, "web/1", "rolled_back", 2000, 2, "refused the state");
         fake_event(fake, "web/2", "committed", 2100, 2, "");
         fake_done(fake, BT_CTL_FAILED, 2, 1, "refused the state");
+}
+
+/* What a rollout was asked for; -1: up to the hub. */
+static void fake_rollout(const struct fake *fake, const struct bt_ctl_request *request)
+{
+        const struct bt_ctl_rollout *o = &request->rollout;
+        char what[512];
+        const char *at = o->health;
+        int used;
+
+        used = snprintf(what, sizeof(what), "%s wanted %u canary %lld surge %lld unavailable %lld ready %lld deadline %lld timeout %lld",
+                        request->op == BT_CTL_ROLLBACK ? "back" : "there", o->wanted, (long long)o->canary, (long long)o->max_surge,
+                        (long long)o->max_unavailable, (long long)o->min_ready_ns, (long long)o->deadline_ns, (long long)o->health_timeout_ns);
+        for (uint32_t i = 0; o->health_argc && i <= o->health_argc; i++, at += strlen(at) + 1)
+                used += snprintf(what + used, sizeof(what) - (size_t)used, " <%s>", at);
+        if (o->no_wait) {
+                fake_done(fake, BT_CTL_OK, 0, 0, "");
+                return;
+        }
+        fake_event(fake, "", "begun", 10, 0, what);
+        fake_event(fake, "pool/0", "committed", 1900, 2, "");
+        fake_event(fake, "", "progress", 2000, 0, "1 of 2");
+        fake_event(fake, "pool/1", "unhealthy", 3000, 2, "no pulse");
+        fake_done(fake, o->canary == 2 ? BT_CTL_FAILED : BT_CTL_OK, 2, 0, "2 of 2 children run /opt/v2\nmore");
 }
 
 static void fake_status(const struct fake *fake)
@@ -167,6 +194,8 @@ static void fake_answer(const struct fake *fake, const struct bt_ctl_request *re
                 fake_bad(fake);
         else if (!strcmp(target, "web"))
                 fake_pool(fake);
+        else if (!strcmp(target, "pool"))
+                fake_rollout(fake, request);
         else if (!strcmp(target, "none"))
                 fake_done(fake, BT_CTL_NO_SUCH, 0, 0, "no such child");
         else if (!strcmp(target, "late"))
@@ -365,11 +394,11 @@ static const struct result *run(struct fixture *f, const char *const *words)
 {
         static struct result result;
         const char *out = in_dir(f, "out"), *err = in_dir(f, "err");
-        char *argv[16] = {self, (char *)"--command"};
+        char *argv[32] = {self, (char *)"--command"};
         posix_spawn_file_actions_t actions;
         int argc = 2, status;
 
-        for (; *words && argc < 15; words++)
+        for (; *words && argc < 31; words++)
                 argv[argc++] = (char *)*words;
         assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
         assert_int_equal(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0), 0);
@@ -654,6 +683,89 @@ static void a_pool_is_summed_up(void **state)
         assert_string_equal(r->err, "baton: web/1: refused the state\n");
 }
 
+static void the_options_of_a_rollout_arrive_at_the_hub(void **state)
+{
+        struct fixture *f = *state;
+        const struct result *r;
+        char health[600];
+
+        hub_start(f, 0, "shop");
+        r = RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"));
+        assert_int_equal(r->status, 0);
+        assert_in(r->out, "there wanted 1 canary -1 surge -1 unavailable -1 ready -1 deadline -1 timeout -1\n");
+        assert_in(r->out, "progress        1 of 2\n"); /* a line: this is no terminal */
+        assert_in(r->out, "pool: 2 of 2 children run /opt/v2, longest pause 23 µs\n");
+        (void)snprintf(health, sizeof(health), " <%s> <%s> <--deep> <a b>\n", in_dir(f, "kv-v1"), in_dir(f, "kv-v1"));
+        r = RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--canary", "3",
+                "--max-surge", "4", "--max-unavailable", "0", "--min-ready",
+                "2us", "--deadline", "3us", "--health-timeout", "4us", "--health", in_dir(f, "kv-v1"), "--", "--deep", "a b");
+        assert_int_equal(r->status, 0);
+        assert_in(r->out, "there wanted 2 canary 3 surge 4 unavailable 0 ready 2000 deadline 3000 timeout 4000");
+        assert_in(r->out, health);
+        r = RUN(f, "rollback", "pool");
+        assert_int_equal(r->status, 0);
+        assert_in(r->out, "back wanted 1 canary -1");
+        r = RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--no-wait");
+        assert_int_equal(r->status, 0);
+        assert_in(r->out, "pool: begun; ");
+}
+
+static void a_rollout_that_went_back_is_a_failure_with_its_reason(void **state)
+{
+        struct fixture *f = *state;
+        const struct result *r;
+
+        hub_start(f, 0, "shop");
+        r = RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--canary", "2");
+        assert_int_equal(r->status, 1);
+        assert_in(r->err, "baton: pool: 2 of 2 children run /opt/v2\n  pool | more\n");
+        r = RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--canary", "2", "--json");
+        assert_int_equal(r->status, 1);
+        assert_in(r->out, "\"phase\":\"progress\"");
+        assert_in(r->out, "{\"event\":\"done\",\"outcome\":\"failed\"");
+}
+
+static void options_of_a_rollout_that_make_no_sense_are_refused(void **state)
+{
+        struct fixture *f = *state;
+
+        assert_in(RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--canary", "all")->err, "--canary is 'all'");
+        assert_in(RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--min-ready", "soon")->err, "--min-ready is 'soon'");
+        assert_in(RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--health", "no-such-program-at-all")->err,
+                  "--health no-such-program-at-all: there is no such program in PATH");
+        assert_in(RUN(f, "upgrade", "pool", "--exec", in_dir(f, "kv-v2"), "--", "x")->err, "'x': arguments after -- are those of --health CMD");
+        assert_in(RUN(f, "swap", "pool", "--", "x")->err, "too many arguments: 'x'");
+        assert_int_equal(RUN(f, "swap", "pool", "--canary", "1")->status, 2);
+}
+
+/* The page and the completions are the table: each verb and each of its options is in both. */
+static void the_manual_and_the_completions_have_every_verb_and_option(void **state)
+{
+        struct fixture *f = *state;
+        const struct bt_verb *verb;
+        static char manual[65536], fish[65536], bash[65536];
+        char part[128];
+
+        (void)snprintf(manual, sizeof(manual), "%s", RUN(f, "manual")->out);
+        (void)snprintf(fish, sizeof(fish), "%s", RUN(f, "completion", "fish")->out);
+        (void)snprintf(bash, sizeof(bash), "%s", RUN(f, "completion", "bash")->out);
+        for (size_t i = 0; (verb = bt_verb_at(i)); i++) {
+                (void)snprintf(part, sizeof(part), "\n.SS baton %s", verb->name);
+                assert_in(manual, part);
+                (void)snprintf(part, sizeof(part), "complete -c baton -n __fish_use_subcommand -a %s -d '", verb->name);
+                assert_in(fish, part);
+                (void)snprintf(part, sizeof(part), "        %s) words='", verb->name);
+                assert_in(bash, part);
+                for (const struct argp_option *option = verb->options; option->name; option++) {
+                        (void)snprintf(part, sizeof(part), "'__fish_seen_subcommand_from %s' -l %s ", verb->name, option->name);
+                        assert_in(fish, part);
+                }
+        }
+        assert_in(manual, "\n\\fB\\-\\-max\\-surge\\fR=\\fINUMBER\\fR\n");
+        assert_in(bash, "        state) words='ls show export import drop ' ;;\n");
+        assert_int_equal(RUN(f, "completion", "tcsh")->status, 2);
+}
+
 static void each_outcome_has_its_exit_status(void **state)
 {
         static const struct {
@@ -742,6 +854,10 @@ static int tests_main(void)
                 T(a_binary_is_looked_at_before_the_hub_is_asked),
                 T(a_roll_back_is_a_failure_with_its_reason),
                 T(a_pool_is_summed_up),
+                T(the_options_of_a_rollout_arrive_at_the_hub),
+                T(a_rollout_that_went_back_is_a_failure_with_its_reason),
+                T(options_of_a_rollout_that_make_no_sense_are_refused),
+                T(the_manual_and_the_completions_have_every_verb_and_option),
                 T(each_outcome_has_its_exit_status),
                 T(a_mute_hub_is_left_at_the_deadline),
                 T(progress_is_json_too),
