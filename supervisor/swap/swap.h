@@ -7,7 +7,7 @@
  *      bt_hot_begin() / bt_cold_begin()  ->  actions
  *      bt_swap_step(machine, event, now) ->  actions, until machine.over
  *
- * The caller (supervisor/migrate.c) performs the actions in order. A process' last words are read before its exit becomes an event,
+ * The caller (supervisor/migrate_act.c) performs the actions in order. A process' last words are read before its exit becomes an event,
  * and an exit is fed in as what it means for the holder word (see BT_SWAP_EV_PRED_DIED), so the machines need not look at the word.
  *
  * Children can send what they like: an event that has no cell in a state is BT_SWAP_E_OUT_OF_PLACE, changes nothing, and is counted.

@@ -3,7 +3,7 @@
  * The protocol of the holder word, with a death at every step. For spin (tests/model/run.cmake runs it; the test is model_holder).
  *
  * What is modelled: the word and its compare-and-swaps (shm/baton.h), what a process does between them (child-api/passage.c, child.c), and the hub's part
- * (supervisor/swap/hot.c, cold.c for the decisions, migrate.c for the actions, child.c for exits). Each piece names the function it stands for.
+ * (supervisor/swap/hot.c, cold.c for the decisions, migrate_act.c for the actions, child.c for exits). Each piece names the function it stands for.
  * The kernel kills whom the hub has sent SIGKILL, at any later time, and up to CRASHES others, at any time until it calms down. A process that is
  * stopped and continued is a process that takes no step for a while: that is in every interleaving. Deadlines may be over at any moment. A new
  * binary may refuse, exit or hang wherever it can; any holder may fail to capture, or be mute.
