@@ -403,7 +403,7 @@ static void NODE_1_the_processes_of_a_node_run_with_what_it_gives(void **state)
         assert_int_equal(answer.count, 3);
         RUN(2, "expected POOL=PATH", "node", "add", "bad", "--exec", "web");
         RUN(2, "'cpus' is 'zero'", "node", "add", "bad", "--cpus", "zero");
-        RUN(1, "cannot run", "node", "add", "gone", "--exec", "web=/bin");
+        RUN(2, "it is a directory", "node", "add", "gone", "--exec", "web=/bin");
         world_end(w);
 }
 
