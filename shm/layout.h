@@ -272,8 +272,7 @@ struct bt_baton {
         uint64_t state_off;               /* of the arena, or of the first blob slot; page aligned; W hub, once */
         uint64_t state_bytes_max;         /* of the arena, or of one blob slot */
         uint64_t arena_addr;              /* where every incarnation maps the arena; W hub, once */
-        uint64_t mailbox_off;             /* 0: none in this version */
-        uint64_t mailbox_bytes;
+        uint8_t reserved3[16];
         /* 496: checkpoints, see shm/checkpoint.h */
         uint32_t checkpoint_slots;        /* 0: no room was made for them; else BT_CHECKPOINT_SLOTS; W hub, once */
         _Atomic uint32_t checkpoint_lease; /* 1 + the slot that the hub reads, 0: none; W hub */

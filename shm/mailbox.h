@@ -26,8 +26,8 @@
  * holes; what was READY stays, for push() had said that it is sent. A producer that is alive and stopped does hold up what is behind its claim:
  * bt_mailbox_waits_for() names it, `status` shows it.
  *
- * Sleeping: the consumer sets @asleep, fences, looks once more; a producer publishes, fences, looks at @asleep. One of the two sees the other. No system
- * call when both run. Waiting for room is the same with @waiting and the futex @room.
+ * Sleeping: the consumer sets @asleep, then looks once more; a producer publishes, then looks at @asleep; all sequentially consistent, so one of the two sees the
+ * other. No system call when both run. Waiting for room is the same with @waiting and the futex @room.
  *
  * Trust: every producer may write all of the segment. One that lies can lose or forge messages of the others, who are all of the same user as it;
  * it can neither crash the consumer nor lead it out of the segment: geometry is copied at attach, a word that cannot be is a hole (counted), letters are

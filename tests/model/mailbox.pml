@@ -14,8 +14,8 @@
  *
  * -DPLANT_... plants a bug; the tests model_mailbox_finds_... show that the properties see it.
  *
- * Not modelled: the death of the consumer (every instruction of it is in tests/crash/test_message_steps.c), withdrawal, lies, weak memory (words are changed
- * sequentially consistent, and the two sides of each sleep have a full fence), laps that wrap around.
+ * Not modelled: the death of the consumer (every instruction of it is in tests/crash/test_message_steps.c), withdrawal, lies, weak memory (all accesses
+ * to these words are sequentially consistent), laps that wrap around.
  */
 
 #ifndef CRASHES
