@@ -59,9 +59,9 @@ struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_do
                 if (!atomic_compare_exchange_strong(&call->word, &word,
                                                     word_of(id, BT_CALL_FILLING)))
                         continue;
-                call->done = done;
+                atomic_store_explicit(&call->done, done, memory_order_relaxed);
                 call->ctx = ctx;
-                call->deadline_ns = deadline_ns;
+                atomic_store_explicit(&call->deadline_ns, deadline_ns, memory_order_relaxed);
                 call->error = 0;
                 atomic_store_explicit(&call->member, NULL, memory_order_relaxed);
                 atomic_store_explicit(&call->waited, 0, memory_order_relaxed);

@@ -37,10 +37,11 @@ struct bt_call {
         _Atomic uint32_t nod;                     /* futex of who waits; bumped to wake */
         _Atomic uint32_t waited;                  /* 1: a thread sleeps on @nod, or is about to */
         struct bt_list node;                      /* of done calls; under the client's lock */
-        baton_done_fn done;
+        /* Looked at also by those who do not know whether the entry is still that call: */
+        _Atomic(baton_done_fn) done;
+        _Atomic uint64_t deadline_ns; /* of one with done(); 0: none */
         void *ctx;
-        uint64_t deadline_ns; /* of one with done(); 0: none */
-        int error;            /* there is no answer: -BATON_E_GONE, -ETIMEDOUT */
+        int error; /* there is no answer: -BATON_E_GONE, -ETIMEDOUT */
         int status;
         size_t bytes;
         char *data; /* room for one answer */

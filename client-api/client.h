@@ -71,9 +71,9 @@ struct baton_client {
 
         /* the hub */
         struct sockaddr_un hub;
-        int conn;     /* -1: no hub */
-        bool welcome; /* this hub has let us in */
-        bool refused; /* for good */
+        int conn;             /* -1: no hub */
+        _Atomic bool welcome; /* this hub has let us in */
+        bool refused;         /* for good */
         int refused_error;
         char why[BATON_WHY_BYTES];
         int timer; /* timerfd: ticks while there is no hub, and while calls with a done() have deadlines */
@@ -94,7 +94,8 @@ struct baton_client {
 
         /* calls */
         struct bt_calls calls;
-        struct bt_list followers; /* threads that sleep while another has the pump; under @lock, as @done */
+        struct bt_list
+                followers; /* threads that sleep while another has the pump; under @lock, as @done */
         _Atomic uint32_t follower_count;
         _Atomic uint32_t removed; /* 1: members were removed, and their calls are not failed yet */
         struct bt_list done;      /* answered, done() was not run yet */

@@ -208,38 +208,38 @@ int baton_client_call(struct baton_target *target, const struct baton_send *send
         return take(client, call, id, reply);
 }
 
-int baton_client_collect(struct baton_client *client, uint64_t id, struct baton_reply *reply,
+int baton_client_collect(struct baton_client *client, uint64_t call, struct baton_reply *reply,
                          uint64_t timeout_ns)
 {
-        struct bt_call *call;
+        struct bt_call *entry;
         int r;
 
         if (!client)
                 return -EINVAL;
         if (bt_clients_forked(client))
                 return -BATON_E_FORKED;
-        call = bt_call_find(&client->calls, id);
-        if (!call || call->done)
+        entry = bt_call_find(&client->calls, call);
+        if (!entry || entry->done)
                 return -ENOENT;
-        r = bt_wait(client, call, id, deadline_of(timeout_ns));
+        r = bt_wait(client, entry, call, deadline_of(timeout_ns));
         if (r)
                 return timeout_ns ? r : -EAGAIN;
-        return take(client, call, id, reply);
+        return take(client, entry, call, reply);
 }
 
-int baton_client_cancel(struct baton_client *client, uint64_t id)
+int baton_client_cancel(struct baton_client *client, uint64_t call)
 {
-        struct bt_call *call;
+        struct bt_call *entry;
 
         if (!client)
                 return -EINVAL;
         if (bt_clients_forked(client))
                 return -BATON_E_FORKED;
-        call = bt_call_find(&client->calls, id);
-        if (!call)
+        entry = bt_call_find(&client->calls, call);
+        if (!entry)
                 return -ENOENT;
-        while (bt_call_find(&client->calls, id) && !bt_call_is(call, id, BT_CALL_HELD)) {
-                if (bt_call_drop(call, id) || bt_call_discard(client, call, id))
+        while (bt_call_find(&client->calls, call) && !bt_call_is(entry, call, BT_CALL_HELD)) {
+                if (bt_call_drop(entry, call) || bt_call_discard(client, entry, call))
                         return 0;
                 bt_cpu_relax(); /* its answer is being copied */
         }

@@ -102,6 +102,7 @@ static void *deliver(void *arg)
         struct twins *twins = arg;
 
         while (atomic_load(&twins->over) < THREADS) {
+                (void)sched_yield();
                 for (int i = 0; i < QUEUE; i++) {
                         uint64_t id = atomic_exchange(&twins->queue[i], 0);
 
@@ -129,6 +130,8 @@ static void put(struct twins *twins, uint64_t id)
 
                 if (atomic_compare_exchange_weak(&twins->queue[i % QUEUE], &free_place, id))
                         return;
+                if (i % QUEUE == 0)
+                        (void)sched_yield();
         }
 }
 
