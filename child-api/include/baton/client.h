@@ -47,13 +47,14 @@ struct baton_target; /* a child or a pool that messages can be sent to; lives as
 #define BATON_CLIENT_SPIN_NONE     1
 
 struct baton_client_options {
-        size_t size;           /* sizeof(struct baton_client_options) */
-        uint32_t calls;        /* calls under way at once; 0: BATON_CLIENT_CALLS_DEFAULT */
-        uint32_t reply_bytes;  /* of the largest answer; 0: BATON_CLIENT_REPLY_DEFAULT */
-        uint64_t region_bytes; /* for large payloads, see baton_client_alloc(); 0: none */
-        uint64_t
-                spin_ns; /* how long a waiting call watches for its answer before it sleeps; 0: BATON_CLIENT_SPIN_DEFAULT, where there is
-                                  more than one processor; BATON_CLIENT_SPIN_NONE: not at all */
+        size_t size;          /* sizeof(struct baton_client_options) */
+        uint32_t calls;       /* calls under way at once; 0: BATON_CLIENT_CALLS_DEFAULT */
+        uint32_t reply_bytes; /* of the largest answer; 0: BATON_CLIENT_REPLY_DEFAULT */
+        /* For large payloads, see baton_client_alloc(); 0: none. */
+        uint64_t region_bytes;
+        /* How long a waiting call watches for its answer before it sleeps. 0: BATON_CLIENT_SPIN_DEFAULT, where there is more than one processor;
+         * BATON_CLIENT_SPIN_NONE: not at all. */
+        uint64_t spin_ns;
         uint64_t timeout_ns; /* for the hub to answer; 0: 5 s */
 };
 
@@ -61,8 +62,8 @@ struct baton_client_options {
 enum baton_pick {
         BATON_PICK_LEAST_QUEUED = 0, /* the one with the fewest unread messages */
         BATON_PICK_ROUND_ROBIN = 1,
-        BATON_PICK_HASH =
-                2, /* by baton_send.key: the same key goes to the same member as long as that is one; a member's leaving moves only its own keys */
+        /* By baton_send.key: the same key goes to the same member as long as that is one; a member that leaves moves only its own keys. */
+        BATON_PICK_HASH = 2,
         _BATON_PICK_N,
 };
 
@@ -84,26 +85,26 @@ struct baton_reply {
 typedef void (*baton_done_fn)(struct baton_client *client, const struct baton_reply *reply,
                               void *ctx);
 
+/* Do not wake the child yet: more messages follow, then baton_client_flush(). */
+#define BATON_SEND_QUIET 1u
+
 /* A message. Start from {.size = sizeof(struct baton_send)}. */
 struct baton_send {
         size_t size;      /* sizeof(struct baton_send) */
         const void *data; /* copied */
         size_t bytes;     /* up to baton_target_bytes_max() */
-        const void *
-                large; /* memory of baton_client_alloc(); the child reads it where it is. Not to be changed until the answer is there */
+        /* Memory of baton_client_alloc(): the child reads it where it is. Not to be changed until the answer is there. */
+        const void *large;
         size_t large_bytes;
-        uint64_t
-                timeout_ns; /* in all: for room in the mailbox and for the answer; 0: -EAGAIN when the mailbox is full, and for a call no deadline */
-        uint64_t key; /* of BATON_PICK_HASH; the child sees it as the message's tag */
-        uint32_t flags;     /* BATON_SEND_* */
+        /* In all: for room in the mailbox and for the answer. 0: -EAGAIN when the mailbox is full, and for a call no deadline. */
+        uint64_t timeout_ns;
+        uint64_t key;   /* of BATON_PICK_HASH; the child sees it as the message's tag */
+        uint32_t flags; /* BATON_SEND_* */
         uint32_t reserved;
-        baton_done_fn
-                done; /* baton_client_begin(): run by dispatch() when the answer is there; NULL: it will be collected */
+        /* baton_client_begin(): run by dispatch() when the answer is there; NULL: it will be collected. */
+        baton_done_fn done;
         void *ctx;
 };
-
-#define BATON_SEND_QUIET                                                                           \
-        1u /* do not wake the child yet: more messages follow, then baton_client_flush() */
 
 /* ---- life ---- */
 
@@ -167,7 +168,8 @@ int baton_client_cast(struct baton_target *target, const struct baton_send *send
 int baton_client_call(struct baton_target *target, const struct baton_send *send,
                       struct baton_reply *reply);
 
-/* The same without waiting for the answer. The deadline goes with the message, and is up to who collects. Since: 0.1 */
+/* The same without waiting for the answer. The deadline goes with the message: one that is over when its turn comes is not handled, and answered with status
+ * -ETIMEDOUT. With a done() the library keeps the deadline, too: done() is run with -ETIMEDOUT up to 100 ms after it, and with -BATON_E_GONE. Since: 0.1 */
 int baton_client_begin(struct baton_target *target, const struct baton_send *send,
                        uint64_t *ret_call);
 
