@@ -43,13 +43,18 @@ void bt_post_meet(struct baton_child *child, uint32_t number, const int fds[2])
 
 void bt_post_part(struct baton_child *child, uint32_t number)
 {
-        struct bt_peer *peer = child->post ? peer_known(child->post, number) : NULL;
+        struct bt_post *post = child->post;
+        struct bt_peer *peer = post ? peer_known(post, number) : NULL;
 
         if (!peer)
                 return;
+        if (post->message && post->message->from.client == number) {
+                post->part_due = true; /* a handler that keeps a descriptor, say, has read the channel: not under its feet */
+                return;
+        }
         bt_seg_detach(&peer->seg);
         (void)bt_close(peer->bell);
-        *peer = child->post->peers[--child->post->peer_count];
+        *peer = post->peers[--post->peer_count];
 }
 
 struct bt_peer *bt_post_find(struct baton_child *child, uint32_t number)

@@ -84,14 +84,17 @@ static int post_open(struct bt_post *post, const struct baton_child *child)
         return epoll_hold(post, EPOLL_CTL_ADD, child->bell);
 }
 
-/* True when one of them is not open. */
-static bool inherit(const int32_t *fds)
+/* 0, or -EBADF when a descriptor the hub promised is not open. */
+static int take_fds(struct bt_post *post, const int32_t *fds)
 {
         for (int i = 0; i < _BT_LINK_MAIL_N; i++) {
                 if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0)
-                        return true;
+                        return -EBADF;
         }
-        return false;
+        post->fd = fds[BT_LINK_MAIL_BOX];
+        post->desk_fd = fds[BT_LINK_MAIL_DESK];
+        post->bell = fds[BT_LINK_MAIL_BELL];
+        return 0;
 }
 
 int bt_post_attach(struct baton_child *child)
@@ -105,12 +108,11 @@ int bt_post_attach(struct baton_child *child)
         post = calloc(1, sizeof(*post));
         if (!post)
                 return -ENOMEM;
-        post->fd = fds[BT_LINK_MAIL_BOX];
-        post->desk_fd = fds[BT_LINK_MAIL_DESK];
-        post->bell = fds[BT_LINK_MAIL_BELL];
-        post->epoll = -1;
+        post->fd = post->desk_fd = post->bell = post->epoll = -1;
         post->owner = child->link->owner;
-        r = inherit(fds) ? -EBADF : post_open(post, child);
+        r = take_fds(post, fds);
+        if (!r)
+                r = post_open(post, child);
         if (r) {
                 post_free(post);
                 return r;
@@ -220,6 +222,9 @@ static int run(struct baton_child *child, const struct baton_message *message)
                 r = handler(child)(child, message, child->ctx);
         post->handling = false;
         post->message = NULL;
+        if (post->part_due)
+                bt_post_part(child, message->from.client);
+        post->part_due = false;
         if (r >= 0 && post->once && post->spoiled)
                 r = -ENOSPC;
         if (r < 0)

@@ -41,6 +41,7 @@ struct bt_post {
         bool deferred;   /* or will come later */
         bool freed;      /* it freed a block of the arena: what is allocated next may be that one */
         bool spoiled;    /* the log was full where that could not be returned */
+        bool part_due;   /* its client has gone, whose memory the handler may be reading */
         const struct baton_message *message;
         void *payload;   /* the copy */
         struct bt_peer peers[BT_MAIL_CLIENTS_MAX];

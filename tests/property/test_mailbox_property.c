@@ -109,7 +109,7 @@ static int teardown(void **state)
 static void producers_that_are_killed_lose_nothing_that_was_sent_and_block_nobody(void **state)
 {
         struct seed seed = seed_new();
-        uint64_t kills = seed_rounds(1500);
+        uint64_t kills = seed_rounds(500);
         uint32_t owner = 1;
 
         (void)state;

@@ -260,6 +260,35 @@ static void a_reference_is_inside_the_clients_region_or_the_message_fails(void *
         answered(3, -EFAULT, NULL, 0);
 }
 
+/* The hub says that the client has gone while its memory is being read: keeping a descriptor reads the channel. */
+static int on_gone(struct baton_child *child, const struct baton_message *message, void *ctx)
+{
+        const struct bt_chan gone = {.type = BT_CHAN_CLIENT_GONE, .token = STAND_CLIENT};
+        struct app *mine = ctx;
+
+        mine->handled++;
+        stand_must(!bt_scm_send(s.channel, &gone, sizeof(gone), NULL, 0));
+        assert_int_equal(baton_child_keep(child, "x", s.client_bell), 0);
+        return *(const char *)message->shared == 'r' ? 0 : -EIO;
+}
+
+static void a_client_that_goes_leaves_its_memory_until_its_message_is_done(void **state)
+{
+        const struct bt_letter letter = {.call = 1, .flags = BT_LETTER_CALL, .ref_bytes = 1};
+        struct baton_child_ops ops = plain_ops;
+
+        (void)state;
+        ops.on_message = on_gone;
+        open_with(&plain_shape, &ops);
+        *((char *)s.client_seg.at + s.client.region_off) = 'r';
+        assert_int_equal(stand_send(&s, &letter, NULL), 0);
+        dispatch();
+        assert_int_equal(app.handled, 1);
+        assert_int_equal(s.desk->failed, 0);
+        assert_int_equal(s.child->post->peer_count, 0);
+        assert_int_equal(s.desk->unanswered, 1);
+}
+
 static void a_call_whose_deadline_is_over_is_not_handled(void **state)
 {
         struct bt_letter letter = {.call = 1, .flags = BT_LETTER_CALL, .deadline_ns = 1};
@@ -424,6 +453,7 @@ int main(void)
                 ROW(an_answer_that_nobody_takes_is_counted),
                 ROW(a_reply_outside_of_its_message_is_refused),
                 ROW(a_reference_is_inside_the_clients_region_or_the_message_fails),
+                ROW(a_client_that_goes_leaves_its_memory_until_its_message_is_done),
                 ROW(a_call_whose_deadline_is_over_is_not_handled),
                 ROW(holes_and_nonsense_are_passed_over),
                 ROW(the_descriptor_is_readable_while_there_is_something_to_do),

@@ -37,7 +37,7 @@ struct baton_caller {
         uint32_t reserved;
 };
 
-/* Valid only during on_message(), but for @shared. */
+/* Valid only during on_message(), and all that it points to. */
 struct baton_message {
         const void *data;         /* a copy that nobody else can change; 8-byte aligned */
         size_t bytes;
