@@ -242,6 +242,8 @@ static void restore_previous(struct bt_rolling_child *c)
                 return;
         (void)bt_binary_unref(c->child->previous);
         c->child->previous = c->older ? bt_binary_ref(c->older) : NULL;
+        (void)bt_binary_unref(c->child->own);
+        c->child->own = bt_binary_ref(c->own);
 }
 
 void bt_rolling_on_over(struct bt_waiter *waiter, const struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase,

@@ -140,6 +140,7 @@ void bt_rolling_free(struct bt_rolling *r)
                 (void)bt_binary_unref(c->to);
                 (void)bt_binary_unref(c->back);
                 (void)bt_binary_unref(c->older);
+                (void)bt_binary_unref(c->own);
         }
         bt_loop_timer_disarm(&r->timer);
         bt_list_unlink(&r->node);
@@ -157,6 +158,7 @@ static void child_fill(struct bt_rolling *r, struct bt_child *child, const struc
         c->to = bt_binary_ref(spec->binary ? spec->binary : child->previous);
         c->back = bt_binary_ref(child->binary);
         c->older = child->previous ? bt_binary_ref(child->previous) : NULL;
+        c->own = bt_binary_ref(child->own);
         c->waiter.event = bt_rolling_on_event;
         c->waiter.over = bt_rolling_on_over;
         bt_list_init(&c->waiter.node);

@@ -13,6 +13,7 @@ struct bt_rolling_child {
         struct bt_binary *to;
         struct bt_binary *back;  /* what it ran at the beginning */
         struct bt_binary *older; /* what it would have gone back to then; NULL: nothing */
+        struct bt_binary *own;   /* and its own program, which its node's may have stood in for */
         struct bt_errand check;
         char *text;              /* what went wrong with it last; NULL: nothing */
 };

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Placement on the nodes of a running hub: where children are is compared with what the pure strategies say (supervisor/placement/), and who moved
+ * with who was due. That moves keep states is shown in test_nodes.c.
+ */
+#include "tests/support/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "supervisor/placement/placement.h"
+
+#define CHILDREN 24
+#define NODES_MAX 3
+#define OUT_BYTES (64u << 10)
+
+static const char *const node_names[NODES_MAX] = {"blue", "green", "red"};
+
+struct seen {
+        uint32_t node[CHILDREN]; /* index in node_names */
+        int pid[CHILDREN];
+};
+
+static char out[OUT_BYTES];
+
+static int baton(const struct world *w, const char *const *words)
+{
+        char program[640], path[128];
+        char *argv[12] = {program};
+        int status;
+
+        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
+        (void)setenv("BATON_RUNTIME_DIR", path, 1);
+        world_program(w, program, "baton");
+        for (size_t n = 1; *words && n < BT_ARRAY_LEN(argv) - 1; n++)
+                argv[n] = (char *)(uintptr_t)*words++;
+        status = world_wait(world_spawn(w, argv, "out"));
+        world_read(w, "out", out, sizeof(out));
+        return status;
+}
+
+#define RUN(w, ...) baton((w), (const char *const[]){__VA_ARGS__, NULL})
+
+static void start(struct world *w, const char *distribution, const char *nodes)
+{
+        char yaml[1024];
+
+        (void)snprintf(yaml, sizeof(yaml),
+                       "hub: w\n"
+                       "distribution: %s\n"
+                       "nodes: {%s}\n"
+                       "children:\n"
+                       "  web: {exec: ['@bin@/child_pool'], instances: %d, strategy: hot, handover: true, state: blob}\n",
+                       distribution, nodes, CHILDREN);
+        world_start(w, yaml);
+}
+
+/* Where each child is, by `baton status --json`. */
+static void look(const struct world *w, struct seen *ret)
+{
+        assert_int_equal(RUN(w, "status", "--json"), 0);
+        for (uint32_t i = 0; i < CHILDREN; i++) {
+                char head[64], node[64] = "";
+                const char *line, *at;
+
+                (void)snprintf(head, sizeof(head), "{\"child\":\"web/%u\",", i);
+                line = strstr(out, head);
+                assert_non_null(line);
+                at = strstr(line, "\"node\":\"");
+                assert_non_null(at);
+                assert_int_equal(sscanf(at, "\"node\":\"%63[^\"]\"", node), 1);
+                at = strstr(line, "\"pid\":");
+                assert_non_null(at);
+                ret->pid[i] = (int)strtol(at + 6, NULL, 10);
+                for (ret->node[i] = 0; ret->node[i] < NODES_MAX && strcmp(node_names[ret->node[i]], node) != 0;)
+                        ret->node[i]++;
+                assert_true(ret->node[i] < NODES_MAX);
+        }
+}
+
+static int count_on(const struct seen *seen, uint32_t node)
+{
+        int count = 0;
+
+        for (uint32_t i = 0; i < CHILDREN; i++)
+                count += seen->node[i] == node;
+        return count;
+}
+
+/* What the strategy says about that many of the nodes, in an order of its own. */
+static void ask(const char *strategy, uint32_t node_count, const uint32_t *weights, const struct seen *now, uint32_t *ret_node)
+{
+        static char ids[CHILDREN][16];
+        struct bt_placement_node nodes[NODES_MAX];
+        struct bt_placement_child children[CHILDREN];
+        struct bt_placement p = {.nodes = nodes, .node_count = node_count, .children = children, .child_count = CHILDREN};
+        char why[256];
+
+        for (uint32_t i = 0; i < node_count; i++)
+                nodes[i] = (struct bt_placement_node){.name = node_names[i], .weight = weights[i], .available = true};
+        for (uint32_t i = 0; i < CHILDREN; i++) {
+                (void)snprintf(ids[i], sizeof(ids[i]), "web/%u", i);
+                children[i] = (struct bt_placement_child){.id = ids[i], .pool = "web", .current = now ? now->node[i] : BT_PLACEMENT_NOWHERE};
+        }
+        assert_int_equal(bt_place(bt_placement_find(strategy), &p, ret_node, why, sizeof(why)), 0);
+}
+
+static void expect_moves(const struct seen *before, const struct seen *after, const uint32_t *due)
+{
+        for (uint32_t i = 0; i < CHILDREN; i++) {
+                assert_int_equal(after->node[i], due[i]);
+                assert_int_equal(after->pid[i] == before->pid[i], after->node[i] == before->node[i]);
+        }
+}
+
+static void joins_and_leaves_as(struct world *w, const char *strategy)
+{
+        static const uint32_t weights[NODES_MAX] = {1, 3, 2};
+        struct seen before, joined, left;
+        uint32_t due[CHILDREN];
+
+        start(w, strategy, "blue: {weight: 1}, green: {weight: 3}");
+        look(w, &before);
+        ask(strategy, 2, weights, NULL, due);
+        for (uint32_t i = 0; i < CHILDREN; i++)
+                assert_int_equal(before.node[i], due[i]);
+        assert_int_equal(RUN(w, "node", "add", "red", "--weight", "2"), 0);
+        look(w, &joined);
+        ask(strategy, 3, weights, &before, due);
+        assert_true(count_on(&joined, 2) > 0);
+        expect_moves(&before, &joined, due);
+        assert_int_equal(RUN(w, "node", "remove", "red"), 0);
+        look(w, &left);
+        for (uint32_t i = 0; i < CHILDREN; i++) {
+                assert_true(left.node[i] < 2);
+                assert_int_equal(left.pid[i] == joined.pid[i], joined.node[i] < 2);
+        }
+        world_end(w);
+}
+
+static void DIST_1_consistent_hash_moves_on_a_running_hub_exactly_what_is_due(void **state)
+{
+        joins_and_leaves_as(*state, "consistent_hash");
+}
+
+static void DIST_1_round_robin_keeps_weights_on_a_running_hub_and_moves_only_to_and_from_the_node(void **state)
+{
+        joins_and_leaves_as(*state, "round_robin");
+}
+
+static void DIST_1_guided_children_are_where_the_map_says_and_go_to_their_second_wish(void **state)
+{
+        struct world *w = *state;
+        struct seen seen;
+
+        start(w, "{strategy: guided, map: {web: blue, web/3: [green, blue]}}", "blue: {}, green: {}");
+        look(w, &seen);
+        for (uint32_t i = 0; i < CHILDREN; i++)
+                assert_int_equal(seen.node[i], i == 3);
+        assert_int_equal(RUN(w, "node", "remove", "green"), 0); /* its second wish */
+        look(w, &seen);
+        assert_int_equal(count_on(&seen, 0), CHILDREN);
+        world_end(w);
+}
+
+static void DIST_1_least_loaded_spreads_children_over_nodes_that_have_as_little_to_do(void **state)
+{
+        struct world *w = *state;
+        struct seen seen;
+
+        start(w, "least_loaded", "blue: {}, green: {}");
+        look(w, &seen);
+        assert_int_equal(count_on(&seen, 0), CHILDREN / 2);
+        assert_int_equal(RUN(w, "node", "remove", "green"), 0);
+        look(w, &seen);
+        assert_int_equal(count_on(&seen, 0), CHILDREN);
+        world_end(w);
+}
+
+#define SCENARIO(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                SCENARIO(DIST_1_consistent_hash_moves_on_a_running_hub_exactly_what_is_due),
+                SCENARIO(DIST_1_round_robin_keeps_weights_on_a_running_hub_and_moves_only_to_and_from_the_node),
+                SCENARIO(DIST_1_guided_children_are_where_the_map_says_and_go_to_their_second_wish),
+                SCENARIO(DIST_1_least_loaded_spreads_children_over_nodes_that_have_as_little_to_do),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
