@@ -17,8 +17,9 @@
 /* What makes two lines the same series: all of their texts and whole numbers but what was counted. */
 static bool same_series(const json_t *a, const json_t *b)
 {
-        static const char *const names[] = {"question", "kind",        "case",      "form", "bytes",
-                                            "strategy", "connections", "placement", "name"};
+        static const char *const names[] = {"question", "kind",     "case",        "form",
+                                            "bytes",    "strategy", "connections", "placement",
+                                            "name",     "children"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
                 const json_t *one = json_object_get(a, names[i]),
@@ -109,6 +110,20 @@ static void print_series(const json_t *a, const json_t *b)
         (void)printf("\n");
 }
 
+/* Of `scale`: so many children, and what they did. */
+static void print_scale(const json_t *a, const json_t *b)
+{
+        uint64_t one = (uint64_t)json_integer_value(json_object_get(a, "measured_ns"));
+        uint64_t other = (uint64_t)json_integer_value(json_object_get(b, "measured_ns"));
+        char name[128], text[2][BENCH_TIME_TEXT];
+
+        (void)snprintf(name, sizeof(name), "scale: %lld children, %s",
+                       (long long)json_integer_value(json_object_get(a, "children")),
+                       bench_line_text(a, "what"));
+        (void)printf("%-62s%12s%12s%8.2fx\n", name, bench_time_text(text[0], one),
+                     bench_time_text(text[1], other), bench_ratio(other, one));
+}
+
 static void print_values(const json_t *a, const json_t *b)
 {
         double one = json_number_value(json_object_get(a, "value")),
@@ -144,6 +159,8 @@ int bench_compare_main(int argc, char **argv)
                         print_series(line, other);
                 else if (other && !strcmp(bench_line_text(line, "kind"), "value"))
                         print_values(line, other);
+                else if (other && !strcmp(bench_line_text(line, "kind"), "scale"))
+                        print_scale(line, other);
         }
         return 0;
 }

@@ -336,6 +336,32 @@ static void page_series(FILE *out, const json_t *lines)
         (void)fputs("</table>\n", out);
 }
 
+static void page_scale(FILE *out, const json_t *lines)
+{
+        char text[BENCH_TIME_TEXT];
+
+        (void)fputs("<h2>Many children</h2>\n<table><tr><th class='n'>children<th>what<th "
+                    "class='n'>time"
+                    "<th class='n'>bare starts</tr>\n",
+                    out);
+        for (size_t i = 0; i < json_array_size(lines); i++) {
+                const json_t *line = json_array_get(lines, i),
+                             *floor = bench_line_at(line, "floor_ns");
+
+                if (strcmp(bench_line_text(line, "kind"), "scale") != 0)
+                        continue;
+                (void)fprintf(out, "<tr><td class='n'>%lld<td>%s<td class='n'>%s",
+                              (long long)json_integer_value(json_object_get(line, "children")),
+                              bench_line_text(line, "what"),
+                              bench_time_text(text, (uint64_t)json_integer_value(
+                                                            json_object_get(line, "measured_ns"))));
+                (void)fprintf(out, "<td class='n'>%s</tr>\n",
+                              floor ? bench_time_text(text, (uint64_t)json_integer_value(floor))
+                                    : "");
+        }
+        (void)fputs("</table>\n", out);
+}
+
 static void page_values(FILE *out, const json_t *lines)
 {
         (void)fputs("<h2>All values</h2>\n<table><tr><th>question<th>case<th>what<th "
@@ -375,6 +401,7 @@ int bench_page_write(const json_t *lines, const char *path)
                                 plot_curve(out, json_array_get(lines, i));
                 }
                 page_series(out, lines);
+                page_scale(out, lines);
                 page_values(out, lines);
                 (void)fputs("</body></html>\n", out);
                 r = fclose(out) ? -EIO : 0;
