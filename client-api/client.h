@@ -28,8 +28,8 @@
 struct bt_member {
         struct bt_list node; /* in the client's members; under @lock */
         char id[64];
-        uint64_t
-                epoch; /* of the segment: a child of that name that comes later is another member */
+        /* Of the segment: a child of that name that comes later is another member. */
+        uint64_t epoch;
         uint64_t hash; /* of @id */
         struct bt_seg seg;
         struct bt_mailbox_view view;
@@ -94,8 +94,8 @@ struct baton_client {
 
         /* calls */
         struct bt_calls calls;
-        struct bt_list
-                followers; /* threads that sleep while another has the pump; under @lock, as @done */
+        /* Threads that sleep while another has the pump; under @lock, as @done. */
+        struct bt_list followers;
         _Atomic uint32_t follower_count;
         _Atomic uint32_t removed; /* 1: members were removed, and their calls are not failed yet */
         struct bt_list done;      /* answered, done() was not run yet */

@@ -184,6 +184,12 @@ static void run(struct world *w, const struct plan *plan)
         for (uint32_t i = 0; i < plan->callers; i++)
                 pids[i] = caller_start(w, i, plan);
         for (uint32_t i = 0; i < plan->callers; i++) {
+                (void)snprintf(name, sizeof(name), "caller-%u", i);
+                world_file_wait(
+                        w, name, text,
+                        sizeof(text)); /* a hub that is killed while it is asked lets nobody in */
+        }
+        for (uint32_t i = 0; i < plan->callers; i++) {
                 int pidfd = pidfd_open(pids[i], 0);
                 int status;
 
@@ -643,7 +649,8 @@ int main(void)
                                                 world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(many_threads_share_a_client_and_one_of_them_polls,
                                                 world_setup, world_teardown),
-                cmocka_unit_test_setup_teardown(the_command_calls_casts_and_shows_queues, world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(the_command_calls_casts_and_shows_queues,
+                                                world_setup, world_teardown),
         };
 
         return cmocka_run_group_tests_name("messages", tests, NULL, NULL);

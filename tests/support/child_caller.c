@@ -3,7 +3,8 @@
  *      child_caller HUB TARGET CALLER COUNT WINDOW WORK_US
  *
  * Sends COUNT numbered calls to a tally (tally.h), WINDOW of them under way at once, and takes every answer. One call in 64 is told to work for WORK_US in
- * the middle of its effect. Prints "answered N late N full N attached N"; exit status 0 when every call was answered with status 0 and in order.
+ * the middle of its effect. Prints "attached" when it begins, and at the end "answered N late N full
+ * N attached N"; exit status 0 when every call was answered with status 0 and in order.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,8 @@ int main(int argc, char **argv)
                 (void)printf("%s\n", why);
                 return 1;
         }
+        (void)puts("attached");
+        (void)fflush(stdout);
         r = run(&caller, strtoull(argv[4], NULL, 10), window);
         baton_client_stats(caller.client, &stats);
         (void)printf("answered %llu late %llu full %llu attached %llu\n",
