@@ -396,6 +396,18 @@ static void child_captured(struct bt_child *child, bool whole)
                 bt_hub_captured(child->hub, child, whole);
 }
 
+/*
+ * A hub that was killed had asked, and the answer came after this one had adopted what served. The process has laid the baton down and waits to be told to
+ * end: it is ended, and its state is given to the next one, as if that had been found at the adoption.
+ */
+static void captured_for_nobody(struct bt_inc *inc)
+{
+        struct bt_word w = bt_baton_word(inc->holding->baton);
+
+        if (w.phase == BT_WORD_VACANT && w.holder == inc->number)
+                bt_inc_kill(inc);
+}
+
 static void current_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec)
 {
         switch (rec->type) {
@@ -426,6 +438,8 @@ static void current_on_message(struct bt_child *child, struct bt_inc *inc, const
                 if (child->asked) {
                         child->state_bytes = rec->arg[1];
                         child_captured(child, rec->arg[0] == 0 && rec->arg[1] <= inc->holding->baton->state_bytes_max);
+                } else {
+                        captured_for_nobody(inc);
                 }
                 break;
         default:
@@ -465,6 +479,8 @@ static void migrating_on_message(struct bt_migration *m, struct bt_inc *inc, con
                         bt_migration_event(m, BT_SWAP_EV_NOT_PASSED);
                 break;
         case BT_MSG_CAPTURED:
+                if (pred && m->swap.kind == BT_SWAP_HOT)
+                        captured_for_nobody(inc);
                 if (pred && !rec->arg[0] && inc->holding->baton->meta.present)
                         m->child->in_transit = true;
                 if (pred)

@@ -10,10 +10,15 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fd.h"
+
+#define ADDRESS_WAIT_NS BT_NS_PER_S
+#define ADDRESS_PAUSE_NS (2 * BT_NS_PER_MS)
 
 /* A path left behind by a dead server is removed; one that somebody answers on is not ours to take. */
 static int unix_clear(const struct sockaddr *addr, socklen_t bytes, int type)
@@ -67,6 +72,18 @@ static int socket_open(const struct bt_plan_socket *spec, int *ret_fd)
         return 0;
 }
 
+/* A process of a hub that was killed may be dying just now, with its descriptors still open: the address is free a moment later. */
+static int socket_open_soon(const struct bt_plan_socket *spec, int *ret_fd)
+{
+        const uint64_t deadline = bt_ns_add(bt_now_ns(), ADDRESS_WAIT_NS);
+        const struct timespec pause = {.tv_nsec = (long)ADDRESS_PAUSE_NS};
+        int r;
+
+        while ((r = socket_open(spec, ret_fd)) == -EADDRINUSE && bt_now_ns() < deadline)
+                (void)nanosleep(&pause, NULL);
+        return r;
+}
+
 int bt_hub_open_sockets(struct bt_hub *hub)
 {
         for (uint32_t i = 0; i < hub->plan.plan->socket_count; i++) {
@@ -76,7 +93,7 @@ int bt_hub_open_sockets(struct bt_hub *hub)
                 hub->sockets[i] = bt_hub_found_socket(hub, spec);
                 if (hub->sockets[i] >= 0)
                         continue;
-                r = socket_open(spec, &hub->sockets[i]);
+                r = socket_open_soon(spec, &hub->sockets[i]);
                 if (r) {
                         bt_hub_say(hub, "cannot listen on socket '%s' (%s): %s", bt_plan_string(&hub->plan, spec->name),
                                    bt_plan_string(&hub->plan, spec->text), strerrordesc_np(-r));

@@ -316,11 +316,50 @@ static void STATE_1_the_hub_does_its_work_while_one_restores(void **state)
         world_end(w);
 }
 
+/* The hub is killed while it waits for a state, the next one adopts what serves, and only then the answer comes, with which the process stops to serve. */
+static void I8_an_answer_to_a_hub_that_was_killed_leaves_nobody_without_service(void **state)
+{
+        static const char *const forms[] = {"blob, max: 64KiB", "arena, max: 1MiB"};
+        struct world *w = *state;
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(forms); i++) {
+                char each[256], path[128];
+                struct bt_slot slot;
+                struct bt_ask ask;
+                int fd;
+
+                (void)snprintf(each, sizeof(each), "handover: true, state: {form: %s}, env: {ROW_CAPTURE: \"@dir@/speak\"}", forms[i]);
+                rows_start(w, 1, "", each);
+                rows_set_values(w, 1);
+                world_slot(w, "r0", &slot);
+                ask = world_ask(w, BT_CTL_SWAP, "r0", NULL, BT_STRATEGY_COLD);
+                world_follow_to(&ask, "querying");
+                world_kill_hub(w);
+                bt_ask_close(&ask);
+                world_start_again(w);
+                world_slot(w, "r0", &slot);
+                assert_int_equal(slot.incarnation, 1); /* it serves, as far as anybody knows */
+                rows_open_gate(w, "speak");
+                world_until(w, "r0", BT_PHASE_RUNNING, 1, &slot);
+                fd = rows_connect(w, 0);
+                assert_int_equal(probe_number(fd, "value"), 1);
+                (void)close(fd);
+                world_kill_hub(w);
+                assert_true(world_reap_orphans() >= 1);
+                (void)snprintf(path, sizeof(path), "%s/speak", w->dir);
+                assert_int_equal(unlink(path), 0);
+        }
+        world_start_again(w);
+        rows_open_gate(w, "speak");
+        world_end(w);
+}
+
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                SCENARIO(I8_an_answer_to_a_hub_that_was_killed_leaves_nobody_without_service),
                 SCENARIO(COLD_1_a_hanging_predecessor_is_dead_before_its_successor_is_started),
                 SCENARIO(COLD_2_without_handover_no_state_is_asked_for_or_stored),
                 SCENARIO(COLD_3_query_capture_terminate_start_deliver_in_this_order),
