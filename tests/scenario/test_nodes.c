@@ -407,6 +407,43 @@ static void NODE_1_the_processes_of_a_node_run_with_what_it_gives(void **state)
         world_end(w);
 }
 
+/* ---- large states, written to while they move ---- */
+
+static void
+BUG_3_clients_that_write_while_a_node_leaves_lose_nothing_and_meet_no_blank_child(void **state)
+{
+        struct world *w = *state;
+        int count[10] = {0};
+        pid_t remove;
+
+        world_start(w, "hub: w\n"
+                       "max_parallel: 4\n"
+                       "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
+                       "distribution: {strategy: guided, map: {web: [blue, green]}}\n"
+                       "defaults: {handover: true, state: {form: blob, max: 2MiB}, env: "
+                       "{PLACED_AT: '@dir@', PLACED_BYTES: 1048576}}\n"
+                       "children:\n  web: {exec: ['@bin@/child_placed'], instances: 10, strategy: "
+                       "cold}\n");
+        remove = BEGIN("node", "remove", "blue");
+        while (!has_ended(remove)) {
+                for (int i = 0; i < 10; i++) {
+                        struct answer answer;
+
+                        ask(w, id_of(i), &answer);
+                        assert_int_equal(answer.count, ++count[i]);
+                }
+        }
+        finish(w, remove, 0, "blue: left, 10 moved");
+        for (int i = 0; i < 10; i++) {
+                struct answer answer;
+
+                ask(w, id_of(i), &answer);
+                assert_int_equal(answer.count, ++count[i]);
+                assert_string_equal(answer.node, "green");
+        }
+        world_end(w);
+}
+
 /* ---- unlucky moments ---- */
 
 static void BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody(void **state)
@@ -551,6 +588,7 @@ int main(void)
                 ROW(NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline),
                 ROW(NODE_7_a_child_that_defers_is_moved_when_it_says_ready),
                 ROW(NODE_1_the_processes_of_a_node_run_with_what_it_gives),
+                ROW(BUG_3_clients_that_write_while_a_node_leaves_lose_nothing_and_meet_no_blank_child),
                 ROW(BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody),
                 ROW(BUG_10_a_hub_that_is_killed_while_a_node_leaves_is_followed_by_one_that_knows_where_all_are),
                 ROW(NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere),

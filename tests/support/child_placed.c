@@ -8,6 +8,7 @@
  * The count is its state and grows with each answer: a client that sees each number once, in order, has seen that nothing was lost and nothing done
  * twice. NODE and VERSION are variables of the environment, so that of the node, and that of the program, can be told apart.
  *
+ *      PLACED_BYTES=N      the state is so much larger
  *      PLACED_REFUSE=ID    the child of that id ends at its start, with status 3
  *      PLACED_CONSENT=1    takes part in consent: says later, until SIGUSR1 turns it around and it says ready by itself
  */
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include <baton/child.h>
+#include <baton/errors.h>
 
 static uint64_t count;
 static int listener = -1;
@@ -77,11 +79,28 @@ static void serve(struct baton_child *child, void *ctx)
         (void)baton_child_watch(child, listener, EPOLLIN, on_listener, NULL);
 }
 
+/* The count, and as many bytes more as the test wants, each of which says it, too. */
+static size_t state_bytes(void)
+{
+        const char *more = getenv("PLACED_BYTES");
+
+        return sizeof(count) + (more ? strtoul(more, NULL, 10) : 0);
+}
+
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
 {
+        const uint8_t *bytes = restore->state;
+
         (void)child, (void)ctx;
-        if (restore->state_bytes == sizeof(count))
-                memcpy(&count, restore->state, sizeof(count));
+        if (!bytes)
+                return 0;
+        if (restore->state_bytes != state_bytes())
+                return -BATON_E_SCHEMA;
+        memcpy(&count, bytes, sizeof(count));
+        for (size_t i = sizeof(count); i < restore->state_bytes; i++) {
+                if (bytes[i] != (uint8_t)count)
+                        return -BATON_E_CORRUPT;
+        }
         return 0;
 }
 
@@ -89,14 +108,15 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
 static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
 {
         void *room;
-        int r = baton_capture_reserve(capture, sizeof(count), &room);
+        int r = baton_capture_reserve(capture, state_bytes(), &room);
 
         (void)ctx;
         (void)baton_child_watch(child, listener, 0, NULL, NULL);
         if (r)
                 return r;
+        memset(room, (uint8_t)count, state_bytes());
         memcpy(room, &count, sizeof(count));
-        return baton_capture_commit(capture, sizeof(count));
+        return baton_capture_commit(capture, state_bytes());
 }
 
 static int may_migrate(struct baton_child *child, void *ctx)
@@ -147,8 +167,10 @@ int main(void)
         if (getenv("PLACED_CONSENT"))
                 ops.may_migrate = may_migrate;
         r = baton_child_open(&child, &ops, NULL);
-        if (!r && refuse && !strcmp(refuse, baton_child_id(child)))
+        if (!r && refuse && !strcmp(refuse, baton_child_id(child))) {
+                child = baton_child_close(child);
                 return 3;
+        }
         if (!r)
                 r = open_listener(child);
         if (!r && ops.may_migrate)
