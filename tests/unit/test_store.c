@@ -1052,13 +1052,13 @@ static void a_file_with_a_page_that_was_written_over_is_never_fatal(void **state
         (void)snprintf(whole, sizeof(whole), "%s/whole", f->dir);
         put_batch(f, 1);
         for (int i = 0; i < 300; i++) { /* enough for a tree with branches */
-                char name[16];
+                char name[24];
 
                 (void)snprintf(name, sizeof(name), "many/%d", i);
                 assert_int_equal(put_state(f, name, 1, 100), BT_STORE_OK);
         }
         for (int i = 0; i < 300; i += 3) { /* and for lists of free pages */
-                char name[16];
+                char name[24];
 
                 (void)snprintf(name, sizeof(name), "many/%d", i);
                 assert_int_equal(desk_del(&f->desk, f->store, name, 1), BT_STORE_OK);
