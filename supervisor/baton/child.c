@@ -561,6 +561,11 @@ static const struct child_key child_keys[] = {
         {"alter", apply_alter, 0, 0, 0, NULL},
 };
 
+const char *bt_read_child_key(size_t idx)
+{
+        return idx < BT_ARRAY_LEN(child_keys) ? child_keys[idx].name : NULL;
+}
+
 /* The words of other systems, and ours. */
 static const struct {
         const char *theirs;

@@ -55,6 +55,9 @@ void bt_read_child_init(struct bt_config_child *child);
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
                         const struct bt_yaml *map);
 
+/* The name of the @idx-th key of a child; NULL: there are no more. */
+const char *bt_read_child_key(size_t idx);
+
 /* hook.c: a command, as `on` has them. False: reported. */
 bool bt_read_command(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
                      const char **ret_exec, struct bt_config_list *ret_argv);
