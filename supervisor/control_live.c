@@ -81,26 +81,6 @@ static void request_add(struct bt_client *client, struct bt_live_waiter *waiter,
 
 /* ---- who is meant ---- */
 
-static bool list_has(const struct bt_plan_view *view, uint32_t off, uint32_t count, const char *text)
-{
-        const char *at = bt_plan_string(view, off);
-
-        for (uint32_t i = 0; i < count; i++, at = bt_plan_string_next(at))
-                if (!strcmp(at, text))
-                        return true;
-        return false;
-}
-
-static bool selected(const struct bt_child *child, const struct bt_ctl_select *select)
-{
-        const struct bt_plan_view *view = &child->plan->view;
-
-        return (!*select->id || !strcmp(child->id, select->id) || !strcmp(child->pool, select->id)) &&
-               (!*select->tag || list_has(view, child->spec->tags, child->spec->tag_count, select->tag)) &&
-               (!*select->meta || list_has(view, child->spec->meta, child->spec->meta_count, select->meta)) &&
-               (!*select->node || !strcmp(child->seat.node->name, select->node));
-}
-
 static void select_close(struct bt_ctl_select *select)
 {
         select->id[sizeof(select->id) - 1] = '\0';
@@ -110,26 +90,6 @@ static void select_close(struct bt_ctl_select *select)
 }
 
 /* ---- remove ---- */
-
-static void item_aim(struct bt_live_item *item, const char *id)
-{
-        struct bt_child *child = bt_hub_child_find(item->live->hub, id);
-
-        bt_live_name(item, id);
-        if (!child)
-                bt_live_say(item, BT_CTL_NOT_FOUND, "there is no such child");
-        else if (child->item)
-                bt_live_say(item, BT_CTL_CHILD_FAILED, "request %llu is at work on it: try again when that is over",
-                            (unsigned long long)child->item->live->number);
-        else if (child->rolling)
-                bt_live_say(item, BT_CTL_CHILD_FAILED, "an upgrade of its pool is under way: try again when that is over");
-        if (!child || child->item || child->rolling) {
-                bt_live_end(item);
-                return;
-        }
-        item->child = child;
-        child->item = item;
-}
 
 /* The ids in a memfd, each with its NUL; on the heap. 0 or -errno. */
 static int ids_read(int fd, char **ret_ids, size_t *ret_bytes)
@@ -152,35 +112,6 @@ static int ids_read(int fd, char **ret_ids, size_t *ret_bytes)
         return 0;
 }
 
-static struct bt_live *remove_ids(struct bt_hub *hub, const char *ids, size_t bytes)
-{
-        struct bt_live *live;
-        uint32_t count = 0;
-
-        for (const char *at = ids; at < ids + bytes; at += strlen(at) + 1)
-                count++;
-        live = bt_live_new(hub, count);
-        count = 0;
-        for (const char *at = ids; live && at < ids + bytes; at += strlen(at) + 1)
-                item_aim(&live->items[count++], at);
-        return live;
-}
-
-static struct bt_live *remove_selected(struct bt_hub *hub, const struct bt_ctl_select *select)
-{
-        struct bt_live *live;
-        uint32_t count = 0;
-
-        bt_hub_foreach_child (child, hub)
-                count += selected(child, select);
-        live = bt_live_new(hub, count);
-        count = 0;
-        bt_hub_foreach_child (child, hub)
-                if (live && selected(child, select))
-                        item_aim(&live->items[count++], child->id);
-        return live;
-}
-
 static void request_remove(struct bt_client *client, struct bt_live_waiter *waiter, struct bt_hub *hub, const struct bt_ctl_live *ask, int fd)
 {
         const struct bt_ctl_select *select = &ask->select;
@@ -196,7 +127,7 @@ static void request_remove(struct bt_client *client, struct bt_live_waiter *wait
                 bt_client_answer(client, BT_CTL_INVALID, "the list of ids is not usable");
                 return;
         }
-        live = fd >= 0 ? remove_ids(hub, ids, bytes) : remove_selected(hub, select);
+        live = fd >= 0 ? bt_live_remove_ids(hub, ids, bytes) : bt_live_remove(hub, select);
         free(ids);
         if (live && !live->count) {
                 bt_live_begin(live);
@@ -265,7 +196,7 @@ static int listing_make(struct listing *listing, const struct bt_hub *hub, const
         size_t count = 0, bytes = 1;
 
         bt_hub_foreach_child (child, hub) {
-                if (!selected(child, select))
+                if (!bt_live_selected(child, select))
                         continue;
                 count++;
                 bytes += labels_bytes(&child->plan->view, child->spec->tags, child->spec->tag_count) +
@@ -276,7 +207,7 @@ static int listing_make(struct listing *listing, const struct bt_hub *hub, const
         if (!listing->records || !listing->strings)
                 return -ENOMEM;
         bt_hub_foreach_child (child, hub)
-                if (selected(child, select))
+                if (bt_live_selected(child, select))
                         listing_put(listing, child, count * sizeof(*listing->records));
         return 0;
 }

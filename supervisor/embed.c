@@ -32,36 +32,6 @@
 
 #define KILL_WAIT_NS (10 * BT_NS_PER_S)
 
-/* One request of the program. */
-struct call {
-        struct bt_list node; /* in baton_hub.calls, then in .ended */
-        struct baton_hub *hub;
-        baton_hub_done_fn done;
-        void *ctx;
-        char target[64];
-        struct bt_request *request;
-        struct baton_hub_outcome outcome;
-        char text[2048];
-};
-
-struct baton_hub {
-        struct bt_hub hub;
-        struct bt_embed embed;
-        struct bt_planner planner;
-        struct baton_hub_options options; /* its strings are ours */
-        char *runtime_dir;                /* with the hub's name */
-        char *state_dir;
-        struct bt_list functions;
-        struct bt_list calls; /* under way */
-        struct bt_list ended; /* to be told */
-        uint64_t event_next;  /* number of the first event that was not told */
-        int epoll; /* -1: the loop is baton_hub_run() */
-        int timer;
-        bool started;
-        bool failed;
-        char error[1024];
-};
-
 /* ---- what the hub asks for ---- */
 
 int bt_embed_binary(struct bt_binary **ret_binary, const struct bt_hub *hub, uint32_t idx)
@@ -136,9 +106,10 @@ static void functions_free(struct baton_hub *hub)
 static void calls_free(struct bt_list *calls)
 {
         bt_list_foreach_safe (it, calls) {
-                struct call *call = bt_list_entry(it, struct call, node);
+                struct bt_embed_call *call = bt_list_entry(it, struct bt_embed_call, node);
 
                 bt_request_abandon(call->request);
+                bt_list_unlink(&call->live.node);
                 bt_list_unlink(it);
                 free(call);
         }
@@ -317,7 +288,7 @@ static int resolve_state_dir(struct baton_hub *hub)
 }
 
 /* What was armed is given to the kernel, and whoever polls wakes up for the next deadline. */
-static int settle(struct baton_hub *hub)
+int bt_embed_settle(struct baton_hub *hub)
 {
         struct itimerspec spec = {0};
         uint64_t at;
@@ -363,7 +334,7 @@ static int start(struct baton_hub *hub, bool polled)
         if (!r && polled)
                 r = open_fds(hub);
         if (!r)
-                r = settle(hub);
+                r = bt_embed_settle(hub);
         if (r) {
                 hub->failed = true;
                 (void)snprintf(hub->error, sizeof(hub->error), "%s", *hub->embed.error ? hub->embed.error : strerrordesc_np(-r));
@@ -426,7 +397,7 @@ static void tell_all(struct baton_hub *hub)
         if (hub->options.alter && hub->started)
                 bt_alter_ask_all(&hub->hub, ask_alter, hub);
         while (!bt_list_empty(&hub->ended)) {
-                struct call *call = bt_list_entry(hub->ended.next, struct call, node);
+                struct bt_embed_call *call = bt_list_entry(hub->ended.next, struct bt_embed_call, node);
 
                 bt_list_unlink(&call->node);
                 if (call->done)
@@ -477,7 +448,7 @@ int baton_hub_dispatch(struct baton_hub *hub)
         r = hub->hub.over ? 0 : bt_loop_turn_now(hub->hub.loop);
         tell_all(hub);
         if (!r)
-                r = settle(hub);
+                r = bt_embed_settle(hub);
         if (r)
                 return fail(hub, r);
         return hub->hub.over ? BATON_HUB_STOPPED : 0;
@@ -488,7 +459,47 @@ int baton_hub_stop(struct baton_hub *hub)
         if (!hub->started || hub->failed)
                 return -EINVAL;
         bt_hub_stop(&hub->hub);
-        return settle(hub);
+        return bt_embed_settle(hub);
+}
+
+/* ---- requests ---- */
+
+struct bt_embed_call *bt_embed_call_new(struct baton_hub *hub, const char *target, baton_hub_done_fn done, void *ctx)
+{
+        struct bt_embed_call *call = calloc(1, sizeof(*call));
+
+        if (!call)
+                return NULL;
+        call->hub = hub;
+        call->done = done;
+        call->ctx = ctx;
+        (void)snprintf(call->target, sizeof(call->target), "%s", target);
+        bt_list_init(&call->live.node);
+        bt_list_init(&call->node);
+        bt_list_push(&hub->calls, &call->node);
+        return call;
+}
+
+void bt_embed_call_free(struct bt_embed_call *call)
+{
+        bt_list_unlink(&call->live.node);
+        bt_list_unlink(&call->node);
+        free(call);
+}
+
+void bt_embed_call_over(struct bt_embed_call *call, int result, uint32_t ok, uint32_t failed, const char *text)
+{
+        (void)snprintf(call->text, sizeof(call->text), "%s", text);
+        call->outcome = (struct baton_hub_outcome){
+                .size = sizeof(call->outcome),
+                .result = result,
+                .ok = ok,
+                .failed = failed,
+                .target = call->target,
+                .text = call->text,
+        };
+        bt_list_unlink(&call->node);
+        bt_list_push(&call->hub->ended, &call->node);
 }
 
 /* ---- migrations ---- */
@@ -501,49 +512,33 @@ static void call_on_event(void *ctx, const struct bt_child *child, const char *p
 
 static void call_on_over(void *ctx, const struct bt_request *request)
 {
-        struct call *call = ctx;
+        struct bt_embed_call *call = ctx;
 
         call->request = NULL;
-        (void)snprintf(call->text, sizeof(call->text), "%s", request->text);
-        call->outcome = (struct baton_hub_outcome){
-                .size = sizeof(call->outcome),
-                .result = request->outcome == BT_CTL_OK ? 0 : request->outcome == BT_CTL_TIMED_OUT ? -ETIMEDOUT : -ECANCELED,
-                .ok = request->ok,
-                .failed = request->failed,
-                .target = call->target,
-                .text = call->text,
-        };
-        bt_list_unlink(&call->node);
-        bt_list_push(&call->hub->ended, &call->node);
+        bt_embed_call_over(call, request->outcome == BT_CTL_OK ? 0 : request->outcome == BT_CTL_TIMED_OUT ? -ETIMEDOUT : -ECANCELED, request->ok,
+                     request->failed, request->text);
 }
 
 static int migrate(struct baton_hub *hub, const char *target, struct bt_binary *binary, enum baton_hub_strategy strategy,
                    baton_hub_done_fn done, void *ctx)
 {
         static const struct bt_request_owner owner = {call_on_event, call_on_over};
-        struct call *call = calloc(1, sizeof(*call));
+        struct bt_embed_call *call = bt_embed_call_new(hub, target, done, ctx);
         const char *why = "";
         enum bt_ctl_outcome outcome;
 
         if (!call)
                 return -ENOMEM;
-        call->hub = hub;
-        call->done = done;
-        call->ctx = ctx;
-        (void)snprintf(call->target, sizeof(call->target), "%s", target);
-        bt_list_init(&call->node);
-        bt_list_push(&hub->calls, &call->node);
         if (binary)
                 binary->upgrade = ++hub->hub.upgrades;
         outcome = bt_request_begin(&hub->hub, target, binary, strategy == BATON_HUB_AS_SPECIFIED ? BT_CTL_STRATEGY_SPEC : (uint32_t)strategy,
                                    &owner, call, &call->request, &why);
         if (outcome != BT_CTL_OK) {
                 (void)snprintf(hub->error, sizeof(hub->error), "%s: %s", target, why);
-                bt_list_unlink(&call->node);
-                free(call);
+                bt_embed_call_free(call);
                 return outcome == BT_CTL_NO_SUCH ? -ENOENT : -ENOMEM;
         }
-        return settle(hub);
+        return bt_embed_settle(hub);
 }
 
 static bool may_migrate(const struct baton_hub *hub, const char *target, enum baton_hub_strategy strategy)

@@ -6,6 +6,7 @@
 
 #include "supervisor/function.h"
 #include "supervisor/hub.h"
+#include "supervisor/live.h"
 
 /* What differs from batond. */
 struct bt_embed {
@@ -18,10 +19,6 @@ struct bt_embed {
         void *ctx;
         char error[1024]; /* the last sentence */
 };
-
-/* The binary of child @idx when it is a function: 0 or -errno; 1: it is a program. */
-int bt_embed_binary(struct bt_binary **ret_binary, const struct bt_hub *hub, uint32_t idx);
-void bt_embed_say(struct bt_embed *embed, const char *sentence);
 
 /* ---- a plan that grows ---- */
 
@@ -38,11 +35,57 @@ struct bt_planner {
         bool failed; /* no memory, or too large: said by seal */
 };
 
+/* One request of the program. */
+struct bt_embed_call {
+        struct bt_list node; /* in baton_hub.calls, then in .ended */
+        struct baton_hub *hub;
+        baton_hub_done_fn done;
+        void *ctx;
+        char target[64];
+        struct bt_request *request;  /* NULL: none, or it is over */
+        struct bt_live_waiter live;  /* of a child that is added or removed */
+        struct baton_hub_outcome outcome;
+        char text[2048];
+};
+
+struct baton_hub {
+        struct bt_hub hub;
+        struct bt_embed embed;
+        struct bt_planner planner;
+        struct baton_hub_options options; /* its strings are ours */
+        char *runtime_dir;                /* with the hub's name */
+        char *state_dir;
+        struct bt_list functions;
+        struct bt_list calls; /* under way */
+        struct bt_list ended; /* to be told */
+        uint64_t event_next;  /* number of the first event that was not told */
+        int epoll; /* -1: the loop is baton_hub_run() */
+        int timer;
+        bool started;
+        bool failed;
+        char error[1024];
+};
+
+/* ---- embed.c, for embed_live.c ---- */
+
+int bt_embed_settle(struct baton_hub *hub); /* what was armed is given to the kernel */
+struct bt_embed_call *bt_embed_call_new(struct baton_hub *hub, const char *target, baton_hub_done_fn done, void *ctx); /* NULL: no memory */
+void bt_embed_call_free(struct bt_embed_call *call);
+void bt_embed_call_over(struct bt_embed_call *call, int result, uint32_t ok, uint32_t failed, const char *text); /* it is told after the turn */
+
+/* The binary of child @idx when it is a function: 0 or -errno; 1: it is a program. */
+int bt_embed_binary(struct bt_binary **ret_binary, const struct bt_hub *hub, uint32_t idx);
+void bt_embed_say(struct bt_embed *embed, const char *sentence);
+
+/* ---- planning: embed_plan.c ---- */
+
 /* 0; -EINVAL with a sentence in @error; -EEXIST, -ENOSPC, -ENOMEM. */
 int bt_planner_add_socket(struct bt_planner *planner, const struct baton_hub_socket *socket, char *error, size_t error_bytes);
 int bt_planner_add_hub_hooks(struct bt_planner *planner, const struct baton_hub_command *on, size_t count, char *error, size_t error_bytes);
 int bt_planner_add_child(struct bt_planner *planner, const struct baton_hub_child *child, char *error, size_t error_bytes);
-/* A sealed memfd for bt_plan_open(), which checks it. @dirs: the hub's own folders. */
+/* Only the name of a socket that the hub has: for a fragment. */
+int bt_planner_name_socket(struct bt_planner *planner, const char *name);
+/* A sealed memfd for bt_plan_open(), which checks it. @options NULL: a fragment, and no folders. */
 int bt_planner_seal(struct bt_planner *planner, const struct baton_hub_options *options, const char *runtime_dir, const char *state_dir,
                     int *ret_fd);
 void bt_planner_deinit(struct bt_planner *planner);

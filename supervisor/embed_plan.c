@@ -101,6 +101,23 @@ int bt_planner_add_socket(struct bt_planner *p, const struct baton_hub_socket *s
         return p->failed ? -ENOMEM : 0;
 }
 
+int bt_planner_name_socket(struct bt_planner *p, const char *name)
+{
+        struct bt_plan_socket *sockets;
+
+        if (!name_fits(name, BATON_NAME_BYTES_MAX) || p->socket_count == BT_PLAN_SOCKETS_MAX)
+                return -EINVAL;
+        sockets = realloc(p->sockets, (p->socket_count + 1) * sizeof(*sockets));
+        if (!sockets)
+                return -ENOMEM;
+        p->sockets = sockets;
+        begin(p);
+        sockets[p->socket_count] = (struct bt_plan_socket){.name = put(p, name)};
+        sockets[p->socket_count].text = sockets[p->socket_count].name;
+        p->socket_count++;
+        return p->failed ? -ENOMEM : 0;
+}
+
 /* ---- commands ---- */
 
 /* The event of that name, if hooks reach it; _BT_EVENT_N: there is none. */
@@ -324,17 +341,21 @@ int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *option
         BT_CLEANUP(bt_closep) int fd = memfd_create("baton-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         size_t arrays = p->socket_count * sizeof(*p->sockets) + p->child_count * sizeof(*p->children) + p->hook_count * sizeof(*p->hooks);
         struct bt_plan plan = {.magic = BT_PLAN_MAGIC, .version = BT_PLAN_VERSION, .head_bytes = sizeof(plan), .socket_count = p->socket_count,
-                               .child_count = p->child_count, .shutdown_timeout_ns = options->shutdown_timeout_ns,
-                               .max_parallel = options->max_parallel, .hook_count = p->hook_count, .hub_hook_count = p->hub_hook_count,
-                               .hook_timeout_ns = options->hook_timeout_ns ? options->hook_timeout_ns : 5 * BT_NS_PER_S};
+                               .child_count = p->child_count, .flags = options ? 0 : BT_PLAN_FRAGMENT, .hook_count = p->hook_count,
+                               .hub_hook_count = p->hub_hook_count, .hook_timeout_ns = 5 * BT_NS_PER_S};
         int r;
 
         if (fd < 0)
                 return -errno;
         begin(p);
-        plan.hub = put(p, options->name);
-        plan.runtime_dir = put(p, runtime_dir);
-        plan.state_dir = put(p, state_dir);
+        if (options) {
+                plan.shutdown_timeout_ns = options->shutdown_timeout_ns;
+                plan.max_parallel = options->max_parallel;
+                plan.hook_timeout_ns = options->hook_timeout_ns ? options->hook_timeout_ns : plan.hook_timeout_ns;
+                plan.hub = put(p, options->name);
+                plan.runtime_dir = put(p, runtime_dir);
+                plan.state_dir = put(p, state_dir);
+        }
         plan.strings_off = sizeof(plan) + arrays;
         plan.strings_bytes = p->strings_bytes;
         plan.bytes = plan.strings_off + plan.strings_bytes;

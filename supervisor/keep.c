@@ -26,6 +26,7 @@
 #include "supervisor/callers.h"
 #include "supervisor/events.h"
 #include "supervisor/hub.h"
+#include "supervisor/live.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/proc/spawn.h"
 
@@ -220,7 +221,7 @@ void bt_keep_give(struct bt_child *child, const struct bt_parcel *parcel)
 
 void bt_keep_if_alone(struct bt_child *child)
 {
-        if (child->with_keeper || child->hub->stopping)
+        if (child->with_keeper || child->hub->stopping || bt_live_lets_go(child))
                 return;
         bt_list_foreach (it, &child->incs) {
                 const struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);

@@ -297,6 +297,11 @@ void bt_leave_turn(struct bt_live_item *item)
         }
 }
 
+bool bt_live_lets_go(const struct bt_child *child)
+{
+        return child->leaving && child->item->step >= BT_LIVE_ENDING && !child->item->stays;
+}
+
 /* ---- gone ---- */
 
 static void item_forgotten(struct bt_live_item *item, int result)

@@ -11,8 +11,8 @@
  *      remove   WAITING ─► SETTLING ─► ASKED ─► STORING ─► ENDING ─► GONE ─► OVER        removed, failed, rolled back
  *               (leave.c)  migration    state                        note
  *
- * live.c has the requests: what is next, what is over, what is remembered. live_add.c begins, leave.c ends children, live_store.c keeps what must be
- * known after a restart, control_live.c speaks with clients.
+ * live.c has the requests: what is next, what is over, what is remembered. live_add.c begins, live_remove.c and leave.c end children, live_store.c keeps
+ * what must be known after a restart, control_live.c speaks with clients, embed_live.c with the program around the hub.
  *
  * Whatever happens to a child (it runs, it gave up, it ended) only marks its item as ready; what follows is done by a turn of the request, from a timer
  * of the loop, with nobody up the stack who could still use the child.
@@ -114,6 +114,7 @@ void bt_live_end(struct bt_live_item *item); /* it is over, with what was said *
 void bt_live_running(struct bt_child *child);
 void bt_live_gave_up(struct bt_child *child);
 void bt_live_captured(struct bt_child *child, bool whole);
+bool bt_live_lets_go(const struct bt_child *child); /* it is ended on its way out: its state is stored, or to be dropped */
 void bt_live_changed(struct bt_child *child); /* a process of it, or its migration, is over */
 
 /* ---- live_add.c ---- */
@@ -127,6 +128,14 @@ struct bt_hub_node *bt_live_node(const struct bt_hub *hub);
 int bt_live_sockets(const struct bt_hub *hub, struct bt_plan_ref *plan, char *ret_why, size_t why_bytes);
 void bt_live_start(struct bt_live_item *item);
 void bt_live_start_turn(struct bt_live_item *item);
+
+/* ---- live_remove.c ---- */
+
+bool bt_live_selected(const struct bt_child *child, const struct bt_ctl_select *select); /* it has all of it */
+bool bt_live_any(const struct bt_hub *hub, const struct bt_ctl_select *select);
+/* Not begun. NULL: no memory, or too many requests are under way. @ids: each with its NUL. */
+struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t bytes);
+struct bt_live *bt_live_remove(struct bt_hub *hub, const struct bt_ctl_select *select);
 
 /* ---- control_live.c ---- */
 

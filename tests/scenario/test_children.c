@@ -129,13 +129,13 @@ static void until_there(const struct world *w, const char *name)
 }
 
 /* The hub closes the connection of a command a moment after the command has its answer. */
-static void until_fd_count(const struct world *w, int count)
+static void until_fds_at_most(const struct world *w, int count)
 {
         int tries = 0;
 
-        while (world_fd_count(w->pid) != count && again(&tries))
+        while (world_fd_count(w->pid) > count && again(&tries))
                 ;
-        assert_int_equal(world_fd_count(w->pid), count);
+        assert_true(world_fd_count(w->pid) <= count);
 }
 
 static const char *nth(const char *pool, int i)
@@ -182,7 +182,7 @@ static void API_1_a_thousand_children_are_added_and_removed_as_one_request(void 
         expect(0, MANY == 1000 ? "1000 removed" : "100 removed");
         for (int i = 0; i < MANY; i += 37)
                 expect_silence(w, nth("w", i));
-        until_fd_count(w, fds);
+        until_fds_at_most(w, fds);
         expect_count(w, "base", 2);
         CHILD("list", "--json");
         assert_null(strstr(said.text, "w/"));

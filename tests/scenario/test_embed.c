@@ -566,6 +566,56 @@ static void the_command_works_on_it(void **state)
         world_end(w);
 }
 
+static void API_1_children_are_added_and_removed_while_it_runs(void **state)
+{
+        struct world *w = *state;
+        struct baton_hub_child fn = a_child("fn", BATON_STATE_BLOB), extra = a_child("extra", BATON_STATE_BLOB);
+        struct baton_hub_look seen = {.size = sizeof(seen)};
+        char program[640];
+        struct told t;
+
+        world_program(w, program, "child_probe");
+        extra.exec = program;
+        extra.ops = NULL;
+        extra.main = NULL;
+        extra.ctx = NULL;
+        extra.instances = 2;
+        start_one(w, &t, &fn, true);
+        assert_int_equal(baton_hub_child_add(t.hub, &extra, 0, on_done, &t), 0);
+        until_done(&t);
+        assert_int_equal(t.result, 0);
+        assert_int_equal(t.ok, 2);
+        assert_string_equal(look(&t, "extra/1").phase, "running");
+
+        /* The function leaves, and one of the two: whoever is left answers. */
+        assert_int_equal(baton_hub_child_remove(t.hub, "fn", 0, on_done, &t), 0);
+        until_done(&t);
+        assert_int_equal(t.result, 0);
+        assert_int_equal(baton_hub_look(t.hub, "fn", &seen), -ENOENT);
+        assert_int_equal(baton_hub_child_remove(t.hub, "extra/0", BATON_HUB_DROP_STATE, on_done, &t), 0);
+        until_done(&t);
+        assert_int_equal(t.ok, 1);
+        ask(w, "1", "count");
+        assert_int_equal(baton_hub_child_add(t.hub, &extra, 0, on_done, &t), 0);
+        until_done(&t);
+        assert_int_equal(t.result, -ECANCELED);
+        assert_int_equal(t.ok, 1);
+        assert_non_null(strstr(t.text, "extra/1: a child of this id was added before"));
+        assert_int_equal(baton_hub_child_remove(t.hub, "extra/0", 0, on_done, &t), 0);
+        stop_hub(&t); /* which does not wait for it to be told */
+
+        assert_int_equal(baton_hub_child_add(NULL, NULL, 0, NULL, NULL), -EINVAL);
+        start_one(w, &t, &fn, true);
+        assert_string_equal(look(&t, "extra/1").phase, "running");
+        assert_int_equal(baton_hub_child_add(t.hub, &fn, 0, on_done, &t), -ENOTSUP);
+        assert_int_equal(baton_hub_child_remove(t.hub, "nobody", 0, on_done, &t), -ENOENT);
+        extra.sockets = (const char *const[]){"prob"};
+        assert_int_equal(baton_hub_child_add(t.hub, &extra, 0, on_done, &t), -EINVAL);
+        assert_non_null(strstr(baton_hub_error(t.hub), "no socket of the name 'prob'"));
+        stop_hub(&t);
+        world_end(w);
+}
+
 /* ---- the example, as a process that can be killed ---- */
 
 /* "7 from process 123, incarnation 1" */
@@ -792,6 +842,7 @@ int main(void)
                 SCENARIO(the_hubs_own_loop_runs_it_as_well),
                 SCENARIO(closing_a_hub_that_runs_stops_it),
                 SCENARIO(the_command_works_on_it),
+                SCENARIO(API_1_children_are_added_and_removed_while_it_runs),
                 SCENARIO(functions_of_a_program_that_was_killed_are_adopted_by_the_next),
                 SCENARIO(HOOK_3_the_program_may_change_the_starts_of_its_children),
                 SCENARIO(what_cannot_be_is_said_at_once),

@@ -302,6 +302,36 @@ int baton_hub_upgrade_function(struct baton_hub *hub, const char *target, const 
                                int (*main)(struct baton_child *child, void *ctx), void *main_ctx, enum baton_hub_strategy strategy,
                                baton_hub_done_fn done, void *ctx);
 
+/* ---- children of a hub that runs ---- */
+
+/**
+ * baton_hub_child_add() - one more child, or pool, as `baton child add` does it
+ * @child:       a program; its sockets are names that were added before the start. Copied
+ * @deadline_ns: of each instance, from its own start until it runs; 0: its child_migration_timeout_ns
+ * @done:        called once, when all of it is over; NULL: nobody waits. @outcome->text: why the first that failed did
+ *
+ * An instance that does not run in time is taken away again. With a state_dir the child is noted there, and a later hub of this name starts it, too: add
+ * it no second time then, the answer would be -ECANCELED, "added before".
+ *
+ * Errors:    -EINVAL it makes no sense, or no such socket, said by baton_hub_error(); -ENOTSUP a function: it cannot be noted; -EBUSY not started, or
+ *            stopping; -ENOSPC; -ENOMEM. @done is not called then.
+ * Since:     0.1
+ */
+int baton_hub_child_add(struct baton_hub *hub, const struct baton_hub_child *child, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx);
+
+#define BATON_HUB_DROP_STATE 1u /* do not ask for its state, and forget what is stored */
+
+/**
+ * baton_hub_child_remove() - ends a child, or all of a pool, and knows it no more
+ * @flags: 0 or BATON_HUB_DROP_STATE
+ *
+ * Its state is stored first, and is restored by the next child of its id. A child that was added before baton_hub_start(), functions too, may be removed.
+ *
+ * Errors:    -ENOENT no such child; -EBUSY not started, or stopping; -ENOMEM; -EINVAL. @done is not called then.
+ * Since:     0.1
+ */
+int baton_hub_child_remove(struct baton_hub *hub, const char *target, uint32_t flags, baton_hub_done_fn done, void *ctx);
+
 /* ---- what is ---- */
 
 struct baton_hub_look {
