@@ -468,6 +468,45 @@ static void API_3_children_are_found_by_id_pool_tag_and_meta(void **state)
         world_end(w);
 }
 
+/* How often @text is in what was said. */
+static int said_count(const char *text)
+{
+        int count = 0;
+
+        for (const char *at = said.text; (at = strstr(at, text)); at++)
+                count++;
+        return count;
+}
+
+static void API_3_what_is_added_is_placed_on_nodes_and_listed_by_them(void **state)
+{
+        struct world *w = *state;
+
+        file_put(w, "four.yaml",
+                 "defaults: {env: {NAMED_PLACE: '@dir@'}, handover: true, state: blob, distribution: round_robin}\n"
+                 "children:\n  w: {exec: ['@bin@/child_named'], instances: 4}\n");
+        world_start(w, "nodes: {blue: {}, green: {}}\n" BASE);
+        CHILD("add", "four.yaml");
+        expect(0, "4 started");
+        for (int again = 0; again < 2; again++) {
+                CHILD("list", "--node", "blue", "--json");
+                assert_int_equal(said_count("\"pool\":\"w\""), 2);
+                CHILD("list", "--node", "green", "--json");
+                assert_int_equal(said_count("\"pool\":\"w\""), 2);
+                for (int i = 0; i < 4; i++)
+                        expect_count(w, nth("w", i), again + 1);
+                if (again)
+                        break;
+                world_stop(w);
+                world_start_again(w);
+        }
+        CHILD("remove", "--node", "green");
+        expect(0, "removed");
+        CHILD("find", "--node", "green");
+        expect(3, "no such child");
+        world_end(w);
+}
+
 static void a_file_of_children_that_is_none_is_refused_before_the_hub_is_asked(void **state)
 {
         struct world *w = *state;
@@ -634,6 +673,7 @@ int main(void)
                 ROW(a_removed_child_leaves_its_state_for_the_next_of_its_id),
                 ROW(a_child_of_the_configuration_that_is_removed_comes_back_at_the_next_start),
                 ROW(API_3_children_are_found_by_id_pool_tag_and_meta),
+                ROW(API_3_what_is_added_is_placed_on_nodes_and_listed_by_them),
                 ROW(a_file_of_children_that_is_none_is_refused_before_the_hub_is_asked),
                 ROW(I8_a_hub_that_is_killed_in_an_add_starts_all_or_none),
                 ROW(I8_a_hub_that_is_killed_in_a_removal_loses_no_state),

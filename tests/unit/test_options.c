@@ -67,6 +67,7 @@ static const struct option of_child[] = {
         {"on", "{child_running: [/bin/true]}", "", "HOOK_1_commands_run_with_the_event_in_their_environment"},
         {"tags", "[blue]", "", "API_3_children_are_found_by_id_pool_tag_and_meta"},
         {"meta", "{team: x}", "", "API_3_children_are_found_by_id_pool_tag_and_meta"},
+        {"distribution", "round_robin", "", "API_3_what_is_added_is_placed_on_nodes_and_listed_by_them"},
         {"alter", "[/bin/true]", "", "HOOK_3_a_command_changes_variables_arguments_and_folder"},
 };
 
@@ -80,7 +81,15 @@ static const struct option of_hub[] = {
         {"shutdown_timeout", "", "", "SHUT_9_the_outer_limit_ends_what_an_inner_one_would_wait_for"},
         {"on", "", "", "HOOK_1_commands_run_with_the_event_in_their_environment"},
         {"hook_timeout", "", "", "HOOK_2_slow_failing_and_crashing_commands_harm_nothing"},
-        {"nodes", "", "", NULL}, /* an error in this version: XXX: to be given a test when it is more */
+        {"nodes", "", "", "NODE_1_the_processes_of_a_node_run_with_what_it_gives"},
+        {"distribution", "", "", "NODE_6_migrate_says_what_it_cannot_do_and_does_the_rest"},
+        {"weight", "", "", "NODE_1_the_processes_of_a_node_run_with_what_it_gives"},
+        {"cpus", "", "", "NODE_1_the_processes_of_a_node_run_with_what_it_gives"},
+        {"memory", "", "", NULL}, /* XXX: needs a cgroup that the tests may write to */
+        {"nice", "", "", "NODE_1_the_processes_of_a_node_run_with_what_it_gives"},
+        {"numa", "", "", NULL}, /* XXX: needs a machine with more than one */
+        {"env", "", "", "NODE_1_the_processes_of_a_node_run_with_what_it_gives"},
+        {"exec", "", "", "BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says_so"},
         {"listen", "", "", "BUG_11_listening_sockets_are_as_specified"},
         {"backlog", "", "", "BUG_11_listening_sockets_are_as_specified"},
         {"mode", "", "", "BUG_11_listening_sockets_are_as_specified"},
