@@ -246,6 +246,46 @@ static void BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says
         world_end(w);
 }
 
+/* ---- a join takes what is due to it, and nothing else ---- */
+
+#define THOUSAND (WORLD_SLOWNESS == 1 ? 1000 : 100)
+
+static void NODE_1_a_fifth_node_takes_its_share_of_a_thousand_and_no_others_move(void **state)
+{
+        struct world *w = *state;
+        struct answer *before = calloc(THOUSAND, sizeof(*before));
+        int moved = 0;
+        char yaml[1024];
+
+        assert_non_null(before);
+        world_limit(WORLD_LIMIT_S * 2);
+        (void)snprintf(
+                yaml, sizeof(yaml),
+                HEAD
+                "nodes: {a: {env: {NODE: a}}, b: {env: {NODE: b}}, c: {env: {NODE: c}}, d: {env: "
+                "{NODE: d}}}\n"
+                "children:\n  web: {exec: ['@bin@/child_placed'], instances: %d, strategy: hot}\n",
+                THOUSAND);
+        world_start(w, yaml);
+        for (int i = 0; i < THOUSAND; i++)
+                ask(w, id_of(i), &before[i]);
+        RUN(0, "e: joined", "node", "add", "e", "--env", "NODE=e");
+        for (int i = 0; i < THOUSAND; i++) {
+                struct answer after;
+
+                ask(w, id_of(i), &after);
+                assert_int_equal(after.count, 2);
+                if (after.pid == before[i].pid)
+                        assert_string_equal(after.node, before[i].node);
+                else
+                        assert_string_equal(after.node, "e");
+                moved += after.pid != before[i].pid;
+        }
+        assert_in_range(moved, THOUSAND / 10, THOUSAND * 3 / 10); /* a fifth, as the hash has it */
+        free(before);
+        world_end(w);
+}
+
 /* ---- one plan for several changes ---- */
 
 static void NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan(void **state)
@@ -583,6 +623,7 @@ int main(void)
                 ROW(NODE_1_NODE_2_a_hundred_children_follow_a_new_program_hot_and_no_request_fails),
                 ROW(NODE_1_NODE_2_a_hundred_children_follow_a_new_program_cold_and_no_request_fails),
                 ROW(BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says_so),
+                ROW(NODE_1_a_fifth_node_takes_its_share_of_a_thousand_and_no_others_move),
                 ROW(NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan),
                 ROW(NODE_6_migrate_says_what_it_cannot_do_and_does_the_rest),
                 ROW(NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline),
