@@ -441,8 +441,9 @@ static void a_stop_of_the_hub_ends_it_where_it_is_and_says_so(void **state)
         pid_t command;
 
         start_pool(w, CHILDREN, "hot");
-        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 60s");
-        world_log_wait(w, "web/0: swapped", 1);
+        script(w, "check", "echo asked; exec sleep 100");
+        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 0 --health ./check --health-timeout 60s");
+        world_log_wait(w, "health web/0 | asked", 1); /* and it is ended too */
         world_stop(w);
         assert_int_equal(world_wait(command), 1);
         world_read(w, "out", text, sizeof(text));
@@ -478,6 +479,47 @@ static void after_a_hub_was_killed_its_children_are_on_what_each_had_committed(v
         world_end(w);
 }
 
+/* Requests are bytes from somebody: a health command that is no list of strings, and numbers that no command would send. */
+static void a_request_that_makes_no_sense_is_refused_or_ends(void **state)
+{
+        struct world *w = *state;
+        static const struct {
+                uint32_t argc;
+                char fill;
+                enum bt_ctl_outcome outcome;
+                const char *text;
+        } rows[] = {
+                {1, 'x', BT_CTL_INVALID, "the health command is not absolute"},
+                {UINT32_MAX, '/', BT_CTL_INVALID, "the health command is not absolute"},
+                {1, '/', BT_CTL_INVALID, "the health command is not absolute"}, /* never ends */
+                {0, '/', BT_CTL_FAILED, "there is nothing to go back to"},
+        };
+        char runtime[128];
+
+        start_pool(w, 2, "hot");
+        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
+        for (size_t i = 0; i < BT_ARRAY_LEN(rows); i++) {
+                struct bt_ctl_request bad = {.magic = BT_CTL_MAGIC, .version = BT_CTL_VERSION, .op = BT_CTL_ROLLBACK, .target = "web"};
+                struct bt_ctl_reply reply;
+                struct bt_ask ask;
+                int fd = -1;
+
+                memset(&bad.rollout, 0xff, sizeof(bad.rollout));
+                memset(bad.rollout.health, rows[i].fill, sizeof(bad.rollout.health));
+                bad.rollout.health_argc = rows[i].argc;
+                bad.rollout.no_wait = 0;
+                bad.strategy = BT_CTL_STRATEGY_SPEC;
+                assert_int_equal(bt_ask_open(&ask, runtime, "w", WORLD_WAIT_MS * BT_NS_PER_MS), 0);
+                assert_int_equal(bt_ask_send(&ask, &bad, -1), 0);
+                assert_int_equal(bt_ask_reply(&ask, &reply, &fd), 0);
+                assert_int_equal(reply.kind, BT_CTL_DONE);
+                assert_int_equal(reply.outcome, rows[i].outcome);
+                expect(reply.text, rows[i].text);
+                bt_ask_close(&ask);
+        }
+        world_end(w);
+}
+
 #define SCENARIO(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -495,6 +537,7 @@ int main(void)
                 SCENARIO(an_interrupt_ends_the_waiting_and_not_the_upgrade),
                 SCENARIO(a_stop_of_the_hub_ends_it_where_it_is_and_says_so),
                 SCENARIO(after_a_hub_was_killed_its_children_are_on_what_each_had_committed),
+                SCENARIO(a_request_that_makes_no_sense_is_refused_or_ends),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,8 +98,8 @@ static void DIST_1_a_node_of_weight_0_gets_children_by_a_map_alone(void **state)
 
 static int last_letter(const struct bt_placement *p, uint32_t *ret_node, char *ret_why, size_t why_bytes)
 {
-        (void)ret_why;
-        (void)why_bytes;
+        assert_true(why_bytes > 0);
+        ret_why[0] = '\0';
         for (uint32_t i = 0; i < p->child_count; i++)
                 ret_node[i] = (uint32_t)(p->children[i].id[strlen(p->children[i].id) - 1] - '0') % 2;
         return 0;
