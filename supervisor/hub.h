@@ -347,6 +347,7 @@ struct bt_migration {
         uint64_t succ_number;
         bool passed_told; /* the passage was told, perhaps before the predecessor said so */
         uint64_t begun_ns;
+        uint64_t steps_ns; /* the same, or when the new binary had been asked: that has a limit of its own */
         bool succ_exited;
         struct bt_proc_exit succ_how;
         char spawn_why[256];

@@ -69,7 +69,7 @@ static void arm(struct bt_migration *m, uint64_t for_ns)
  */
 static void arm_within(struct bt_migration *m, uint64_t for_ns)
 {
-        uint64_t outer = bt_ns_add(m->begun_ns, m->child->spec->child_migration_timeout_ns);
+        uint64_t outer = bt_ns_add(m->steps_ns, m->child->spec->child_migration_timeout_ns);
         uint64_t now = bt_now_ns();
 
         if (m->pred && for_ns != BT_NS_INFINITE && bt_ns_add(now, for_ns) > outer)
@@ -136,6 +136,7 @@ static void on_described(struct bt_describe *describe, const struct bt_descripti
         struct bt_migration *m = bt_container_of(describe, struct bt_migration, describe);
         char text[256];
 
+        m->steps_ns = bt_now_ns();
         if (!answer) {
                 (void)snprintf(text, sizeof(text), "whether the new program can read the state is unknown: %s", why);
                 bt_migration_tell(m, "not_described", 0, text);
