@@ -153,7 +153,7 @@ static void HOOK_3_a_child_that_waits_for_its_command_shows_it_and_holds_nobody_
 {
         struct world *w = *state;
         struct bt_slot slot;
-        char path[128], id[16];
+        char path[128], id[24];
         int fd;
 
         (void)snprintf(path, sizeof(path), "%s/gate", w->dir);
