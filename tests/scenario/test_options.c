@@ -12,22 +12,26 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "tests/support/world.h"
+#include "tests/support/world_internal.h"
 
 #define BACKLOG 2
 
+/* Nothing is there for a moment: the parent of a vfork goes on before the new program's stack is made. */
 static size_t environment(pid_t pid, char *text, size_t bytes)
 {
+        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
         char path[64];
         ssize_t n;
-        int fd;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        assert_true(fd >= 0);
-        n = read(fd, text, bytes);
-        assert_true(n >= 0);
-        (void)close(fd);
+        do {
+                int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+                assert_true(fd >= 0);
+                n = read(fd, text, bytes);
+                (void)close(fd);
+                assert_true(n >= 0);
+        } while (!n && world_again(deadline));
         return (size_t)n;
 }
 
