@@ -269,8 +269,8 @@ static int open_fds(struct line *line)
                 return -errno;
         line->to[1] = ends[0];
         line->to[0] = ends[1];
-        line->back[0] = dup(ends[0]);
-        line->back[1] = dup(ends[1]);
+        line->back[0] = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
+        line->back[1] = fcntl(ends[1], F_DUPFD_CLOEXEC, 0);
         return line->back[0] < 0 || line->back[1] < 0 ? -errno : 0;
 }
 

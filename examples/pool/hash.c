@@ -70,7 +70,7 @@ static void on_answer(struct baton_client *client, const struct baton_reply *rep
         }
         if (hashing.progress) {
                 (void)fprintf(hashing.progress, "%llu\n",
-                              (unsigned long long)(hashing.files + hashing.failed));
+                              (unsigned long long)hashing.files + hashing.failed);
                 (void)fflush(hashing.progress);
         }
         free(job->path);

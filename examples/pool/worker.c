@@ -41,7 +41,7 @@ static int hash_file(const char *path, struct answer *answer)
                 return (int)n;
         answer->bytes = sha.bytes;
         sha256_end(&sha, digest);
-        for (int i = 0; i < SHA256_BYTES; i++)
+        for (size_t i = 0; i < SHA256_BYTES; i++)
                 (void)snprintf(answer->digest + 2 * i, 3, "%02x", digest[i]);
         return 0;
 }

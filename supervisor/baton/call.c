@@ -23,6 +23,7 @@
 #include "supervisor/baton/text.h"
 
 #define ANSWER_BYTES BATON_CLIENT_REPLY_MAX
+#define TEXT_BYTES   ((size_t)ANSWER_BYTES + 1)
 
 /* ---- one message ---- */
 
@@ -78,9 +79,9 @@ static int attach(struct bt_command *command, const struct bt_hub_place *place,
 static void print_answer(struct bt_command *command, const struct baton_reply *reply,
                          uint64_t elapsed_ns)
 {
-        char *text = bt_mem_alloc(&command->mem, 2 * ANSWER_BYTES);
+        char *text = bt_mem_alloc(&command->mem, TEXT_BYTES);
 
-        bt_text_clean(text, 2 * ANSWER_BYTES, reply->data, reply->bytes, true);
+        bt_text_clean(text, TEXT_BYTES, reply->data, reply->bytes, true);
         if (!command->json) {
                 if (reply->bytes)
                         (void)puts(text);
