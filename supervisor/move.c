@@ -69,6 +69,7 @@ void bt_move_over(struct bt_move *move, enum bt_ctl_outcome outcome, const char 
         struct bt_child *child = move->child;
         struct bt_hub *hub = child->hub;
         struct bt_redistribution *r = hub->redistribution;
+        bool stale = move->stale;
 
         if (outcome == BT_CTL_OK) {
                 bt_event(hub, BT_EVENT_CHILD_FORWARDED, child, incarnation, "from %s to %s",
@@ -87,6 +88,8 @@ void bt_move_over(struct bt_move *move, enum bt_ctl_outcome outcome, const char 
         child->move = NULL;
         bt_node_asks_event(move, phase, outcome, incarnation, true, text);
         free(move);
+        if (stale && !hub->stopping)
+                bt_node_asks_replan(hub);
         bt_redistribution_pump(r);
         bt_node_asks_check(hub);
 }
@@ -221,7 +224,7 @@ void bt_move_begin(struct bt_move *move)
 
                 move_drop(move);
                 if (!there)
-                        bt_redistribution_change(hub);
+                        bt_node_asks_replan(hub);
         } else if (child->migration || child->phase == BT_PHASE_STARTING || child->importing) {
                 move->state = BT_MOVE_WAITING;
         } else if (!child->current) {

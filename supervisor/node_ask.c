@@ -102,6 +102,13 @@ void bt_node_asks_planned(struct bt_hub *hub, enum bt_ctl_outcome outcome, const
         }
 }
 
+void bt_node_asks_replan(struct bt_hub *hub)
+{
+        bt_list_foreach (it, &hub->redistribution->asks)
+                bt_list_entry(it, struct bt_node_ask, node)->planned = false;
+        bt_redistribution_change(hub);
+}
+
 /* ---- what is over ---- */
 
 static void node_empty(struct bt_hub_node *node)
@@ -131,7 +138,7 @@ static bool check_leave(struct bt_node_ask *ask)
         struct bt_hub_node *node = ask->about;
         bool empty = !node->seats;
 
-        if (!ask->planned || node->moves_from || (empty && node->moves_to))
+        if (!ask->planned || node->moves_from || node->moves_to)
                 return false;
         if (!empty) {
                 node->state = BT_HUB_NODE_DRAINING; /* what is left is tried again */

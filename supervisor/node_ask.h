@@ -64,6 +64,7 @@ void bt_node_asks_event(struct bt_move *move, const char *phase, enum bt_ctl_out
                         uint64_t incarnation, bool over, const char *text);
 void bt_node_asks_planned(struct bt_hub *hub, enum bt_ctl_outcome outcome,
                           const char *why);  /* a plan was made, or could not be */
+void bt_node_asks_replan(struct bt_hub *hub); /* the plan that was made is not the last word */
 void bt_node_asks_check(struct bt_hub *hub); /* what is over is told so, nodes that are empty go */
 void bt_node_asks_stop(struct bt_hub *hub);  /* the hub stops: all are over */
 void bt_node_asks_free_all(struct bt_hub *hub);

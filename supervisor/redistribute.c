@@ -222,10 +222,14 @@ static void want(struct bt_child *child, struct bt_hub_node *node, bool again)
                 place_new(child, node, again);
                 return;
         }
+        if (child->move && child->move->state == BT_MOVE_MOVING) {
+                child->move->stale = child->move->to != node;
+                child->ideal = child->move->stale ? NULL : node;
+                return;
+        }
         child->ideal = node;
         if (child->move) {
-                if (child->move->state != BT_MOVE_MOVING)
-                        bt_move_retarget(child->move, node);
+                bt_move_retarget(child->move, node);
                 return;
         }
         if (node == child->seat.node || !changed)

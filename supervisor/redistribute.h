@@ -41,6 +41,7 @@ struct bt_move {
         enum bt_move_state state;
         bool forced;
         bool agreed;
+        bool stale; /* a plan made while it was MOVING wanted the child elsewhere: when it is over, another one is made */
         uint64_t deferred_ns; /* when it was the first time; 0: never */
         struct bt_loop_timer timer;
 };
