@@ -373,9 +373,11 @@ static void NODE_7_a_child_that_defers_is_moved_when_it_says_ready(void **state)
 {
         struct world *w = *state;
         struct answer before, after;
+        char left[64];
         pid_t pid;
 
-        world_start(w, HEAD "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
+        world_start(w, HEAD "on: {node_left: [/bin/sh, -c, 'echo $BATON_REASON > @dir@/left']}\n"
+                            "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
                             "distribution: {strategy: guided, map: {busy: [blue, green]}}\n"
                             "children:\n  busy: {exec: ['@bin@/child_placed'], strategy: hot, env: "
                             "{PLACED_CONSENT: 1}}\n");
@@ -391,6 +393,8 @@ static void NODE_7_a_child_that_defers_is_moved_when_it_says_ready(void **state)
         assert_string_equal(after.node, "green");
         assert_int_equal(after.count, 3);
         RUN(0, "migration_deferred", "events");
+        world_file_wait(w, "left", left, sizeof(left)); /* HOOK-1 */
+        assert_string_equal(left, "blue");
         world_end(w);
 }
 
