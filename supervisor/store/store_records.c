@@ -335,7 +335,8 @@ void bt_records_del_many(struct bt_engine *engine, struct bt_records_del *dels, 
         struct del_many many = {.dels = dels, .count = count};
 
         if (count > 1 && bt_tx_run(engine, true, 0, del_many_body, &many, NULL) == 0) {
-                BT_POINT("store.del.after_commit");
+                for (size_t i = 0; i < count; i++)
+                        BT_POINT("store.del.after_commit"); /* once for each, however many went together */
                 return;
         }
         for (size_t i = 0; i < count; i++)
