@@ -12,6 +12,7 @@
 
 #include "shm/arena.h"
 #include "shm/desk.h"
+#include "shm/link.h"
 #include "shm/mailbox.h"
 
 /* A client: where answers to it go. */
