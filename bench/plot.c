@@ -80,21 +80,24 @@ static void axis_x(const struct bench_plot *plot)
                 }
                 return;
         }
-        for (double x = plot->x[0]; x <= plot->x[1] * 1.001;
-             x *= plot->axis == BENCH_PLOT_SIZES ? 32 : 10) {
+        double x = plot->x[0];
+
+        while (x <= plot->x[1] * 1.001) {
                 if (plot->axis == BENCH_PLOT_SIZES)
                         (void)bench_size_text(text, (uint64_t)x);
                 else
                         (void)snprintf(text, sizeof(text), "%.0f", x);
                 tick_x(plot, x, text);
+                x *= plot->axis == BENCH_PLOT_SIZES ? 32 : 10;
         }
 }
 
 static void axis_y(const struct bench_plot *plot)
 {
         char text[BENCH_TIME_TEXT];
+        double y = plot->y[0];
 
-        for (double y = plot->y[0]; y <= plot->y[1] * 1.001; y *= 10) {
+        while (y <= plot->y[1] * 1.001) {
                 if (y < 1e6)
                         (void)snprintf(text, sizeof(text), "%g us", y / 1e3);
                 else if (y < 1e9)
@@ -106,6 +109,7 @@ static void axis_y(const struct bench_plot *plot)
                               "x='%.1f' y='%.1f' text-anchor='end'>%s</text>\n",
                               LEFT, place_y(plot, y), WIDTH - RIGHT, place_y(plot, y), LEFT - 6,
                               place_y(plot, y) + 4, text);
+                y *= 10;
         }
 }
 

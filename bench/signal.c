@@ -227,7 +227,7 @@ static int placement_measure(struct bench_out *out, const struct placement *plac
 {
         static struct bench_hist hists[_WAY_N];
         struct line lines[_WAY_N] = {0};
-        cpu_set_t before, set;
+        cpu_set_t before = {0}, set;
         char name[2][48];
         int r = sched_getaffinity(0, sizeof(before), &before) < 0 ? -errno : 0;
 
@@ -279,7 +279,7 @@ static int placements_make(struct placement places[3])
 int bench_signal_main(int argc, char **argv)
 {
         struct bench_options options = BENCH_OPTIONS_INIT;
-        struct placement places[3];
+        struct placement places[3] = {0};
         struct bench_out out;
         uint32_t batches;
         int r;

@@ -107,7 +107,7 @@ uint32_t bt_arena_alloc_spans(struct bt_arena *arena, size_t bytes, bool whole, 
                 return 0; /* from the top: nothing was there */
         bt_assert(block_inside(arena, off));
         ret_spans[0] = (struct bt_arena_span){&arena->free[class], sizeof(arena->free[class])};
-        ret_spans[1] = (struct bt_arena_span){at(arena, off), whole ? size : 2 * HEADER_BYTES};
+        ret_spans[1] = (struct bt_arena_span){at(arena, off), whole ? size : (size_t)2 * HEADER_BYTES};
         return 2;
 }
 
@@ -116,7 +116,7 @@ uint32_t bt_arena_free_spans(struct bt_arena *arena, const void *ptr, struct bt_
         uint64_t off = block_of(arena, ptr);
 
         ret_spans[0] = (struct bt_arena_span){&arena->free[*at(arena, off) & 0xff], sizeof(arena->free[0])};
-        ret_spans[1] = (struct bt_arena_span){at(arena, off), 2 * HEADER_BYTES};
+        ret_spans[1] = (struct bt_arena_span){at(arena, off), (size_t)2 * HEADER_BYTES};
         return 2;
 }
 

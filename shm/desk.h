@@ -40,7 +40,7 @@ int bt_desk_attach(struct bt_seg *ret_seg, int fd);
 uint32_t bt_desk_begin(struct bt_desk *desk, uint64_t pos, const struct bt_baton *baton);
 
 /* The bytes at @at, inside @arena, are about to change. 0, -ENOSPC, or -EINVAL: not in the arena. */
-int bt_desk_save(struct bt_desk *desk, const struct bt_arena *arena, const void *at, size_t bytes);
+int bt_desk_save(struct bt_desk *desk, const struct bt_arena *arena, const void *from, size_t bytes);
 
 /* All saved bytes back in their place, in an arena of @arena_bytes. 0, or -EBADMSG: the log is not one. */
 int bt_desk_undo(struct bt_desk *desk, struct bt_arena *arena, uint64_t arena_bytes);

@@ -33,7 +33,7 @@ struct bt_hub;
 struct bt_alter;
 
 #define BT_ALTER_RUNNING 8
-#define BT_ALTER_BYTES_MAX (64 * 1024)
+#define BT_ALTER_BYTES_MAX 65536
 #define BT_ALTER_RECORDS_MAX 256
 
 /* True: the start waits, and bt_child_start_altered() follows from the loop. False: there is nothing to wait for. */

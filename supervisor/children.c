@@ -60,7 +60,7 @@ static int index_grow(struct bt_children *children)
         if (children->count < children->bucket_count)
                 return 0;
         buckets = calloc(children->bucket_count ? children->bucket_count * (size_t)2 : BUCKETS_MIN,
-                         sizeof(*buckets));
+                         sizeof(void *));
         if (!buckets)
                 return -ENOMEM;
         free((void *)children->buckets);

@@ -132,7 +132,7 @@ void bt_leave_store(struct bt_live *live)
 {
         struct bt_live_item *batch[BT_LIVE_ENDING_MAX];
         size_t n = batch_take(live, batch);
-        struct bt_store_item *records = calloc(n, sizeof(*records));
+        struct bt_store_item *records = calloc(n + 1, sizeof(*records));
         int r = -ENOMEM;
 
         for (size_t i = 0; records && i < n; i++)

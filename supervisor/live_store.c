@@ -109,7 +109,7 @@ int bt_live_forget(struct bt_live *live)
 
         bt_list_foreach (it, &live->gone)
                 count++;
-        notes = calloc(count * 3, sizeof(*notes));
+        notes = calloc(count * 3 + 1, sizeof(*notes));
         bt_list_foreach_safe (it, &live->gone) {
                 struct bt_live_item *item = bt_list_entry(it, struct bt_live_item, ready);
 
@@ -167,7 +167,7 @@ static void on_plan_note(void *ctx, const struct bt_note *note)
         struct bt_plan_ref **plans;
         uint64_t *numbers;
 
-        plans = reallocarray((void *)opening->plans, n, sizeof(*plans));
+        plans = reallocarray((void *)opening->plans, n, sizeof(void *));
         if (plans)
                 opening->plans = plans;
         numbers = reallocarray(opening->numbers, n, sizeof(*numbers));

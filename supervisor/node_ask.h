@@ -54,7 +54,7 @@ enum bt_ctl_outcome bt_node_add(struct bt_hub *hub, struct bt_plan_ref *plan,
 enum bt_ctl_outcome bt_node_leave(struct bt_hub *hub, const char *name, bool remove,
                                   uint64_t deadline_ns, const struct bt_node_ask_owner *owner,
                                   void *ctx, char *ret_why, size_t why_bytes);
-enum bt_ctl_outcome bt_node_migrate(struct bt_hub *hub, const char *child, const char *node,
+enum bt_ctl_outcome bt_node_migrate(struct bt_hub *hub, const char *id, const char *name,
                                     uint32_t strategy, const struct bt_node_ask_owner *owner,
                                     void *ctx, char *ret_why, size_t why_bytes);
 void bt_node_ask_abandon(struct bt_node_ask *ask); /* takes NULL */

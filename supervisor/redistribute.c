@@ -46,9 +46,9 @@ static bool question_new(struct question *q, const struct bt_hub *hub)
                 nodes++;
         *q = (struct question){
                 .nodes = calloc(nodes, sizeof(*q->nodes)),
-                .hub_nodes = calloc(nodes, sizeof(*q->hub_nodes)),
+                .hub_nodes = calloc(nodes, sizeof(void *)),
                 .children = calloc(children, sizeof(*q->children)),
-                .hub_children = calloc(children, sizeof(*q->hub_children)),
+                .hub_children = calloc(children, sizeof(void *)),
                 .entries = calloc(hub->plan.plan->wish_count + (size_t)1, sizeof(*q->entries)),
                 .answer = calloc(children, sizeof(*q->answer)),
         };

@@ -282,8 +282,13 @@ static void do_swap(struct bt_rolling_child *c, struct bt_binary *binary, uint32
 /* True when the rollout is over and gone. */
 static bool perform(struct bt_rolling *r, const struct bt_rollout_act *act)
 {
-        struct bt_rolling_child *c = act->idx < r->machine.count ? &r->children[act->idx] : NULL;
+        struct bt_rolling_child *c = &r->children[act->idx];
 
+        if (act->action == BT_ROLLOUT_ACT_FINISH) {
+                rolling_finish(r);
+                return true;
+        }
+        bt_assert(act->idx < r->machine.count);
         switch (act->action) {
         case BT_ROLLOUT_ACT_SWAP:
                 do_swap(c, c->to, r->strategy);
@@ -305,8 +310,6 @@ static bool perform(struct bt_rolling *r, const struct bt_rollout_act *act)
                 tell(r, c->child, "healthy", BT_CTL_OK, c->child->current ? c->child->current->number : 0, "");
                 break;
         case BT_ROLLOUT_ACT_FINISH:
-                rolling_finish(r);
-                return true;
         case BT_ROLLOUT_ACT_NONE:
                 break;
         }

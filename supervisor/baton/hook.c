@@ -44,17 +44,17 @@ static uint32_t hook_event(struct bt_reader *reader, const struct bt_yaml *key)
         return _BT_EVENT_N;
 }
 
-const char *bt_read_program(struct bt_reader *reader, const struct bt_yaml *item, const char *event)
+const char *bt_read_program(struct bt_reader *reader, const struct bt_yaml *item, const char *key)
 {
         const char *path, *wrong;
 
         if (!*item->text) {
                 bt_diag_error(reader->diag, item->mark, "'%s': the name of the program is empty",
-                              event);
+                              key);
                 return NULL;
         }
         if (strlen(reader->world->dir) + strlen(item->text) + 2 > PATH_MAX) {
-                bt_diag_error(reader->diag, item->mark, "'%s': the path is too long", event);
+                bt_diag_error(reader->diag, item->mark, "'%s': the path is too long", key);
                 return NULL;
         }
         if (reader->world->offline)
@@ -71,11 +71,11 @@ const char *bt_read_program(struct bt_reader *reader, const struct bt_yaml *item
         path = bt_read_path(reader, item->text);
         wrong = bt_find_not_executable(path);
         if (wrong)
-                bt_diag_error(reader->diag, item->mark, "'%s' is %s: %s", event, path, wrong);
+                bt_diag_error(reader->diag, item->mark, "'%s' is %s: %s", key, path, wrong);
         return wrong ? NULL : path;
 }
 
-/* Replaces the one of the same event that is there. */
+/* Replaces the one of the same key that is there. */
 static void hook_put(struct bt_config_hooks *hooks, const struct bt_config_hook *hook)
 {
         for (uint32_t i = 0; i < hooks->count; i++) {

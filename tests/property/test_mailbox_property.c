@@ -131,7 +131,7 @@ static void producers_that_are_killed_lose_nothing_that_was_sent_and_block_nobod
         while (consume() != BT_MAILBOX_E_EMPTY)
                 ;
         assert_true(bt_mailbox_valid(&view, cursor));
-        print_message("%llu messages, %llu producers killed, %llu holes\n", (unsigned long long)cursor, (unsigned long long)(kills + TWINS_MAX),
+        print_message("%llu messages, %llu producers killed, %llu holes\n", (unsigned long long)cursor, (unsigned long long)kills + TWINS_MAX,
                       (unsigned long long)holes);
 }
 

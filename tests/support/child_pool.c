@@ -58,7 +58,7 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         (void)child, (void)ctx;
         if (restored->state && fails("refuse"))
                 return -22;
-        if (restored->state_bytes == sizeof(count))
+        if (restored->state && restored->state_bytes == sizeof(count))
                 memcpy(&count, restored->state, sizeof(count));
         return 0;
 }

@@ -11,6 +11,7 @@
  *      stand_close(&stand);
  */
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -74,10 +75,10 @@ static inline int stand_start(struct stand *s, const struct baton_child_ops *ops
         s->link->fds[BT_LINK_FD_BELL] = eventfd(0, EFD_NONBLOCK);
         s->link->fds[BT_LINK_FD_HUB_BELL] = eventfd(0, EFD_NONBLOCK);
         s->link->fds[BT_LINK_FD_CHANNEL] = ends[1];
-        s->link->fds[BT_LINK_FD_BATON] = dup(s->baton_fd);
-        s->link->mail_fds[BT_LINK_MAIL_BOX] = dup(s->box_fd);
-        s->link->mail_fds[BT_LINK_MAIL_DESK] = dup(s->desk_fd);
-        s->link->mail_fds[BT_LINK_MAIL_BELL] = dup(s->box_bell);
+        s->link->fds[BT_LINK_FD_BATON] = fcntl(s->baton_fd, F_DUPFD_CLOEXEC, 0);
+        s->link->mail_fds[BT_LINK_MAIL_BOX] = fcntl(s->box_fd, F_DUPFD_CLOEXEC, 0);
+        s->link->mail_fds[BT_LINK_MAIL_DESK] = fcntl(s->desk_fd, F_DUPFD_CLOEXEC, 0);
+        s->link->mail_fds[BT_LINK_MAIL_BELL] = fcntl(s->box_bell, F_DUPFD_CLOEXEC, 0);
         s->link->owner = STAND_OWNER + (uint32_t)s->incarnation;
         place.link_fd = s->link_fd;
         stand_must(!bt_baton_grant(s->baton, s->incarnation));

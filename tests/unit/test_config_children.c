@@ -52,12 +52,11 @@ static const char *joined(const struct bt_plan_view *view, uint32_t off, uint32_
 {
         static char text[512];
         const char *at = bt_plan_string(view, off);
+        size_t used = 0;
 
         text[0] = 0;
-        for (uint32_t i = 0; i < count; i++, at = bt_plan_string_next(at)) {
-                strcat(text, at);
-                strcat(text, ",");
-        }
+        for (uint32_t i = 0; i < count && used < sizeof(text); i++, at = bt_plan_string_next(at))
+                used += (size_t)snprintf(text + used, sizeof(text) - used, "%s,", at);
         return text;
 }
 

@@ -167,7 +167,7 @@ static void check_documented(const char *text, const char *from, const char *to)
 
         assert_non_null(at);
         assert_non_null(end);
-        while ((at = strstr(at, "\n| `")) && at < end) {
+        while (at && (at = strstr(at, "\n| `")) && at < end) {
                 char key[64] = "";
                 const struct option *row;
 

@@ -125,7 +125,7 @@ static void dispatch(void)
 /* The next answer is to @call with @status. */
 static void answered(uint64_t call, int status, const void *payload, size_t bytes)
 {
-        struct bt_letter letter;
+        struct bt_letter letter = {0};
         char room[64];
 
         assert_int_equal(stand_answer(&s, &letter, room), 0);
