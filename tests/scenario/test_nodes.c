@@ -212,14 +212,12 @@ static void replace(struct world *w, const char *strategy)
         world_end(w);
 }
 
-static void
-NODE_1_NODE_2_a_hundred_children_follow_a_new_program_hot_and_no_request_fails(void **state)
+static void NODE_1_a_hundred_follow_a_new_program_hot_and_no_request_fails(void **state)
 {
         replace(*state, "hot");
 }
 
-static void
-NODE_1_NODE_2_a_hundred_children_follow_a_new_program_cold_and_no_request_fails(void **state)
+static void NODE_2_a_hundred_follow_a_new_program_cold_and_no_request_fails(void **state)
 {
         replace(*state, "cold");
 }
@@ -454,8 +452,7 @@ static void NODE_1_the_processes_of_a_node_run_with_what_it_gives(void **state)
 
 /* ---- large states, written to while they move ---- */
 
-static void
-BUG_3_clients_that_write_while_a_node_leaves_lose_nothing_and_meet_no_blank_child(void **state)
+static void BUG_3_writers_while_a_node_leaves_lose_nothing_and_meet_no_blank_child(void **state)
 {
         struct world *w = *state;
         int count[10] = {0};
@@ -514,9 +511,7 @@ static void BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody(vo
         world_end(w);
 }
 
-static void
-BUG_10_a_hub_that_is_killed_while_a_node_leaves_is_followed_by_one_that_knows_where_all_are(
-        void **state)
+static void BUG_10_a_hub_killed_while_a_node_leaves_is_followed_by_one_that_knows(void **state)
 {
         struct world *w = *state;
         pid_t remove;
@@ -591,7 +586,7 @@ static void NODE_3_one_child_that_is_killed_is_started_again_where_it_was(void *
 
 /* ---- over the hub's ends ---- */
 
-static void NODE_8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed(void **state)
+static void I8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed(void **state)
 {
         struct world *w = *state;
         struct answer before, after;
@@ -625,8 +620,8 @@ int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
         const struct CMUnitTest tests[] = {
-                ROW(NODE_1_NODE_2_a_hundred_children_follow_a_new_program_hot_and_no_request_fails),
-                ROW(NODE_1_NODE_2_a_hundred_children_follow_a_new_program_cold_and_no_request_fails),
+                ROW(NODE_1_a_hundred_follow_a_new_program_hot_and_no_request_fails),
+                ROW(NODE_2_a_hundred_follow_a_new_program_cold_and_no_request_fails),
                 ROW(BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says_so),
                 ROW(NODE_1_a_fifth_node_takes_its_share_of_a_thousand_and_no_others_move),
                 ROW(NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan),
@@ -634,12 +629,12 @@ int main(void)
                 ROW(NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline),
                 ROW(NODE_7_a_child_that_defers_is_moved_when_it_says_ready),
                 ROW(NODE_1_the_processes_of_a_node_run_with_what_it_gives),
-                ROW(BUG_3_clients_that_write_while_a_node_leaves_lose_nothing_and_meet_no_blank_child),
+                ROW(BUG_3_writers_while_a_node_leaves_lose_nothing_and_meet_no_blank_child),
                 ROW(BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody),
-                ROW(BUG_10_a_hub_that_is_killed_while_a_node_leaves_is_followed_by_one_that_knows_where_all_are),
+                ROW(BUG_10_a_hub_killed_while_a_node_leaves_is_followed_by_one_that_knows),
                 ROW(NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere),
                 ROW(NODE_3_one_child_that_is_killed_is_started_again_where_it_was),
-                ROW(NODE_8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed),
+                ROW(I8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed),
         };
 #undef ROW
 
