@@ -165,7 +165,7 @@ static void a_producer_that_scribbles_neither_crashes_nor_hangs_a_consumer(void 
                 assert_in_range(bt_mailbox_depth(&view), 0, TWINS_SLOTS);
         }
         assert_int_equal(twin_kill(pid), 128 + SIGKILL);
-        assert_true(seen[0] && cursor);
+        assert_true(cursor > 0); /* whether anything whole came through is chance */
 }
 
 int main(void)

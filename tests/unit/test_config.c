@@ -318,8 +318,7 @@ static void addresses_become_bytes(void **state)
                                   "  c: {listen: 'udp://*:53', reuseport: true}\n"
                                   "  d: {listen: unix://app.sock, mode: 0660, backlog: 4096}\n"
                                   "  e: unix://@name\n"
-                                  "  f: tcp://localhost:8082\n"
-                                  "children: {web: {exec: [./web], sockets: [a, b, c, d, e, f]}}\n"), 0);
+                                  "children: {web: {exec: [./web], sockets: [a, b, c, d, e]}}\n"), 0);
         memcpy(&in, f->config.sockets[0].spec.addr, sizeof(in));
         assert_int_equal(in.sin_family, AF_INET);
         assert_int_equal(ntohs(in.sin_port), 8080);
@@ -338,7 +337,22 @@ static void addresses_become_bytes(void **state)
         assert_int_equal(f->config.sockets[3].spec.mode, 0660);
         assert_int_equal(f->config.sockets[3].spec.backlog, 4096);
         assert_int_equal(f->config.sockets[4].spec.addr_bytes, offsetof(struct sockaddr_un, sun_path) + 5);
-        memcpy(&in, f->config.sockets[5].spec.addr, sizeof(in));
+}
+
+/* A folder that debootstrap has made knows no names at all, not even this one. */
+static void a_name_is_resolved(void **state)
+{
+        struct fixture *f = *state;
+        struct sockaddr_in in;
+
+        if (access("/etc/hosts", R_OK) != 0)
+                skip();
+        assert_int_equal(parse(f, "hub: h\n"
+                                  "sockets: {a: tcp://localhost:8082}\n"
+                                  "children: {web: {exec: [./web], sockets: [a]}}\n"), 0);
+        memcpy(&in, f->config.sockets[0].spec.addr, sizeof(in));
+        assert_int_equal(in.sin_family, AF_INET);
+        assert_int_equal(ntohs(in.sin_port), 8082);
         assert_int_equal(ntohl(in.sin_addr.s_addr), INADDR_LOOPBACK);
 }
 
@@ -815,6 +829,7 @@ int main(void)
                 T(a_plain_child_ignores_the_defaults_of_the_others),
                 T(anchors_merges_and_free_keys_work),
                 T(addresses_become_bytes),
+                T(a_name_is_resolved),
                 T(wrong_addresses_are_refused),
                 T(two_sockets_with_one_address_are_refused),
                 T(an_unknown_key_is_shown_with_its_line_and_carets),
