@@ -327,7 +327,8 @@ static void I1_the_number_of_a_successor_that_died_with_the_hub_is_not_given_aga
         pid_t pid;
         int fd;
 
-        rows_start(w, 1, "", "strategy: hot, handover: true, state: {form: arena, max: 1MiB}, env: {ROW_TRACE: \"@dir@/trace\"}");
+        /* The hub may have read RESTORED before it is killed. Then its predecessor is told to retire, and must not be gone when the next one comes. */
+        rows_start(w, 1, "", "strategy: hot, handover: true, state: {form: arena, max: 1MiB}, env: {ROW_TRACE: \"@dir@/trace\", BATON_STOP_AT: retire.begin}");
         rows_set_values(w, 1);
         (void)snprintf(env, sizeof(env), "BATON_STOP_AT=serve.done\necho $$ >%s/pid", w->dir);
         world_script_once(w, path, "dying", env, "child_rows");
