@@ -110,10 +110,10 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
                 served_ns[i] = rows_event_ns(w, id, "migration_step offered");
                 ended_ns[i] = rows_event_ns(w, id, "predecessor_ended");
         }
-        for (int i = 0; i < N; i++) {
+        /* Each has its whole time from its own offer on. In which order their ends are seen is the kernel's affair, when they are close. */
+        for (int i = 0; i < N; i++)
                 assert_true(ended_ns[i] - served_ns[i] >= WORLD_SHORT_NS);
-                assert_true(i == 0 || ended_ns[i] > ended_ns[i - 1]);
-        }
+        assert_true(served_ns[N - 1] > served_ns[0]);
         rows_expect_values(w, N, 1);
         rows_open_gate(w, "never");
         world_end(w);
