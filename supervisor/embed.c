@@ -69,6 +69,7 @@ void baton_hub_child_init(struct baton_hub_child *child, size_t bytes)
         defaults.healthy_ns = record.healthy_ns;
         defaults.shutdown_ns = record.shutdown_ns;
         defaults.retention_ns = record.retention_ns;
+        defaults.max_draining = record.max_draining;
         defaults.handover_data_wait_ns = record.handover_data_wait_ns;
         defaults.child_migration_timeout_ns = record.child_migration_timeout_ns;
         defaults.state_ttl_ns = record.state_ttl_ns;

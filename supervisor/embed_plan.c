@@ -258,6 +258,7 @@ static void put_limits(const struct baton_hub_child *child, struct bt_plan_child
         record->stored_ttl_ns = child->stored_ttl_ns;
         record->on_bad_state = (uint32_t)child->on_bad_state;
         record->restore_attempts = child->restore_attempts;
+        record->max_draining = child->max_draining;
         record->checkpoint = child->checkpoint || child->checkpoint_every_ns || child->durability >= BATON_HUB_ASYNC;
         record->checkpoint_every_ns = child->checkpoint_every_ns;
         record->durability = (uint32_t)child->durability;

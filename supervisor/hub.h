@@ -134,6 +134,7 @@ struct bt_inc {
         bool ready;
         bool poisoned; /* broke the protocol: not listened to any more, killed */
         bool told_to_end;
+        bool retires; /* has handed over and drains */
         bool killed; /* by us */
         bool consents; /* is to be asked before it is moved to another node */
         bool dead;  /* can run no more user code; set by the life mark or the exit */

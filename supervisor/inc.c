@@ -235,11 +235,39 @@ static void inc_on_retention_over(struct bt_loop_timer *timer)
         bt_inc_kill(inc);
 }
 
+/*
+ * Swaps that come faster than their predecessors drain would pile up processes without a bound, each with the memory of its connections: beyond
+ * `max_draining` the oldest ends now (R4, R8).
+ */
+static void bound_draining(struct bt_child *child)
+{
+        struct bt_inc *oldest = NULL;
+        uint32_t count = 0;
+
+        bt_list_foreach (it, &child->incs) {
+                struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
+
+                if (!inc->retires || inc->killed)
+                        continue;
+                count++;
+                if (!oldest || inc->number < oldest->number)
+                        oldest = inc;
+        }
+        if (count <= child->spec->max_draining)
+                return;
+        child->limits_hit++;
+        bt_child_note(child, "incarnation %llu was killed while it drained: %u others do (max_draining)", (unsigned long long)oldest->number,
+                      child->spec->max_draining);
+        bt_inc_kill(oldest);
+}
+
 /* Each predecessor has its own retention, counted from its own hand-over (HOT-4). */
 void bt_inc_retire(struct bt_inc *inc, uint64_t heir)
 {
         uint64_t retention = inc->child->spec->retention_ns;
 
+        inc->retires = true;
+        bound_draining(inc->child);
         bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention, 0);
         (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), retention), inc_on_retention_over);
 }

@@ -431,6 +431,8 @@ static bool child_limits_valid(struct plan_check *check, const struct bt_plan_ch
                 return plan_bad(check, "a child's shutdown, state_ttl or stored_ttl is longer than 366 days");
         if (child->on_bad_state >= _BT_BAD_STATE_N || !child->restore_attempts || child->restore_attempts > BT_PLAN_ATTEMPTS_MAX)
                 return plan_bad(check, "a child's on_bad_state or restore_attempts is out of range");
+        if (!child->max_draining || child->max_draining > BT_PLAN_DRAINING_MAX)
+                return plan_bad(check, "a child's max_draining is out of range");
         if (child->max_restarts > BT_PLAN_RESTARTS_MAX && child->max_restarts != UINT32_MAX)
                 return plan_bad(check, "a child's max_restarts is more than 64");
         if (child->backoff_min_ns > child->backoff_max_ns || !child->max_seconds_ns)
@@ -574,6 +576,7 @@ void bt_plan_child_init(struct bt_plan_child *child)
                 .healthy_ns = 10 * BT_NS_PER_S,
                 .shutdown_ns = 5 * BT_NS_PER_S,
                 .retention_ns = 5 * BT_NS_PER_S,
+                .max_draining = 8,
                 .handover_data_wait_ns = 3 * BT_NS_PER_S,
                 .child_migration_timeout_ns = 10 * BT_NS_PER_S,
                 .state_ttl_ns = 30 * BT_NS_PER_S,

@@ -41,6 +41,7 @@
 #define BT_PLAN_PARALLEL_DEFAULT 8
 #define BT_PLAN_RESTARTS_MAX 64 /* of max_restarts: the hub remembers so many */
 #define BT_PLAN_ATTEMPTS_MAX 1000 /* of restore_attempts */
+#define BT_PLAN_DRAINING_MAX 64   /* of max_draining */
 #define BT_PLAN_SPIN_NS_MAX UINT32_C(1000000)
 #define BT_NS_INFINITE UINT64_MAX
 #define BT_PLAN_NS_MAX (UINT64_C(366) * 86400 * 1000000000) /* longest finite time: sums of some of them never overflow */
@@ -190,6 +191,8 @@ struct bt_plan_child {
         uint64_t shutdown_ns;     /* SIGKILL after; 0: brutal_kill; BT_NS_INFINITE; default 5 s */
         uint64_t state_bytes_max; /* default 1 MiB for a blob, 1 GiB for an arena */
         uint64_t retention_ns;               /* 5 s */
+        uint32_t max_draining;               /* 1 .. BT_PLAN_DRAINING_MAX predecessors that drain at once; default 8 */
+        uint32_t reserved_draining;
         uint64_t handover_data_wait_ns;      /* 3 s */
         uint64_t child_migration_timeout_ns; /* 10 s */
         uint64_t state_ttl_ns;               /* 30 s; BT_NS_INFINITE: none */

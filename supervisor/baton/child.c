@@ -9,6 +9,7 @@
  * are known, so that `stop_timeout` is answered with 'shutdown' and not with "unknown key".
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stddef.h>
 #include <string.h>
@@ -39,7 +40,7 @@ struct child_key {
         child_apply_fn apply;
         size_t off;               /* in struct bt_plan_child */
         uint64_t plain_ns;        /* durations: the unit of a plain number */
-        uint64_t min;             /* durations: the shortest */
+        uint64_t limit;           /* durations: the shortest; counts: the largest */
         const struct word *words; /* ends with NULL; of a duration: for 0 and for ever */
 };
 
@@ -136,10 +137,10 @@ static void read_duration(struct bt_reader *reader, const struct bt_yaml *value,
                               key->words ? words_list(&reader->config->mem, key->words) : "");
                 return;
         }
-        if (!word && ns < key->min) {
+        if (!word && ns < key->limit) {
                 char room[BT_TEXT_NUMBER_BYTES];
 
-                bt_text_duration(room, key->min);
+                bt_text_duration(room, key->limit);
                 bt_diag_error(reader->diag, value->mark, "'%s' is '%s': it must be at least %s",
                               name, text, room);
                 return;
@@ -223,18 +224,20 @@ static void apply_max_restarts(struct bt_reader *reader, struct bt_config_child 
                 child->spec.max_restarts = (uint32_t)number;
 }
 
-static void apply_restore_attempts(struct bt_reader *reader, struct bt_config_child *child,
-                                   const struct child_key *key, const struct bt_yaml *value)
+/* A count from 1 on. */
+static void apply_count(struct bt_reader *reader, struct bt_config_child *child,
+                        const struct child_key *key, const struct bt_yaml *value)
 {
+        uint32_t *at = (uint32_t *)(void *)((char *)&child->spec + key->off);
         const char *text = bt_read_text(reader, value, key->name);
         uint64_t number = 0;
-        const char *wrong = text ? bt_value_number(&number, text, 1, BT_PLAN_ATTEMPTS_MAX) : NULL;
+        const char *wrong = text ? bt_value_number(&number, text, 1, key->limit) : NULL;
 
         if (wrong)
-                bt_diag_error(reader->diag, value->mark, "'restore_attempts' is '%s': %s (1 to %d)",
-                              text, wrong, BT_PLAN_ATTEMPTS_MAX);
+                bt_diag_error(reader->diag, value->mark, "'%s' is '%s': %s (1 to %" PRIu64 ")", key->name,
+                              text, wrong, key->limit);
         else if (text)
-                child->spec.restore_attempts = (uint32_t)number;
+                *at = (uint32_t)number;
 }
 
 /* ---- lists of texts ---- */
@@ -540,13 +543,14 @@ static const struct child_key child_keys[] = {
         {"healthy", apply_duration, AT(healthy_ns), MS, MS, NULL},
         {"shutdown", apply_duration, AT(shutdown_ns), MS, 0, shutdown_words},
         {"retention", apply_duration, AT(retention_ns), MS, 0, NULL},
+        {"max_draining", apply_count, AT(max_draining), 0, BT_PLAN_DRAINING_MAX, NULL},
         {"handover_data_wait", apply_duration, AT(handover_data_wait_ns), MS, MS, NULL},
         {"child_migration_timeout", apply_duration, AT(child_migration_timeout_ns), MS, MS, NULL},
         {"state_ttl", apply_duration, AT(state_ttl_ns), MS, MS, ttl_words},
         {"state_query_timeout", apply_duration, AT(state_query_timeout_ns), MS, MS, NULL},
         {"stored_ttl", apply_duration, AT(stored_ttl_ns), MS, MS, ttl_words},
         {"on_bad_state", apply_word, AT(on_bad_state), 0, 0, bad_state_words},
-        {"restore_attempts", apply_restore_attempts, 0, 0, 0, NULL},
+        {"restore_attempts", apply_count, AT(restore_attempts), 0, BT_PLAN_ATTEMPTS_MAX, NULL},
         {"checkpoint", apply_checkpoint, 0, 0, 0, NULL},
         {"checkpoint_every", apply_duration, AT(checkpoint_every_ns), MS, MS, every_words},
         {"distribution", apply_word, AT(distribution), 0, 0, distribution_words},

@@ -119,6 +119,31 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
         world_end(w);
 }
 
+/* None of them ends by itself, and their retention is longer than the test: what ends the oldest is the bound. */
+static void R4_more_predecessors_than_may_drain_cost_the_oldest(void **state)
+{
+        enum { SWAPS = 4, MAY_DRAIN = 2 };
+        struct world *w = *state;
+        pid_t pids[SWAPS];
+        struct bt_slot slot;
+
+        rows_start(w, 1, "", HOT "max_draining: 2, retention: 1h, env: {ROW_TRACE: \"@dir@/trace\", ROW_RETIRE: \"@dir@/gate\"}");
+        rows_set_values(w, 1);
+        for (int i = 0; i < SWAPS; i++) {
+                world_slot(w, "r0", &slot);
+                pids[i] = slot.pid;
+                world_swap(w, "r0", NULL, WORLD_SPEC);
+        }
+        for (int i = 0; i < SWAPS - MAY_DRAIN; i++)
+                world_until_gone(pids[i]);
+        for (int i = SWAPS - MAY_DRAIN; i < SWAPS; i++)
+                assert_true(world_runs(pids[i]));
+        rows_expect_values(w, 1, 1);
+        rows_open_gate(w, "gate");
+        world_until_drained(w, "r0");
+        world_end(w);
+}
+
 /* The hub dies when the successor has come so far. Who serves afterwards has all that was acknowledged, and the client is not cut off. */
 static void HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back(void **state)
 {
@@ -361,6 +386,7 @@ int main(void)
                 SCENARIO(HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_retention_itself),
                 SCENARIO(HOT_3_a_second_request_does_not_tell_the_predecessor_again),
                 SCENARIO(HOT_4_each_predecessor_has_its_own_retention),
+                SCENARIO(R4_more_predecessors_than_may_drain_cost_the_oldest),
                 SCENARIO(HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back),
                 SCENARIO(I1_the_number_of_a_successor_that_died_with_the_hub_is_not_given_again),
                 SCENARIO(HOT_7_idle_processes_tell_the_hub_of_the_passage_without_being_asked),

@@ -64,6 +64,7 @@ static void every_member_of_a_child_is_in_the_plan(void **state)
         child.healthy_ns = 14 * BT_NS_PER_S;
         child.shutdown_ns = 15 * BT_NS_PER_S;
         child.retention_ns = 16 * BT_NS_PER_S;
+        child.max_draining = 24;
         child.handover_data_wait_ns = 17 * BT_NS_PER_S;
         child.child_migration_timeout_ns = 18 * BT_NS_PER_S;
         child.state_ttl_ns = 19 * BT_NS_PER_S;
@@ -92,6 +93,7 @@ static void every_member_of_a_child_is_in_the_plan(void **state)
         assert_int_equal(c->healthy_ns, 14 * BT_NS_PER_S);
         assert_int_equal(c->shutdown_ns, 15 * BT_NS_PER_S);
         assert_int_equal(c->retention_ns, 16 * BT_NS_PER_S);
+        assert_int_equal(c->max_draining, 24);
         assert_int_equal(c->handover_data_wait_ns, 17 * BT_NS_PER_S);
         assert_int_equal(c->child_migration_timeout_ns, 18 * BT_NS_PER_S);
         assert_int_equal(c->state_ttl_ns, 19 * BT_NS_PER_S);

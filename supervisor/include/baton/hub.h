@@ -182,6 +182,7 @@ struct baton_hub_child {
         bool checkpoint;              /* room for checkpoints; the two below imply it */
         uint64_t checkpoint_every_ns; /* 0: the hub asks for none */
         enum baton_hub_durability durability; /* ASYNC, SYNC: with @handover and a state */
+        uint32_t max_draining;        /* 1 to 64 predecessors that drain at once; the next one costs the oldest */
         const struct baton_hub_command *on;   /* for events of this child */
         size_t on_count;
 };
