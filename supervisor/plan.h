@@ -22,7 +22,7 @@
 #include "supervisor/event_list.h"
 
 #define BT_PLAN_MAGIC UINT64_C(0x314e414c504e5442) /* "BTNPLAN1" */
-#define BT_PLAN_VERSION 2
+#define BT_PLAN_VERSION 3
 #define BT_PLAN_BYTES_MAX (UINT64_C(64) << 20)
 #define BT_PLAN_CHILDREN_MAX 65536
 #define BT_PLAN_SOCKETS_MAX 256
