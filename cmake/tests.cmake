@@ -90,6 +90,20 @@ function(baton_testing_program target)
     set_target_properties(${target} PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
 endfunction()
 
+# kv-v2, with a library whose shared memory has another layout than the hub's: the child's side of the tree once more, so that no file of it is taken from
+# baton_testing.
+function(baton_testing_other_layout target)
+    set(all)
+    foreach(folder base shm child-api client-api examples/kv)
+        baton_glob(sources ${folder} *.c EXCLUDE loadgen)
+        list(APPEND all ${sources})
+    endforeach()
+    add_executable(${target} ${all})
+    target_link_libraries(${target} PRIVATE baton_test_flags)
+    target_compile_definitions(${target} PRIVATE BT_LAYOUT_VERSION=999 KV_VERSION="2.0")
+    set_target_properties(${target} PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
+endfunction()
+
 function(baton_test_children)
     baton_glob(sources tests/support child_*.c)
     foreach(source IN LISTS sources)

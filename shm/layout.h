@@ -14,7 +14,9 @@
 
 #include <baton/types.h>
 
+#ifndef BT_LAYOUT_VERSION /* a test builds a program of another one */
 #define BT_LAYOUT_VERSION 1
+#endif
 #define BT_PAGE_BYTES 4096
 
 /* "BTN" + kind, read as a little-endian word; a big-endian reader sees another magic, which is one half of the ABI check. */

@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <baton/errors.h>
+
 #include "base/cleanup.h"
 #include "tests/support/world.h"
 
@@ -496,6 +498,35 @@ static void I4_a_file_that_cannot_be_executed_is_refused_with_the_reason(void **
         world_end(w);
 }
 
+/*
+ * R1: a library of another layout of the shared memory fails the new side only, and says so. A cold swap with hand-over asks the new binary before it stops
+ * anything; so does a hot one, by starting it.
+ */
+static void R1_a_program_of_another_layout_is_refused_and_the_old_one_goes_on(void **state)
+{
+        static const uint32_t strategies[] = {BT_STRATEGY_HOT, BT_STRATEGY_COLD};
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_slot slot;
+        struct client c;
+        char path[640];
+
+        world_start(w, WORLD_KV);
+        client_begin(w, &c);
+        world_program(w, path, "kv-v2-other-layout");
+        for (size_t i = 0; i < BT_ARRAY_LEN(strategies); i++) {
+                client_during(w, &c, path, strategies[i], &outcome);
+                assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+                if (!strstr(outcome.text, "layout 999") && !strstr(outcome.text, baton_strerror(-BATON_E_LAYOUT)))
+                        fail_msg("no word of the layout: %s", outcome.text);
+                assert_int_equal(kv_number(c.fd, "INCR n"), ++c.count);
+                world_slot(w, "kv", &slot);
+                assert_int_equal(slot.pid, c.slot.pid); /* not even the process is another */
+        }
+        (void)close(c.fd);
+        world_end(w);
+}
+
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
@@ -511,6 +542,7 @@ int main(void)
                 SCENARIO(HOT_7_successor_that_dies_after_it_confirmed_is_a_crash_of_the_new_version),
                 SCENARIO(HOT_10_predecessor_killed_at_each_point_is_succeeded_with_all_keys),
                 SCENARIO(I4_a_file_that_cannot_be_executed_is_refused_with_the_reason),
+                SCENARIO(R1_a_program_of_another_layout_is_refused_and_the_old_one_goes_on),
                 SCENARIO(HOT_10_predecessor_and_successor_both_die_and_the_keys_are_still_there),
                 SCENARIO(COLD_9_successor_killed_at_each_point_brings_v1_back),
                 SCENARIO(I4_a_cold_successor_that_fails_in_any_way_brings_v1_back),
