@@ -296,22 +296,68 @@ static int nodes_measure_all(struct scale *scale, bool brief)
         return r;
 }
 
-int bench_scale_main(int argc, char **argv)
+struct how {
+        struct bench_options options;
+        uint32_t nodes; /* only this row; 0: all */
+};
+
+enum {
+        OPT_NODES = 'n'
+};
+
+static const struct argp_option options_list[] = {
+        {"nodes", OPT_NODES, "COUNT", 0,
+         "Only the move of COUNT children with 1 KiB from one node to another", 0},
+        {0},
+};
+
+static error_t how_parse(int key, char *arg, struct argp_state *state)
+{
+        struct how *how = state->input;
+
+        switch (key) {
+        case ARGP_KEY_INIT:
+                state->child_inputs[0] = &how->options;
+                return 0;
+        case OPT_NODES:
+                how->nodes = bench_options_count("--nodes", arg, 1, state);
+                return 0;
+        default:
+                return ARGP_ERR_UNKNOWN;
+        }
+}
+
+static int measure(struct scale *scale, const struct how *how)
 {
         static const uint32_t counts[] = {1, 10, 100, 1000, 10000};
-        struct bench_options options = BENCH_OPTIONS_INIT;
+        bool brief = how->options.brief;
+        int r = 0;
+
+        if (how->nodes)
+                return nodes_measure(scale, how->nodes, STATE_BYTES);
+        for (size_t i = 0; !r && i < (brief ? 2 : BT_ARRAY_LEN(counts)); i++)
+                r = bench_interrupted() ? -EINTR : count_measure(scale, counts[i]);
+        return r ? r : nodes_measure_all(scale, brief);
+}
+
+int bench_scale_main(int argc, char **argv)
+{
+        static const struct argp_child children[] = {{&bench_options_argp, 0, NULL, 0}, {0}};
+        static const struct argp argp = {.options = options_list,
+                                         .parser = how_parse,
+                                         .doc = "What does the number of children cost?",
+                                         .children = children};
+        struct how how = {.options = BENCH_OPTIONS_INIT};
         struct scale scale = {0};
         int r;
 
-        bench_options_parse(&options, "What does the number of children cost?", argc, argv);
-        scale.rest_s = options.brief ? 1 : 10;
+        (void)argp_parse(&argp, argc, argv, 0, NULL, &how);
+        scale.rest_s = how.options.brief ? 1 : 10;
         if (bench_out_open(&scale.out, "scale", "what does the number of children cost?",
-                           options.json))
+                           how.options.json))
                 return 1;
         r = bench_process_guard();
-        for (size_t i = 0; !r && i < (options.brief ? 2 : BT_ARRAY_LEN(counts)); i++)
-                r = bench_interrupted() ? -EINTR : count_measure(&scale, counts[i]);
         if (!r)
-                r = nodes_measure_all(&scale, options.brief);
+                r = measure(&scale, &how);
         return bench_out_close(&scale.out, r);
 }

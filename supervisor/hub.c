@@ -196,6 +196,8 @@ static int open_all(struct bt_hub *hub)
         r = take_lock(hub);
         if (r)
                 return r;
+        bt_spawn_stage_open(hub->lock_fd); /* before the children take the low numbers */
+        hub->staged = true;
         r = (hub->embed && hub->embed->polled ? bt_loop_new_polled : bt_loop_new)(&hub->loop, reason);
         if (r) {
                 bt_hub_say(hub, "%s", reason);
@@ -268,6 +270,8 @@ static void close_all(struct bt_hub *hub)
                 hub->store_sender = bt_loop_sender_free(hub->store_sender);
                 hub->loop = bt_loop_free(hub->loop);
         }
+        if (hub->staged)
+                bt_spawn_stage_close();
         (void)bt_close(hub->signals);
         (void)bt_close(hub->null_fd);
         (void)bt_close(hub->lock_fd);

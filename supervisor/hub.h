@@ -405,6 +405,7 @@ struct bt_hub {
         uint32_t found_count;
         int null_fd;
         int lock_fd;
+        bool staged; /* bt_spawn_stage_open() */
         int listener; /* control socket */
         int signals;
         int ready_fd; /* told once when the first start of all children is over; -1: none */

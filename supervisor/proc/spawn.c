@@ -21,6 +21,7 @@
  *     must be emptied before exec (it is inherited), and between the two a signal would run our handler on our memory in the wrong process.
  *   - Nothing is written but the report, pid_room and its own stack.
  *   - Every descriptor of ours is CLOEXEC. What the child shall have is moved, and dup2() clears the flag on the copy.
+ *   - With a stage (stage.h) it shares our table until close_range() has given it one of its own: nothing is moved, closed or opened before.
  *
  * A signal that kills the child after its mask is empty and before exec looks like a process that died right after its start, and that is what the
  * caller is told by the pidfd.
@@ -32,6 +33,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
 #include <signal.h>
@@ -47,6 +49,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "supervisor/proc/proc.h"
+#include "supervisor/proc/stage.h"
 
 #define SPAWN_STACK_BYTES ((size_t)64 * 1024) /* the child's side uses under 1 KiB, by -fstack-usage at -O0 */
 #define SPAWN_SIGNALS 64
@@ -68,6 +71,9 @@ int __clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...);
 /* Shared by both sides. */
 struct spawn_call {
         const struct bt_spawn *spawn;
+        const struct bt_spawn_move *moves;
+        int exec_fd;
+        unsigned close_from; /* the table is shared: what is below is copied; 0: it is a copy already */
         uint64_t nofile; /* the soft limit to set; 0: leave it */
         uint64_t nofile_hard;
         enum bt_spawn_step step; /* W child: what it is at, so that an error needs no second word */
@@ -122,25 +128,28 @@ CHILD_SIDE static int child_lift(int from, int above)
  * After the first pass no source is a target, so the order of the second does not matter. The lifted copies are CLOEXEC and end with exec. A
  * source that is above all targets already is used as it is. A closed one fails in the one pass or in the other, with EBADF.
  */
-CHILD_SIDE static int child_move_fds(const struct bt_spawn *spawn, int *exec_fd)
+CHILD_SIDE static int child_move_fds(const struct spawn_call *call, int *exec_fd)
 {
+        const struct bt_spawn *spawn = call->spawn;
         int lifted[BT_SPAWN_FDS_MAX];
         int above = -1;
 
+        if (call->close_from && syscall(SYS_close_range, call->close_from, ~0u, CLOSE_RANGE_UNSHARE) < 0)
+                return -1;
         for (size_t i = 0; i < spawn->move_count; i++)
-                above = spawn->moves[i].to > above ? spawn->moves[i].to : above;
+                above = call->moves[i].to > above ? call->moves[i].to : above;
         if (*exec_fd >= 0) {
                 *exec_fd = child_lift(*exec_fd, above);
                 if (*exec_fd < 0)
                         return -1;
         }
         for (size_t i = 0; i < spawn->move_count; i++) {
-                lifted[i] = child_lift(spawn->moves[i].from, above);
+                lifted[i] = child_lift(call->moves[i].from, above);
                 if (lifted[i] < 0)
                         return -1;
         }
         for (size_t i = 0; i < spawn->move_count; i++) {
-                if (syscall(SYS_dup3, lifted[i], spawn->moves[i].to, 0) < 0)
+                if (syscall(SYS_dup3, lifted[i], call->moves[i].to, 0) < 0)
                         return -1;
         }
         return 0;
@@ -215,12 +224,12 @@ CHILD_SIDE static int child_exec(const struct bt_spawn *spawn, int exec_fd)
 CHILD_SIDE static int child_steps(struct spawn_call *call)
 {
         const struct bt_spawn *spawn = call->spawn;
-        int exec_fd = spawn->exec_fd;
+        int exec_fd = call->exec_fd;
 
         if (spawn->place && child_take_place(call, spawn->place) < 0)
                 return -1;
         call->step = BT_SPAWN_STEP_FDS;
-        if (child_move_fds(spawn, &exec_fd) < 0)
+        if (child_move_fds(call, &exec_fd) < 0)
                 return -1;
         call->step = BT_SPAWN_STEP_CWD;
         if (spawn->cwd && syscall(SYS_chdir, spawn->cwd) < 0)
@@ -342,18 +351,59 @@ static int child_clone(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
         (void)sigfillset(&all);
         (void)pthread_sigmask(SIG_BLOCK, &all, &before);
         *ret_pid = clone(child_main, base + guard + SPAWN_STACK_BYTES,
-                         CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, call, ret_pidfd);
+                         CLONE_VM | CLONE_VFORK | CLONE_PIDFD | (call->close_from ? CLONE_FILES : 0) | SIGCHLD, call, ret_pidfd);
         r = *ret_pid < 0 ? -errno : 0;
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
         (void)munmap(base, guard + SPAWN_STACK_BYTES);
         return r;
 }
 
-int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum bt_spawn_step *ret_step)
+/* 0 with a process, or -errno and none. */
+static int start(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
 {
-        struct spawn_call call = {.spawn = spawn};
         struct bt_proc_exit how;
         int pidfd = -1;
+        int r;
+
+        call->step = BT_SPAWN_STEP_CLONE;
+        r = call->spawn->run ? child_fork(call, ret_pid, &pidfd) : child_clone(call, ret_pid, &pidfd);
+        if (r)
+                return r;
+        if (call->error) {
+                (void)bt_proc_wait(pidfd, &how); /* it is dying; ECHILD where SIGCHLD is ignored: reaped already */
+                (void)bt_close(pidfd);
+                return -call->error;
+        }
+        *ret_pidfd = pidfd;
+        return 0;
+}
+
+/* 1: not this way. */
+static int start_staged(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
+{
+        struct bt_staged staged;
+        int r;
+
+        if (!bt_stage_take(&staged, call->spawn))
+                return 1;
+        call->moves = staged.moves;
+        call->exec_fd = staged.exec_fd;
+        call->close_from = staged.close_from;
+        r = start(call, ret_pid, ret_pidfd);
+        bt_stage_give_back(&staged);
+        if ((r == -ENOSYS || r == -EPERM || r == -EINVAL) && call->step == BT_SPAWN_STEP_FDS) {
+                bt_stage_refused();
+                r = 1;
+        }
+        call->moves = call->spawn->moves;
+        call->exec_fd = call->spawn->exec_fd;
+        call->close_from = 0;
+        return r;
+}
+
+int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum bt_spawn_step *ret_step)
+{
+        struct spawn_call call = {.spawn = spawn, .moves = spawn->moves, .exec_fd = spawn->exec_fd};
         pid_t pid = -1;
         int r;
 
@@ -364,20 +414,15 @@ int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum 
         *ret_step = BT_SPAWN_STEP_EXEC;
         if (!spawn->run && spawn->exec_fd < 0 && !spawn->exec_path)
                 return -EINVAL;
-        *ret_step = BT_SPAWN_STEP_CLONE;
-        r = spawn->run ? child_fork(&call, &pid, &pidfd) : child_clone(&call, &pid, &pidfd);
-        if (r)
-                return r;
-        if (call.error) {
-                *ret_step = call.step;
-                (void)bt_proc_wait(pidfd, &how); /* it is dying; ECHILD where SIGCHLD is ignored: reaped already */
-                (void)bt_close(pidfd);
-                return -call.error;
+        r = start_staged(&call, &pid, ret_pidfd);
+        if (r > 0) {
+                call.error = 0;
+                r = start(&call, &pid, ret_pidfd);
         }
-        *ret_step = BT_SPAWN_STEP_NONE;
-        *ret_pid = pid;
-        *ret_pidfd = pidfd;
-        return 0;
+        *ret_step = r ? call.step : BT_SPAWN_STEP_NONE;
+        if (!r)
+                *ret_pid = pid;
+        return r;
 }
 
 /* ---- binaries ---- */

@@ -74,5 +74,12 @@ int bt_spawn_move(struct bt_spawn *spawn, int from, int to);
 /* Returns 0 with the pid and a pidfd (O_CLOEXEC, owned by the caller), or -errno with the step. When exec fails the dead child is already reaped. */
 int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum bt_spawn_step *ret_step);
 
+/*
+ * For whoever has thousands of descriptors and starts many processes: from here on a start costs the same however many there are (stage.h). Early, while low numbers are
+ * free; 98 descriptors. @keep_fd: a process keeps a copy of it until it executes its program, as of all of them without this.
+ */
+void bt_spawn_stage_open(int keep_fd);
+void bt_spawn_stage_close(void);
+
 /* Opens a binary to be pinned: O_PATH, regular, executable; *ret_script 1 when it begins with "#!" (then it can only be run by path). 0 or -errno. */
 int bt_spawn_open_exec(int *ret_fd, int *ret_script, const char *path);
