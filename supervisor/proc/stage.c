@@ -13,13 +13,14 @@
 
 #include "base/fd.h"
 
-#define STAGE_FDS  (BT_SPAWN_FDS_MAX + 2) /* and the program, and one that stays idle */
-#define STAGE_FROM 32 /* above the numbers that most processes are given: then nothing must be lifted out of the way of a target */
+#define STAGE_FDS (BT_SPAWN_FDS_MAX + 2) /* and the program, and one that stays idle */
+#define STAGE_FROM                                                                                 \
+        32 /* above the numbers that most processes are given: then nothing must be lifted out of the way of a target */
 
 static struct {
         pthread_mutex_t lock;
         int fds[STAGE_FDS];
-        int keep;       /* highest number of ours that a process has a copy of until it executes its program */
+        int keep; /* highest number of ours that a process has a copy of until it executes its program */
         unsigned users; /* hubs */
         bool refused;
 } stage = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -102,7 +103,8 @@ static bool stage_all(struct bt_staged *staged, const struct bt_spawn *spawn)
         if (spawn->exec_fd >= 0 && staged->exec_fd < 0)
                 return false;
         for (size_t i = 0; i < spawn->move_count; i++) {
-                staged->moves[i] = (struct bt_spawn_move){.from = stage_put(staged, spawn->moves[i].from), .to = spawn->moves[i].to};
+                staged->moves[i] = (struct bt_spawn_move){
+                        .from = stage_put(staged, spawn->moves[i].from), .to = spawn->moves[i].to};
                 if (staged->moves[i].from < 0)
                         return false;
         }
