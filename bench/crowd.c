@@ -3,8 +3,10 @@
 #include "bench/crowd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -32,7 +34,7 @@
         "    state_ttl: infinity\n"
 
 static const char NODES[] = "distribution: {strategy: guided, map: {m: [blue, green]}}\n"
-                            "nodes: {blue: {}, green: {}}\n";
+                            "nodes: {green: {}}\n";
 
 static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
                       const char *nodes)
@@ -113,20 +115,39 @@ int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret
         return r ? r : bench_crowd_check_states(crowd);
 }
 
+/* `baton node add blue`: what a user types. Its answer is not waited for here: who moves is told by events. */
+static int blue_joins(struct bench_process *ret_process)
+{
+        char program[4096], node[] = "node", add[] = "add", blue[] = "blue", hub[] = "--hub=bench";
+        char *const argv[] = {program, node, add, blue, hub, NULL};
+        BT_CLEANUP(bt_closep) int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        int r = null_fd < 0 ? -errno : bench_program_find(program, sizeof(program), "baton");
+
+        return r ? r : bench_process_start(ret_process, argv, environ, null_fd);
+}
+
+static void process_endp(struct bench_process *process)
+{
+        bench_process_end(process);
+}
+
 /* The first event is awaited while the move goes on: the hub remembers 4096 events, and a thousand moves are ten thousand. */
-int bench_crowd_drain(struct bench_crowd *crowd, uint64_t *ret_ns)
+int bench_crowd_move(struct bench_crowd *crowd, enum bench_crowd_move move, uint64_t *ret_ns)
 {
         uint32_t served = atomic_load(&crowd->muster.head->served);
         BT_CLEANUP(bt_closep) int fd = bench_daemon_connect(&crowd->daemon);
+        BT_CLEANUP(process_endp) struct bench_process joins = BENCH_PROCESS_NULL;
         struct bench_event first, last;
         uint64_t before;
         int r = fd < 0 ? fd : bench_daemon_last_event(&crowd->daemon, &before);
 
         if (!r)
-                r = bench_daemon_send(fd, BT_CTL_NODE_DRAIN, BT_CTL_STRATEGY_SPEC, "blue");
+                r = move == BENCH_CROWD_JOIN ? blue_joins(&joins)
+                                             : bench_daemon_send(fd, BT_CTL_NODE_DRAIN,
+                                                                 BT_CTL_STRATEGY_SPEC, "blue");
         if (!r)
                 r = bench_daemon_await(&crowd->daemon, "redistributing", before, &first);
-        if (!r)
+        if (!r && move == BENCH_CROWD_LEAVE)
                 r = bench_daemon_outcome(fd, NULL);
         if (!r)
                 r = bench_muster_await(&crowd->muster, served + crowd->count);

@@ -21,15 +21,19 @@ struct bench_crowd {
 
 /* Each returns 0 or -errno, with a complaint. */
 int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
-/* The same with two nodes: all of them are on blue, and go to green when blue is drained. */
+/* The same with nodes: all of them are on green, go to blue when that joins, and back when it leaves. */
 int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
 /* `baton run`, until the last of them serves and the hub knows. @ret_ns: to the last one's service. */
 int bench_crowd_start(struct bench_crowd *crowd, uint64_t *ret_ns);
 /* All of them, each as it comes to its turn. @ret_ns: from the request to the last commit. */
 int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret_ns);
-/* Blue is drained. @ret_ns: from the first child that begins to move to the last that has; the hub's waiting for more changes, half a second, is
+enum bench_crowd_move {
+        BENCH_CROWD_JOIN,  /* blue is added */
+        BENCH_CROWD_LEAVE, /* blue is drained */
+};
+/* All of them. @ret_ns: from the first child that begins to move to the last that has; the hub's waiting for more changes, half a second, is
  * before that. */
-int bench_crowd_drain(struct bench_crowd *crowd, uint64_t *ret_ns);
+int bench_crowd_move(struct bench_crowd *crowd, enum bench_crowd_move move, uint64_t *ret_ns);
 /* @ret_stored_ns: from the request until the first is told to end, which is after all states are on the disk; @ret_ns: until the hub has ended. */
 int bench_crowd_stop(struct bench_crowd *crowd, uint64_t *ret_stored_ns, uint64_t *ret_ns);
 /* -EBADMSG when a child was not given its state, or not whole, in its last start. */

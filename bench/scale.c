@@ -8,9 +8,11 @@
  *      memory     of the hub for each child: what its proportional set size (a page that two share counts half) is more than with one child
  *      swap       all of them, hot and cold, 16 at a time; each must have its state
  *      stop       in order, states kept
- *      nodes      all of them go from one node to another, with states of 1 KiB and of 1 MiB; beside as many bare starts, and as many bare forks
+ *      nodes      all of them go to a node that joins, and away from one that leaves, with states of 1 KiB and of 1 MiB; beside as many bare
+ *                 starts, and as many bare forks
  *
- * Each is measured once or twice: a thousand children are a thousand samples of what one costs.
+ * Each is measured once or twice: a thousand children are a thousand samples of what one costs. Of 10 000 there are as many as the user may have
+ * (limits.c), and the row says how many that are.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -18,13 +20,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "bench/bare_start.h"
 #include "bench/crowd.h"
+#include "bench/limits.h"
 #include "bench/options.h"
 #include "bench/out.h"
 #include "bench/question.h"
@@ -200,36 +202,20 @@ static int swaps_measure(struct scale *scale, struct bench_crowd *crowd)
         return r;
 }
 
-/* A hub has this many descriptors of each child at most, while it is swapped, and some of its own. */
-#define FDS_PER_CHILD 16
-#define FDS_OWN       256
-
-/* The hub inherits our limit. Root may raise the hard one, too. */
-static bool descriptors_suffice(uint32_t count)
-{
-        rlim_t need = (rlim_t)count * FDS_PER_CHILD + FDS_OWN;
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return false;
-        if (limit.rlim_cur >= need)
-                return true;
-        limit = (struct rlimit){.rlim_cur = need,
-                                .rlim_max = limit.rlim_max > need ? limit.rlim_max : need};
-        return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
 static int count_measure(struct scale *scale, uint32_t count)
 {
         BT_CLEANUP(crowd_closep) struct bench_crowd crowd = BENCH_CROWD_NULL;
         uint64_t start_ns = 0, floor_ns = 0, stored_ns, stop_ns = 0;
+        char why[160], name[16];
+        uint32_t wanted;
         int r;
 
-        if (!descriptors_suffice(count)) {
-                bench_complain("%" PRIu32 " children need %" PRIu32
-                               " descriptors, which this user may not have: not measured",
-                               count, count * FDS_PER_CHILD + FDS_OWN);
-                return 0;
+        wanted = count;
+        count = bench_limits_children(wanted, why, sizeof(why));
+        if (*why) {
+                bench_out_say(&scale->out, "%s\n", why);
+                (void)snprintf(name, sizeof(name), "%" PRIu32, count);
+                bench_out_value(&scale->out, name, "wanted", wanted, "children");
         }
         r = floor_measure(count, false, &floor_ns);
         if (!r)
@@ -253,32 +239,58 @@ static int count_measure(struct scale *scale, uint32_t count)
 
 /* ---- nodes ---- */
 
+struct floors {
+        uint64_t forks_ns;
+        uint64_t starts_ns;
+};
+
+/* @prefix: of the names, "" for a leave, which the table of targets judges. */
+static void moved(struct scale *scale, const char *name, const char *prefix, uint64_t ns,
+                  const struct floors *floors)
+{
+        const struct {
+                const char *what;
+                double value;
+                const char *unit;
+        } values[] = {
+                {"total_ms", (double)ns / 1e6, "ms"},
+                {"ratio", bench_ratio(ns, floors->forks_ns), "of bare forks"},
+                {"ratio_to_starts", bench_ratio(ns, floors->starts_ns), "of bare starts"},
+        };
+        char what[64];
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(values); i++) {
+                (void)snprintf(what, sizeof(what), "%s%s", prefix, values[i].what);
+                bench_out_value(&scale->out, name, what, values[i].value, values[i].unit);
+        }
+}
+
 static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
 {
         BT_CLEANUP(crowd_closep) struct bench_crowd crowd = BENCH_CROWD_NULL;
-        uint64_t start_ns, forks_ns = 0, starts_ns = 0, move_ns = 0;
+        uint64_t start_ns, join_ns = 0, leave_ns = 0;
         char name[48], size[BENCH_SIZE_TEXT];
-        int r = floor_measure(count, true, &forks_ns);
+        struct floors floors = {0};
+        int r = floor_measure(count, true, &floors.forks_ns);
 
         if (!r)
-                r = floor_measure(count, false, &starts_ns);
+                r = floor_measure(count, false, &floors.starts_ns);
         if (!r)
                 r = bench_crowd_open_nodes(&crowd, count, bytes);
         if (!r)
                 r = bench_crowd_start(&crowd, &start_ns);
         if (!r)
-                r = bench_crowd_drain(&crowd, &move_ns);
+                r = bench_crowd_move(&crowd, BENCH_CROWD_JOIN, &join_ns);
+        if (!r)
+                r = bench_crowd_move(&crowd, BENCH_CROWD_LEAVE, &leave_ns);
         if (r)
                 return r;
         (void)snprintf(name, sizeof(name), "nodes-%" PRIu32 "x%s", count,
                        bench_size_text(size, bytes));
-        bench_out_value(&scale->out, name, "total_ms", (double)move_ns / 1e6, "ms");
-        bench_out_value(&scale->out, name, "forks_ms", (double)forks_ns / 1e6, "ms");
-        bench_out_value(&scale->out, name, "starts_ms", (double)starts_ns / 1e6, "ms");
-        bench_out_value(&scale->out, name, "ratio", bench_ratio(move_ns, forks_ns),
-                        "of bare forks");
-        bench_out_value(&scale->out, name, "ratio_to_starts", bench_ratio(move_ns, starts_ns),
-                        "of bare starts");
+        bench_out_value(&scale->out, name, "forks_ms", (double)floors.forks_ns / 1e6, "ms");
+        bench_out_value(&scale->out, name, "starts_ms", (double)floors.starts_ns / 1e6, "ms");
+        moved(scale, name, "join_", join_ns, &floors);
+        moved(scale, name, "", leave_ns, &floors);
         return 0;
 }
 
@@ -288,7 +300,7 @@ static int nodes_measure_all(struct scale *scale, bool brief)
         static const uint64_t sizes[] = {UINT64_C(1) << 10, UINT64_C(1) << 20};
         int r = 0;
 
-        for (size_t size = 0; !r && size < (brief ? 1 : BT_ARRAY_LEN(sizes)); size++) {
+        for (size_t size = 0; !r && size < BT_ARRAY_LEN(sizes); size++) {
                 for (size_t i = 0; !r && i < (brief ? 2 : BT_ARRAY_LEN(counts)); i++)
                         r = bench_interrupted() ? -EINTR
                                                 : nodes_measure(scale, counts[i], sizes[size]);

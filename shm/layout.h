@@ -164,7 +164,7 @@ enum bt_msg {
 /* Descriptors a link brings to its process, by index in bt_link.fds. -1: not there. */
 enum bt_link_fd {
         BT_LINK_FD_BELL = 0,     /* eventfd, hub rings child; the child's pollable fd */
-        BT_LINK_FD_HUB_BELL = 1, /* eventfd, child rings hub */
+        BT_LINK_FD_HUB_BELL = 1, /* child rings hub: writes 8 bytes. A second number of its channel, or an eventfd */
         BT_LINK_FD_CHANNEL = 2,  /* SOCK_SEQPACKET, carries descriptors */
         BT_LINK_FD_BATON = 3,    /* the baton segment */
         BT_LINK_FD_HANDOFF = 4,  /* SOCK_SEQPACKET, read end: descriptors from the predecessor */

@@ -63,7 +63,7 @@ static int found_link(struct bt_found *found)
         if (!bt_link_valid(found->link))
                 return -EPROTO;
         for (int i = 0; i < _BT_LINK_FD_N; i++) {
-                if (i == BT_LINK_FD_NODE || i == BT_LINK_FD_HANDOFF || found->link->fds[i] < 0)
+                if (i == BT_LINK_FD_NODE || i == BT_LINK_FD_HANDOFF || i == BT_LINK_FD_HUB_BELL || found->link->fds[i] < 0)
                         continue;
                 found->fds[i] = bt_proc_getfd(found->pidfd, found->link->fds[i]);
                 if (found->fds[i] < 0)
@@ -92,7 +92,6 @@ static bool find_one(struct bt_hub *hub, struct bt_registry_entry *entry, struct
         for (int i = 0; i < _BT_LINK_FD_N; i++)
                 found->fds[i] = -1;
         entry->id[sizeof(entry->id) - 1] = '\0';
-        entry->path[sizeof(entry->path) - 1] = '\0';
         found->pidfd = entry->pid > 0 ? bt_proc_open(entry->pid) : -ESRCH;
         if (found->pidfd < 0) {
                 found->pidfd = -1;
@@ -121,13 +120,13 @@ static bool find_one(struct bt_hub *hub, struct bt_registry_entry *entry, struct
 
 int bt_hub_find(struct bt_hub *hub)
 {
-        hub->found = calloc(hub->registry.count ? hub->registry.count : 1, sizeof(*hub->found));
+        uint32_t used = bt_registry_used(&hub->registry);
+
+        hub->found = calloc(used ? used : 1, sizeof(*hub->found));
         if (!hub->found)
                 return -ENOMEM;
-        for (uint32_t i = 0; i < hub->registry.count; i++) {
-                struct bt_registry_entry *entry = &hub->registry.entries[i];
-
-                if (atomic_load_explicit(&entry->live, memory_order_acquire) && find_one(hub, entry, &hub->found[hub->found_count]))
+        for (uint32_t i = 0; i < used; i++) {
+                if (bt_registry_live(&hub->registry, i) && find_one(hub, &hub->registry.entries[i], &hub->found[hub->found_count]))
                         hub->found_count++;
         }
         return 0;
@@ -180,11 +179,12 @@ static struct bt_binary *binary_of(const struct bt_found *found, struct bt_child
         struct bt_binary *binary = NULL;
         /* A function has the file of the program it is in, which is not what a restart would run. */
         int fd = child->binary->function || found->entry->script ? -1 : bt_proc_exe(found->pid);
+        const char *path = bt_registry_text(&child->hub->registry, found->entry->path);
 
-        if (fd >= 0 && !bt_binary_adopt(&binary, found->entry->path, fd))
-                return binary;
-        if (found->entry->script && !child->binary->function && !bt_binary_open(&binary, found->entry->path))
-                return binary;
+        if (fd >= 0 && !bt_binary_adopt(&binary, path, fd))
+                return bt_binary_share(child->hub, binary);
+        if (found->entry->script && !child->binary->function && !bt_binary_open(&binary, path))
+                return bt_binary_share(child->hub, binary);
         return bt_binary_ref(child->binary);
 }
 
@@ -250,7 +250,7 @@ static struct bt_inc *named(const struct bt_child *child, uint64_t number)
 /* Where @inc runs; NULL: there is no such node any more, or the register was full. */
 static struct bt_hub_node *node_of(const struct bt_inc *inc)
 {
-        return inc->entry ? bt_hub_node_find(inc->child->hub, inc->entry->node) : NULL;
+        return inc->entry ? bt_hub_node_find(inc->child->hub, bt_registry_text(&inc->child->hub->registry, inc->entry->node)) : NULL;
 }
 
 /* The child is where @inc runs, wherever it would be placed by now. */

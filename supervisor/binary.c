@@ -69,16 +69,18 @@ struct bt_plan_ref *bt_plan_unref(struct bt_plan_ref *plan)
 
 /* ---- executables ---- */
 
-static int binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script)
+int bt_binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script)
 {
-        struct bt_binary *binary = calloc(1, sizeof(*binary));
+        size_t bytes = strnlen(path, BT_CTL_PATH_BYTES - 1);
+        struct bt_binary *binary = calloc(1, sizeof(*binary) + bytes + 1);
 
         if (!binary)
                 return -ENOMEM;
+        bt_list_init(&binary->shared);
         binary->refs = 1;
         binary->fd = fd;
         binary->script = script;
-        (void)snprintf(binary->path, sizeof(binary->path), "%s", path);
+        memcpy(binary->path, path, bytes);
         *ret_binary = binary;
         return 0;
 }
@@ -90,7 +92,7 @@ int bt_binary_open(struct bt_binary **ret_binary, const char *path)
 
         if (r)
                 return r;
-        r = binary_new(ret_binary, path, fd, script);
+        r = bt_binary_new(ret_binary, path, fd, script);
         if (r)
                 (void)bt_close(fd);
         return r;
@@ -118,7 +120,7 @@ int bt_binary_adopt(struct bt_binary **ret_binary, const char *path, int fd)
         else if (!S_ISREG(st.st_mode))
                 r = -EACCES;
         else
-                r = binary_new(ret_binary, path, fd, head[0] == '#' && head[1] == '!');
+                r = bt_binary_new(ret_binary, path, fd, head[0] == '#' && head[1] == '!');
         if (r)
                 (void)bt_close(fd);
         return r;
@@ -133,6 +135,7 @@ struct bt_binary *bt_binary_ref(struct bt_binary *binary)
 struct bt_binary *bt_binary_unref(struct bt_binary *binary)
 {
         if (binary && --binary->refs == 0) {
+                bt_list_unlink(&binary->shared);
                 (void)bt_close(binary->fd);
                 free(binary);
         }
@@ -149,6 +152,27 @@ bool bt_binary_same(const struct bt_binary *a, const struct bt_binary *b)
                 return bt_function_same(a->function, b->function);
         return fstat(a->fd, &sa) == 0 && fstat(b->fd, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
+
+/* So many are compared with, the last first: a search must not make the start of many children, each with a binary of its own, dear. */
+#define SHARED_LOOKS_MAX 64
+
+struct bt_binary *bt_binary_share(struct bt_hub *hub, struct bt_binary *binary)
+{
+        uint32_t looks = 0;
+
+        for (struct bt_list *it = hub->binaries.prev; it != &hub->binaries && looks < SHARED_LOOKS_MAX; it = it->prev, looks++) {
+                struct bt_binary *other = bt_list_entry(it, struct bt_binary, shared);
+
+                if (other->script != binary->script || strcmp(other->path, binary->path) != 0 || !bt_binary_same(other, binary))
+                        continue;
+                (void)bt_binary_unref(binary);
+                return bt_binary_ref(other);
+        }
+        bt_list_push(&hub->binaries, &binary->shared);
+        return binary;
+}
+
+/* ---- segments ---- */
 
 int bt_holding_new(struct bt_holding **ret_holding, const struct bt_plan_child *spec, const char *id)
 {

@@ -182,7 +182,7 @@ void bt_child_on_checkpointed(struct bt_child *child, struct bt_inc *inc, const 
                 ck->asked = ck->late = false;
         if (rec->arg[0]) {
                 if (!ck->failing)
-                        bt_child_note(child, "%s", inc->why);
+                        bt_child_note(child, "%s", bt_inc_why(inc));
                 child->limits_hit += !ck->failing;
                 ck->failing = true;
                 return;

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -147,6 +148,8 @@ int bt_child_init(struct bt_child *child)
                 r = bt_embed_binary(&child->own, hub, child->plan_idx);
         if (r > 0)
                 r = bt_binary_open(&child->own, bt_plan_string(plan, spec->exec));
+        if (!r)
+                child->own = bt_binary_share(hub, child->own);
         if (r) {
                 bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(plan, spec->exec), strerrordesc_np(-r));
                 return r;
@@ -174,6 +177,7 @@ void bt_child_deinit(struct bt_child *child)
         bt_keep_forget(child);
         bt_parcel_free(&child->parcel);
         bt_child_free_kept(child);
+        free(child->restarted_ns);
         bt_child_checkpoints_end(child);
         bt_mail_close(child);
         child->binary = bt_binary_unref(child->binary);
@@ -313,7 +317,10 @@ static void child_restart_later(struct bt_child *child)
 
         if (child->running_since_ns && now - child->running_since_ns >= child->spec->healthy_ns)
                 wait = 0;
-        child->restarted_ns[child->restart_count++ % BT_RESTART_HISTORY] = now;
+        if (!child->restarted_ns)
+                child->restarted_ns = calloc(BT_RESTART_HISTORY, sizeof(*child->restarted_ns));
+        if (child->restarted_ns) /* else it is as if it was the first one */
+                child->restarted_ns[child->restart_count++ % BT_RESTART_HISTORY] = now;
         child->restarts++;
         child->backoff_ns = wait ? wait * 2 : child->spec->backoff_min_ns;
         if (child->backoff_ns > child->spec->backoff_max_ns)
@@ -431,7 +438,7 @@ static void current_on_message(struct bt_child *child, struct bt_inc *inc, const
                 break;
         case BT_MSG_REFUSED:
                 inc->refused_error = rec->arg[0];
-                bt_child_note(child, "%s", inc->why);
+                bt_child_note(child, "%s", bt_inc_why(inc));
                 bt_inc_kill(inc); /* it ends by itself; this is for one that does not */
                 break;
         case BT_MSG_CAPTURED:

@@ -94,13 +94,12 @@ static char **vector_new(const struct bt_plan_view *plan, uint32_t first, uint32
 
 static void describe_register(struct bt_describe *d, const struct bt_child *child, const struct bt_binary *binary, struct bt_spawn *spawn)
 {
-        struct bt_registry_entry *entry = bt_registry_add(&child->hub->registry);
+        struct bt_registry_entry *entry = bt_registry_add(&child->hub->registry, binary->path, "");
 
         if (!entry)
                 return;
         entry->link_epoch = 0;
         (void)snprintf(entry->id, sizeof(entry->id), "%s", child->id);
-        (void)snprintf(entry->path, sizeof(entry->path), "%s", binary->path);
         spawn->pid_out = &entry->pid;
         d->registry = &child->hub->registry;
         d->entry = entry;

@@ -24,16 +24,14 @@
 
 int bt_binary_function(struct bt_binary **ret_binary, const struct bt_function *function, const char *name)
 {
-        struct bt_binary *binary = calloc(1, sizeof(*binary));
+        char path[BT_CTL_PATH_BYTES];
+        int r;
 
-        if (!binary)
-                return -ENOMEM;
-        binary->refs = 1;
-        binary->fd = -1;
-        binary->function = function;
-        (void)snprintf(binary->path, sizeof(binary->path), "function:%s", name);
-        *ret_binary = binary;
-        return 0;
+        (void)snprintf(path, sizeof(path), "function:%s", name);
+        r = bt_binary_new(ret_binary, path, -1, 0);
+        if (!r)
+                (*ret_binary)->function = function;
+        return r;
 }
 
 bool bt_function_same(const struct bt_function *a, const struct bt_function *b)

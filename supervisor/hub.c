@@ -21,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -141,7 +142,15 @@ static int take_lock(struct bt_hub *hub)
         return r;
 }
 
-/* A child costs seven descriptors here. Children get back what we were started with. */
+/* True when what is written to one of them appears where the other one's does. */
+static bool logs_meet(void)
+{
+        struct stat out, err;
+
+        return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev && out.st_ino == err.st_ino;
+}
+
+/* A child costs five or six descriptors here (docs/performance.md). Children get back what we were started with. */
 static void raise_nofile(struct bt_hub *hub)
 {
         struct rlimit limit;
@@ -175,7 +184,7 @@ static int open_registry(struct bt_hub *hub)
         int r;
 
         (void)snprintf(path, sizeof(path), "%s/processes", dir);
-        r = bt_registry_open(&hub->registry, path, hub->plan.plan->child_count * 4 + 64);
+        r = bt_registry_open(&hub->registry, path, hub->plan.plan->child_count + 64);
         if (r) {
                 bt_hub_say(hub, "cannot use %s: %s", path, strerrordesc_np(-r));
                 return r;
@@ -190,6 +199,7 @@ static int open_all(struct bt_hub *hub)
 
         if (!hub->embed) /* limits and signals of a program that has a hub inside are its own */
                 raise_nofile(hub);
+        hub->one_log = !hub->embed && logs_meet(); /* nor do we know what such a program makes of its own output later */
         hub->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (hub->null_fd < 0)
                 return -errno;
@@ -234,8 +244,8 @@ static void close_registry(struct bt_hub *hub)
         char path[4096];
         uint32_t live = 0;
 
-        for (uint32_t i = 0; hub->registry.entries && i < hub->registry.count; i++)
-                live += atomic_load_explicit(&hub->registry.entries[i].live, memory_order_relaxed);
+        for (uint32_t i = 0; i < bt_registry_used(&hub->registry); i++)
+                live += bt_registry_live(&hub->registry, i);
         if (hub->registry.entries && !live) {
                 (void)snprintf(path, sizeof(path), "%s/processes", bt_plan_string(&hub->plan, hub->plan.plan->runtime_dir));
                 (void)unlink(path);
@@ -289,6 +299,7 @@ void bt_hub_init(struct bt_hub *hub)
         bt_list_init(&hub->lives);
         bt_list_init(&hub->rollings);
         bt_list_init(&hub->nodes);
+        bt_list_init(&hub->binaries);
         bt_children_init(&hub->children);
         bt_list_init(&hub->alters);
         for (size_t i = 0; i < BT_ARRAY_LEN(hub->sockets); i++)

@@ -60,14 +60,18 @@ struct bt_plan_ref {
         struct bt_plan_view view;
 };
 
-/* A pinned executable: what was committed is what is started again, whatever the path names by then (R27). */
+/*
+ * A pinned executable: what was committed is what is started again, whatever the path names by then (R27). Children of one file share one, with its
+ * descriptor; what an upgrade brought is not shared with others.
+ */
 struct bt_binary {
+        struct bt_list shared; /* in bt_hub.binaries */
         uint32_t refs;
         int fd;     /* O_PATH */
         int script; /* "#!": run by path, cannot be pinned */
         const struct bt_function *function; /* no file at all: function.h; else NULL */
         uint64_t upgrade; /* number of the upgrade that brought it; 0: the configuration's, or found running */
-        char path[BT_CTL_PATH_BYTES];
+        char path[]; /* at most BT_CTL_PATH_BYTES */
 };
 
 /* A baton segment: the child's, or, without hand-over, each generation's own. */
@@ -120,16 +124,14 @@ struct bt_inc {
         struct bt_seg link_seg;
         struct bt_link *link; /* NULL: plain program */
         int bell;
-        int hub_bell;
         int channel;
         struct bt_ring_end inbox;
         struct bt_ring_end outbox;
         struct bt_loop_watch exit_watch;
         struct bt_loop_watch life_watch;
-        struct bt_loop_watch bell_watch;
         struct bt_loop_watch channel_watch;
         struct bt_loop_timer deadline; /* retention, or the patience of a stop */
-        struct bt_log out;
+        struct bt_log out; /* not open: what it prints there comes with @err */
         struct bt_log err;
         bool ready;
         bool poisoned; /* broke the protocol: not listened to any more, killed */
@@ -142,7 +144,7 @@ struct bt_inc {
         struct bt_proc_exit how;
         struct bt_registry_entry *entry; /* NULL: the registry was full */
         uint64_t refused_error;
-        char why[BT_LINK_TEXT_BYTES]; /* last text from its link */
+        char *why; /* last text from its link; NULL: none. See bt_inc_why() */
 };
 
 struct bt_inc_spawn {
@@ -180,6 +182,9 @@ void bt_inc_retire(struct bt_inc *inc, uint64_t heir); /* RETIRE; its retention 
 /* Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. To be called before it is told to end. */
 void bt_inc_watch_life(struct bt_inc *inc);
 struct bt_inc *bt_inc_free(struct bt_inc *inc);
+/* What it said last about a failure, or somebody said for it; "": nothing. */
+const char *bt_inc_why(const struct bt_inc *inc);
+void bt_inc_set_why(struct bt_inc *inc, const char *text); /* copies */
 /* "exit 3", or how else it ended */
 const char *bt_inc_exit_text(const struct bt_inc *inc, char *text, size_t bytes);
 
@@ -262,7 +267,7 @@ struct bt_child {
         uint32_t kept_count;
 
         struct bt_loop_timer restart_timer;
-        uint64_t restarted_ns[BT_RESTART_HISTORY]; /* ring of the last restarts, for max_restarts in max_seconds */
+        uint64_t *restarted_ns; /* ring of the last BT_RESTART_HISTORY restarts, for max_restarts in max_seconds; NULL: none yet */
         uint32_t restart_count;                    /* all that went into the ring */
         uint64_t backoff_ns;
         uint64_t running_since_ns;
@@ -323,7 +328,7 @@ void bt_child_checkpoints_end(struct bt_child *child);
 void bt_child_on_checkpointed(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec);
 
 /* kept.c */
-void bt_child_on_channel(struct bt_child *child, struct bt_inc *inc);
+bool bt_child_on_channel(struct bt_child *child, struct bt_inc *inc); /* true: there may be more */
 void bt_child_send_kept(struct bt_child *child, struct bt_inc *inc);
 void bt_child_free_kept(struct bt_child *child);
 
@@ -394,6 +399,7 @@ struct bt_hub {
         struct bt_store *store;
         struct bt_loop_sender *store_sender; /* used by the store's thread only */
         struct bt_list nodes;
+        struct bt_list binaries; /* those that are shared; each may go before the hub does */
         struct bt_redistribution *redistribution; /* redistribute.h */
         struct bt_loop_timer load_timer; /* these three: node_load.h */
         struct bt_child *load_next;      /* of the round that goes on; NULL: none */
@@ -421,6 +427,7 @@ struct bt_hub {
         struct bt_list lives;    /* live.h */
         struct bt_keep *keep;    /* keeper.h; NULL: none was needed yet */
         uint64_t nofile; /* what children get */
+        bool one_log;    /* our stdout and stderr go the same way: a process needs one pipe for both of its own */
         struct bt_callers *callers; /* callers.h; NULL: not open */
         struct bt_shutdown shutdown;
         struct bt_loop_timer shutdown_timer;
@@ -489,10 +496,13 @@ int bt_plan_load(struct bt_plan_ref **ret_plan, int fd, const char **ret_error);
 int bt_plan_load_bytes(struct bt_plan_ref **ret_plan, const void *bytes, size_t count); /* a copy of a plan that was one; 0 or -errno */
 struct bt_plan_ref *bt_plan_ref(struct bt_plan_ref *plan);
 struct bt_plan_ref *bt_plan_unref(struct bt_plan_ref *plan); /* takes NULL */
+int bt_binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script); /* takes @fd when it succeeds */
 int bt_binary_open(struct bt_binary **ret_binary, const char *path);
 int bt_binary_adopt(struct bt_binary **ret_binary, const char *path, int fd); /* takes @fd */
 struct bt_binary *bt_binary_ref(struct bt_binary *binary);
 struct bt_binary *bt_binary_unref(struct bt_binary *binary);
+/* Takes @binary, which nobody else has, and returns the hub's own of the same file and path; perhaps the same. */
+struct bt_binary *bt_binary_share(struct bt_hub *hub, struct bt_binary *binary);
 bool bt_binary_same(const struct bt_binary *a, const struct bt_binary *b);
 
 int bt_holding_adopt(struct bt_holding **ret_holding, int fd); /* takes @fd */

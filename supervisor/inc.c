@@ -49,22 +49,33 @@ static void inc_poison(struct bt_inc *inc, const char *what)
 static void inc_read_text(struct bt_inc *inc)
 {
         const _Atomic char *from = (const _Atomic char *)(const void *)inc->link->text;
+        char text[BT_LINK_TEXT_BYTES];
 
-        for (size_t i = 0; i < sizeof(inc->why) - 1; i++)
-                inc->why[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
-        inc->why[sizeof(inc->why) - 1] = '\0';
+        for (size_t i = 0; i < sizeof(text) - 1; i++)
+                text[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+        text[sizeof(text) - 1] = '\0';
+        bt_inc_set_why(inc, text);
+}
+
+const char *bt_inc_why(const struct bt_inc *inc)
+{
+        return inc->why ? inc->why : "";
+}
+
+void bt_inc_set_why(struct bt_inc *inc, const char *text)
+{
+        free(inc->why);
+        inc->why = strdup(text); /* without memory for it there is none: it is for people */
 }
 
 /* Reads all that it said. Callbacks may start or end processes, but not free this one: that is left to the end of its exit. */
 void bt_inc_listen(struct bt_inc *inc)
 {
         struct bt_rec rec;
-        uint64_t rung;
         int r = 0;
 
         if (!inc->link)
                 return;
-        (void)!read(inc->hub_bell, &rung, sizeof(rung));
         while (!inc->poisoned && !(r = bt_ring_pop(&inc->inbox, &rec))) {
                 if (rec.type == BT_MSG_REFUSED || rec.type == BT_MSG_NOT_PASSED || (rec.type == BT_MSG_CHECKPOINTED && rec.arg[0]))
                         inc_read_text(inc);
@@ -74,18 +85,18 @@ void bt_inc_listen(struct bt_inc *inc)
                 inc_poison(inc, "ring");
 }
 
-static void inc_on_bell(struct bt_loop_watch *watch, uint32_t events)
-{
-        (void)events;
-        bt_inc_listen(bt_container_of(watch, struct bt_inc, bell_watch));
-}
-
+/* It rings through its channel: what is there is a descriptor, or a bell, or both. What it sent before it spoke is here before it is heard. */
 static void inc_on_channel(struct bt_loop_watch *watch, uint32_t events)
 {
         struct bt_inc *inc = bt_container_of(watch, struct bt_inc, channel_watch);
 
         (void)events;
-        bt_child_on_channel(inc->child, inc);
+        if (bt_child_on_channel(inc->child, inc)) {
+                bt_loop_forget(watch); /* a new watch looks at the socket as it is */
+                if (bt_loop_watch_fd(inc->child->hub->loop, watch, inc->channel, EPOLLIN, inc_on_channel))
+                        inc_poison(inc, "channel");
+        }
+        bt_inc_listen(inc);
 }
 
 /* ---- the end ---- */
@@ -97,7 +108,7 @@ static void inc_gone(struct bt_inc *inc)
                 return;
         bt_inc_listen(inc);
         if (inc->link)
-                bt_child_on_channel(inc->child, inc);
+                (void)bt_child_on_channel(inc->child, inc);
         bt_log_drain(&inc->out);
         bt_log_drain(&inc->err);
         inc->dead = true;
@@ -280,7 +291,6 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
                 return NULL;
         bt_loop_forget(&inc->exit_watch);
         bt_loop_forget(&inc->life_watch);
-        bt_loop_forget(&inc->bell_watch);
         bt_loop_forget(&inc->channel_watch);
         bt_loop_timer_disarm(&inc->deadline);
         bt_log_deinit(&inc->out);
@@ -289,9 +299,9 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
         bt_registry_remove(&inc->child->hub->registry, inc->entry);
         (void)bt_close(inc->pidfd);
         (void)bt_close(inc->bell);
-        (void)bt_close(inc->hub_bell);
         (void)bt_close(inc->channel);
         bt_seg_detach(&inc->link_seg);
+        free(inc->why);
         inc->holding = bt_holding_unref(inc->holding);
         inc->binary = bt_binary_unref(inc->binary);
         free(inc);
@@ -415,8 +425,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
 
         inc->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        inc->hub_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (inc->bell < 0 || inc->hub_bell < 0)
+        if (inc->bell < 0)
                 return -errno;
         r = bt_scm_pair(ends);
         if (r)
@@ -428,7 +437,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         start->link_to = to;
         (void)snprintf(start->link_env, sizeof(start->link_env), "BATON_LINK_FD=%d", to++);
         start_link_fd(start, inc, BT_LINK_FD_BELL, inc->bell, &to);
-        start_link_fd(start, inc, BT_LINK_FD_HUB_BELL, inc->hub_bell, &to);
+        start_link_fd(start, inc, BT_LINK_FD_HUB_BELL, start->child_channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_CHANNEL, start->child_channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_BATON, inc->holding->fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_HANDOFF, how->handoff, &to);
@@ -458,7 +467,7 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         n = start_node_env(start, how->seat.node, n);
 
         (void)bt_spawn_move(&start->spawn, child->hub->null_fd, 0);
-        (void)bt_spawn_move(&start->spawn, start->out_end, 1);
+        (void)bt_spawn_move(&start->spawn, start->out_end >= 0 ? start->out_end : start->err_end, 1);
         (void)bt_spawn_move(&start->spawn, start->err_end, 2);
         to = start_sockets(start, child);
         if (spec->protocol == BT_PROTOCOL_BATON)
@@ -495,7 +504,7 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
 /* Before the process exists: see registry.h. */
 static void inc_register(struct bt_inc *inc, struct start *start, const struct bt_hub_node *node)
 {
-        struct bt_registry_entry *entry = bt_registry_add(&inc->child->hub->registry);
+        struct bt_registry_entry *entry = bt_registry_add(&inc->child->hub->registry, inc->binary->path, node->name);
 
         if (!entry)
                 return;
@@ -505,8 +514,6 @@ static void inc_register(struct bt_inc *inc, struct start *start, const struct b
         entry->socket_count = inc->child->spec->socket_count;
         entry->script = (uint32_t)inc->binary->script;
         (void)snprintf(entry->id, sizeof(entry->id), "%s", inc->child->id);
-        (void)snprintf(entry->path, sizeof(entry->path), "%s", inc->binary->path);
-        (void)snprintf(entry->node, sizeof(entry->node), "%s", node->name);
         start->spawn.pid_out = &entry->pid;
         inc->entry = entry;
         atomic_store_explicit(&entry->live, 1, memory_order_release);
@@ -517,8 +524,6 @@ static int inc_watch(struct bt_inc *inc)
         struct bt_loop *loop = inc->child->hub->loop;
         int r = bt_loop_watch_fd(loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit);
 
-        if (!r && inc->link)
-                r = bt_loop_watch_fd(loop, &inc->bell_watch, inc->hub_bell, EPOLLIN, inc_on_bell);
         if (!r && inc->link)
                 r = bt_loop_watch_fd(loop, &inc->channel_watch, inc->channel, EPOLLIN, inc_on_channel);
         return r;
@@ -532,7 +537,7 @@ static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt
                 return NULL;
         bt_list_init(&inc->node);
         inc->child = child;
-        inc->pidfd = inc->bell = inc->hub_bell = inc->channel = inc->out.fd = inc->err.fd = -1;
+        inc->pidfd = inc->bell = inc->channel = inc->out.fd = inc->err.fd = -1;
         inc->number = number;
         inc->binary = bt_binary_ref(binary);
         inc->holding = bt_holding_ref(holding);
@@ -553,13 +558,12 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
         inc->link = BT_STEAL(found->link);
         found->link_seg = (struct bt_seg)BT_SEG_NULL;
         inc->bell = BT_STEAL_FD(found->fds[BT_LINK_FD_BELL]);
-        inc->hub_bell = BT_STEAL_FD(found->fds[BT_LINK_FD_HUB_BELL]);
         inc->channel = BT_STEAL_FD(found->fds[BT_LINK_FD_HUB_CHANNEL]);
         bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
         if (!bt_ring_valid(&inc->link->to_child) || !bt_ring_valid(&inc->link->to_hub))
                 return -EPROTO;
-        r = bt_log_adopt(child->hub, &inc->out, child->id, STDOUT_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_OUT]));
+        r = found->fds[BT_LINK_FD_OUT] < 0 ? 0 : bt_log_adopt(child->hub, &inc->out, child->id, STDOUT_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_OUT]));
         if (!r)
                 r = bt_log_adopt(child->hub, &inc->err, child->id, STDERR_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_ERR]));
         if (!r)
@@ -590,7 +594,7 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
                 return -EOVERFLOW;
         }
 
-        r = bt_log_open(child->hub, &inc->out, child->id, STDOUT_FILENO, &start.out_end);
+        r = child->hub->one_log ? 0 : bt_log_open(child->hub, &inc->out, child->id, STDOUT_FILENO, &start.out_end);
         if (!r)
                 r = bt_log_open(child->hub, &inc->err, child->id, STDERR_FILENO, &start.err_end);
         if (!r)

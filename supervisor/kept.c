@@ -9,6 +9,9 @@
 #include "base/fd.h"
 #include "base/scm.h"
 
+/* In one go: more than a process of good will ever has in its channel. One that writes as fast as we read waits for its next turn, not the others. */
+#define CHANNEL_READS_MAX 512
+
 static struct bt_kept_fd *kept_find(struct bt_child *child, const char *name)
 {
         for (uint32_t i = 0; i < child->kept_count; i++) {
@@ -50,9 +53,9 @@ static void kept_drop(struct bt_child *child, const char *name)
         *kept = child->kept[--child->kept_count];
 }
 
-void bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
+bool bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
 {
-        for (;;) {
+        for (uint32_t i = 0; i < CHANNEL_READS_MAX; i++) {
                 struct bt_chan msg;
                 size_t count = 0;
                 int fd = -1;
@@ -61,7 +64,7 @@ void bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
                 if (n <= 0) {
                         if (n == 0)
                                 bt_loop_forget(&inc->channel_watch); /* closed: it would stay ready for ever */
-                        return;
+                        return false;
                 }
                 if (!count)
                         fd = -1;
@@ -77,9 +80,10 @@ void bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
                         }
                 } else if (n == (ssize_t)sizeof(msg) && msg.type == BT_CHAN_DROP) {
                         kept_drop(child, msg.name);
-                }
+                } /* else: it only rang */
                 (void)bt_close(fd);
         }
+        return true;
 }
 
 /* Before the process starts: what it takes is already waiting in its channel. */

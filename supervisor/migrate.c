@@ -105,8 +105,8 @@ static void remember_succ(struct bt_migration *m)
         const struct bt_inc *succ = m->succ;
         char text[96];
 
-        if (succ->why[0])
-                (void)snprintf(m->detail, sizeof(m->detail), "%s", succ->why);
+        if (*bt_inc_why(succ))
+                (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_why(succ));
         else if (succ->reaped && (succ->how.code == CLD_EXITED || m->swap.why == BT_SWAP_WHY_NONE)) /* else: killed by us */
                 (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_exit_text(succ, text, sizeof(text)));
         if (succ->err.tail_bytes) {
@@ -205,7 +205,7 @@ void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
                 if (m->succ)
                         remember_succ(m);
         } else if (event == BT_SWAP_EV_NOT_PASSED && m->pred) {
-                (void)snprintf(m->detail, sizeof(m->detail), "%s", m->pred->why);
+                (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_why(m->pred));
         }
         if (bt_swap_step(&m->swap, event, &actions)) {
                 if (event != BT_SWAP_EV_CANCEL)

@@ -276,7 +276,7 @@ static void do_grant(struct bt_migration *m)
                 return;
         if (m->swap.kind == BT_SWAP_COLD && m->holding == m->child->holding && bt_state_stale(m->child)) {
                 /* Found when it is spawned the next time: drop_stale(). */
-                (void)snprintf(m->succ->why, sizeof(m->succ->why), "its state became older than state_ttl while it started");
+                bt_inc_set_why(m->succ, "its state became older than state_ttl while it started");
                 bt_inc_kill(m->succ);
                 return;
         }

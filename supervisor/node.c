@@ -48,6 +48,8 @@ static int open_overrides(struct bt_hub_node *node, char *ret_why, size_t why_by
                 if (r)
                         (void)snprintf(ret_why, why_bytes, "cannot run %s: %s",
                                        bt_plan_string(plan, override->exec), strerrordesc_np(-r));
+                else
+                        node->overrides[i].binary = bt_binary_share(node->hub, node->overrides[i].binary);
         }
         return r;
 }

@@ -328,8 +328,8 @@ static void check_registry(struct world *w, const char *dir)
                 problem(w, "%s cannot be read", path);
                 return;
         }
-        for (uint32_t i = 0; i < registry.count; i++) {
-                if (atomic_load(&registry.entries[i].live))
+        for (uint32_t i = 0; i < bt_registry_used(&registry); i++) {
+                if (bt_registry_live(&registry, i))
                         problem(w, "the register still holds process %d of %.63s", registry.entries[i].pid, registry.entries[i].id);
         }
         bt_registry_close(&registry);
