@@ -10,7 +10,7 @@
 #define POOL(count)                                                                                \
         "hub: w\n"                                                                                 \
         "children:\n"                                                                              \
-        "  w: {exec: [@bin@/child_named], instances: " #count ", handover: true, state: {form: blob, max: 4KiB}, env: {NAMED_PLACE: '@dir@'}}\n"
+        "  w: {exec: [@bin@/child_rows], instances: " #count ", handover: true, strategy: hot, state: {form: blob, max: 4KiB}}\n"
 
 #define FEW 10
 #define MANY 310
@@ -76,7 +76,7 @@ static void a_child_costs_the_hub_five_descriptors_also_after_an_adoption(void *
         assert_int_equal(fds_settled(w, few + (MANY - FEW) * FDS_EACH), few + (MANY - FEW) * FDS_EACH);
 
         /* And after each process was replaced: nothing of a predecessor stays. */
-        world_swap(w, "w", NULL, BT_STRATEGY_COLD);
+        world_swap(w, "w", NULL, BT_STRATEGY_HOT);
         assert_int_equal(fds_settled(w, few + (MANY - FEW) * FDS_EACH), few + (MANY - FEW) * FDS_EACH);
         world_stop(w);
         (void)world_reap_orphans();
