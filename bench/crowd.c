@@ -34,7 +34,7 @@
         "    state_ttl: infinity\n"
 
 static const char NODES[] = "distribution: {strategy: guided, map: {m: [blue, green]}}\n"
-                            "nodes: {green: {}}\n";
+                            "nodes: {blue: {}, green: {}}\n";
 
 static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
                       const char *nodes)

@@ -21,15 +21,15 @@ struct bench_crowd {
 
 /* Each returns 0 or -errno, with a complaint. */
 int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
-/* The same with nodes: all of them are on green, go to blue when that joins, and back when it leaves. */
+/* The same with nodes: all of them are on blue, go to green when blue leaves, and back when it joins again. */
 int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
 /* `baton run`, until the last of them serves and the hub knows. @ret_ns: to the last one's service. */
 int bench_crowd_start(struct bench_crowd *crowd, uint64_t *ret_ns);
 /* All of them, each as it comes to its turn. @ret_ns: from the request to the last commit. */
 int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret_ns);
 enum bench_crowd_move {
-        BENCH_CROWD_JOIN,  /* blue is added */
         BENCH_CROWD_LEAVE, /* blue is drained */
+        BENCH_CROWD_JOIN,  /* and added again */
 };
 /* All of them. @ret_ns: from the first child that begins to move to the last that has; the hub's waiting for more changes, half a second, is
  * before that. */

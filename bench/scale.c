@@ -8,7 +8,7 @@
  *      memory     of the hub for each child: what its proportional set size (a page that two share counts half) is more than with one child
  *      swap       all of them, hot and cold, 16 at a time; each must have its state
  *      stop       in order, states kept
- *      nodes      all of them go to a node that joins, and away from one that leaves, with states of 1 KiB and of 1 MiB; beside as many bare
+ *      nodes      all of them leave with a node, and are there again when it joins, with states of 1 KiB and of 1 MiB; beside as many bare
  *                 starts, and as many bare forks
  *
  * Each is measured once or twice: a thousand children are a thousand samples of what one costs. Of 10 000 there are as many as the user may have
@@ -280,17 +280,17 @@ static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
         if (!r)
                 r = bench_crowd_start(&crowd, &start_ns);
         if (!r)
-                r = bench_crowd_move(&crowd, BENCH_CROWD_JOIN, &join_ns);
-        if (!r)
                 r = bench_crowd_move(&crowd, BENCH_CROWD_LEAVE, &leave_ns);
+        if (!r)
+                r = bench_crowd_move(&crowd, BENCH_CROWD_JOIN, &join_ns);
         if (r)
                 return r;
         (void)snprintf(name, sizeof(name), "nodes-%" PRIu32 "x%s", count,
                        bench_size_text(size, bytes));
         bench_out_value(&scale->out, name, "forks_ms", (double)floors.forks_ns / 1e6, "ms");
         bench_out_value(&scale->out, name, "starts_ms", (double)floors.starts_ns / 1e6, "ms");
-        moved(scale, name, "join_", join_ns, &floors);
         moved(scale, name, "", leave_ns, &floors);
+        moved(scale, name, "join_", join_ns, &floors);
         return 0;
 }
 

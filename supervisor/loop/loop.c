@@ -74,6 +74,9 @@ int bt_loop_new_polled(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON
  * Closing a ring cancels its requests, but in a kernel worker, some time after close() has returned; until then they hold the files they
  * poll, and a peer sees no end of file. So cancel here, and let the kernel finish what it has put off to our next visit (DEFER_TASKRUN).
  * Kernels before 6.0 do not know the first call and are left to the worker.
+ *
+ * What was forgotten in the last turn is let go of first: the kernel looks for each request to cancel among all that are still there, so that a
+ * thousand which were cancelled already, and have only not been finished, are a million looks.
  */
 static void loop_cancel_all(struct bt_loop *loop)
 {
@@ -84,6 +87,8 @@ static void loop_cancel_all(struct bt_loop *loop)
         };
 
         (void)io_uring_submit(&loop->ring);
+        (void)io_uring_get_events(&loop->ring);
+        bt_loop_reap(loop);
         (void)io_uring_register_sync_cancel(&loop->ring, &reg);
         (void)io_uring_get_events(&loop->ring);
 }
