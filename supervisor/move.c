@@ -72,8 +72,8 @@ void bt_move_over(struct bt_move *move, enum bt_ctl_outcome outcome, const char 
         bool stale = move->stale;
 
         if (outcome == BT_CTL_OK) {
-                bt_event(hub, BT_EVENT_CHILD_FORWARDED, child, incarnation, "from %s to %s",
-                         move->from->name, move->to->name);
+                bt_event(hub, BT_EVENT_CHILD_FORWARDED, child, incarnation, "from %s to %s%s",
+                         move->from->name, move->to->name, move->forced ? ", forced" : "");
                 r->moved++;
         } else {
                 r->failed++;
@@ -164,15 +164,15 @@ static void move_defer(struct bt_move *move, const char *why)
 {
         struct bt_child *child = move->child;
         uint64_t now = bt_now_ns();
-        uint64_t at = bt_ns_add(now, BT_CONSENT_AGAIN_NS);
+        uint64_t at = bt_ns_add(now, child->spec->consent_retry_ns);
 
         move->state = BT_MOVE_DEFERRED;
         if (!move->deferred_ns) {
                 move->deferred_ns = now;
                 bt_hub_say(child->hub, "%s: is moved later (%s)", child->id, why);
         }
-        if (at > move->deferred_ns + BT_CONSENT_FORCE_NS)
-                at = move->deferred_ns + BT_CONSENT_FORCE_NS;
+        if (at > bt_ns_add(move->deferred_ns, child->spec->consent_limit_ns))
+                at = bt_ns_add(move->deferred_ns, child->spec->consent_limit_ns);
         bt_event(child->hub, BT_EVENT_MIGRATION_DEFERRED, child,
                  child->current ? child->current->number : 0, "%s", why);
         bt_node_asks_event(move, "deferred", BT_CTL_OK, 0, false, why);
@@ -191,7 +191,7 @@ static void on_again(struct bt_loop_timer *timer)
 {
         struct bt_move *move = bt_container_of(timer, struct bt_move, timer);
 
-        if (bt_now_ns() - move->deferred_ns >= BT_CONSENT_FORCE_NS) {
+        if (bt_now_ns() - move->deferred_ns >= move->child->spec->consent_limit_ns) {
                 move->child->limits_hit++;
                 move->forced = true;
         }
@@ -210,7 +210,8 @@ static void move_ask(struct bt_move *move)
         move->state = BT_MOVE_ASKED;
         bt_inc_say(child->current, BT_MSG_MAY_MIGRATE, 0, 0, 0, 0);
         (void)bt_loop_timer_arm(child->hub->loop, &move->timer,
-                                bt_ns_add(bt_now_ns(), BT_CONSENT_WAIT_NS), on_no_answer);
+                                bt_ns_add(bt_now_ns(), child->spec->consent_timeout_ns),
+                                on_no_answer);
 }
 
 void bt_move_begin(struct bt_move *move)

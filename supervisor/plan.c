@@ -136,6 +136,8 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
                 return plan_bad(check, "the plan's distribution is unknown");
         if (plan->hook_timeout_ns > BT_PLAN_NS_MAX || (plan->hook_count && !plan->hook_timeout_ns))
                 return plan_bad(check, "the plan's hook_timeout is 0 or longer than 366 days");
+        if (plan->move_retry_min_ns > plan->move_retry_max_ns || plan->move_retry_max_ns > BT_PLAN_NS_MAX)
+                return plan_bad(check, "the plan's move_retry makes no sense");
         arrays = sizeof(*plan) + plan->socket_count * sizeof(struct bt_plan_socket) +
                  plan->child_count * sizeof(struct bt_plan_child) +
                  plan->hook_count * sizeof(struct bt_plan_hook) +
@@ -420,6 +422,9 @@ static bool child_limits_valid(struct plan_check *check, const struct bt_plan_ch
                 child->handover_data_wait_ns,
                 child->child_migration_timeout_ns,
                 child->state_query_timeout_ns,
+                child->consent_timeout_ns,
+                child->consent_retry_ns,
+                child->consent_limit_ns,
         };
 
         for (size_t i = 0; i < BT_ARRAY_LEN(finite); i++)
@@ -584,6 +589,9 @@ void bt_plan_child_init(struct bt_plan_child *child)
                 .stored_ttl_ns = BT_NS_INFINITE,
                 .on_bad_state = BT_BAD_STATE_FRESH,
                 .restore_attempts = 3,
+                .consent_timeout_ns = 5 * BT_NS_PER_S,
+                .consent_retry_ns = 10 * BT_NS_PER_S,
+                .consent_limit_ns = 600 * BT_NS_PER_S,
         };
 }
 

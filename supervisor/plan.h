@@ -115,6 +115,8 @@ struct bt_plan {
         uint32_t override_count;
         uint32_t wish_count;
         uint32_t distribution;  /* enum bt_distribution */
+        uint64_t move_retry_min_ns; /* 10 s after a plan of which a move failed it is tried again; then after twice as long each time .. */
+        uint64_t move_retry_max_ns; /* .. up to 600 s; 0, both: the defaults */
 };
 /* Children for a hub that runs: hub and directories are "", sockets are names of the hub's own and nothing else, no hook is the hub's. */
 #define BT_PLAN_FRAGMENT 1u
@@ -217,6 +219,9 @@ struct bt_plan_child {
         uint32_t alter_argv;             /* strings; at least one when there is a command */
         uint32_t alter_argv_count;
         uint32_t distribution;           /* enum bt_distribution */
+        uint64_t consent_timeout_ns;     /* 5 s; an answer that has not come by then is "later" */
+        uint64_t consent_retry_ns;       /* 10 s after "later" it is asked again */
+        uint64_t consent_limit_ns;       /* 600 s after the first "later" it is moved without being asked */
         uint64_t reserved[3];
 };
 

@@ -3,6 +3,7 @@
 #include "supervisor/redistribute.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,14 +243,17 @@ static void want(struct bt_child *child, struct bt_hub_node *node, bool again)
 
 static void on_retry(struct bt_loop_timer *timer);
 
-static void retry_later(struct bt_redistribution *r)
+/* When the next try is, if there is one: a part of what is said about the moves that are over. */
+static const char *retry_later(struct bt_redistribution *r, char text[64])
 {
+        *text = '\0';
         if (r->retry.heap_idx || r->hub->stopping)
-                return;
+                return text;
         (void)bt_loop_timer_arm(r->hub->loop, &r->retry, bt_ns_add(bt_now_ns(), r->retry_ns),
                                 on_retry);
-        r->retry_ns = r->retry_ns * 2 < BT_REDISTRIBUTE_RETRY_MAX_NS ? r->retry_ns * 2
-                                                                     : BT_REDISTRIBUTE_RETRY_MAX_NS;
+        (void)snprintf(text, 64, "; tried again in %" PRIu64 " ms", r->retry_ns / BT_NS_PER_MS);
+        r->retry_ns = r->retry_ns < r->retry_max_ns / 2 ? r->retry_ns * 2 : r->retry_max_ns;
+        return text;
 }
 
 static void plan(struct bt_redistribution *r, bool again)
@@ -318,6 +322,8 @@ static uint32_t limit_of(const struct bt_hub *hub)
 /* A move may be over while it is being begun: then this is further up the stack, and goes on from there. */
 void bt_redistribution_pump(struct bt_redistribution *r)
 {
+        char again[64];
+
         if (r->pumping)
                 return;
         r->pumping = true;
@@ -331,11 +337,10 @@ void bt_redistribution_pump(struct bt_redistribution *r)
         r->pumping = false;
         if (!bt_list_empty(&r->planned) || !bt_list_empty(&r->begun) || (!r->moved && !r->failed))
                 return;
-        bt_event(r->hub, BT_EVENT_REDISTRIBUTED, NULL, 0, "%u moved, %u not", r->moved, r->failed);
-        if (r->failed)
-                retry_later(r);
-        else
-                r->retry_ns = BT_REDISTRIBUTE_RETRY_MIN_NS;
+        if (!r->failed)
+                r->retry_ns = r->retry_min_ns;
+        bt_event(r->hub, BT_EVENT_REDISTRIBUTED, NULL, 0, "%u moved, %u not%s", r->moved, r->failed,
+                 r->failed ? retry_later(r, again) : "");
         r->moved = r->failed = 0;
 }
 
@@ -344,11 +349,16 @@ void bt_redistribution_pump(struct bt_redistribution *r)
 int bt_redistribution_open(struct bt_hub *hub)
 {
         struct bt_redistribution *r = calloc(1, sizeof(*r));
+        const struct bt_plan *plan = hub->plan.plan;
 
         if (!r)
                 return -ENOMEM;
         r->hub = hub;
-        r->retry_ns = BT_REDISTRIBUTE_RETRY_MIN_NS;
+        r->retry_min_ns =
+                plan->move_retry_max_ns ? plan->move_retry_min_ns : BT_REDISTRIBUTE_RETRY_MIN_NS;
+        r->retry_max_ns =
+                plan->move_retry_max_ns ? plan->move_retry_max_ns : BT_REDISTRIBUTE_RETRY_MAX_NS;
+        r->retry_ns = r->retry_min_ns;
         bt_list_init(&r->planned);
         bt_list_init(&r->begun);
         bt_list_init(&r->asks);

@@ -17,12 +17,9 @@
 #define BT_REDISTRIBUTE_DEBOUNCE_NS (500 * UINT64_C(1000000))
 #define BT_REDISTRIBUTE_AT_MOST_NS                                                                 \
         (2 * UINT64_C(1000000000)) /* after the first change of several */
+/* Of a hub whose plan says nothing about it: one in another program. */
 #define BT_REDISTRIBUTE_RETRY_MIN_NS (10 * UINT64_C(1000000000))
 #define BT_REDISTRIBUTE_RETRY_MAX_NS (600 * UINT64_C(1000000000))
-
-#define BT_CONSENT_WAIT_NS  (5 * UINT64_C(1000000000))   /* for an answer; none is "later" */
-#define BT_CONSENT_AGAIN_NS (10 * UINT64_C(1000000000))  /* after "later" */
-#define BT_CONSENT_FORCE_NS (600 * UINT64_C(1000000000)) /* then without being asked */
 
 enum bt_move_state {
         BT_MOVE_PLANNED = 0,  /* its turn has not come */
@@ -51,7 +48,8 @@ struct bt_redistribution {
         struct bt_loop_timer due;
         struct bt_loop_timer retry;
         uint64_t first_change_ns; /* 0: no change waits for a plan */
-        uint64_t retry_ns;
+        uint64_t retry_min_ns, retry_max_ns;
+        uint64_t retry_ns; /* until the next one */
         struct bt_list planned;
         struct bt_list begun;
         uint32_t moving;

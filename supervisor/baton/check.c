@@ -8,6 +8,7 @@
  *      hot    child_migration_timeout ( start, ready, handover_data_wait ( capture ) , restored )      then retention
  *      cold   child_migration_timeout ( state_query_timeout ( capture ), shutdown ( exit ), start, restored )
  *      stop   shutdown_timeout ( handover_data_wait ( capture ), shutdown ( exit ) )      the hub's, over all children
+ *      move   consent_limit ( consent_timeout ( answer ), consent_retry ( .. ) )      from the first "later" of a child on
  *      state_ttl runs from the capture: through the rest of a cold swap
  *      max_restarts within max_seconds, with the back-off between restarts
  *
@@ -176,6 +177,23 @@ static void check_attempts(struct bt_reader *reader, const struct bt_config_chil
                         spec->restore_attempts, spec->max_restarts);
 }
 
+/* A move that was put off is made in the end: what is longer than that limit is never reached. */
+static void check_consent(struct bt_reader *reader, const struct bt_config_child *child)
+{
+        static const char *const keys[] = {"consent_retry", "consent_timeout", "consent_limit", NULL};
+        const struct bt_plan_child *spec = &child->spec;
+        bool retry = spec->consent_retry_ns > spec->consent_limit_ns;
+        char inner[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
+
+        if (!retry && spec->consent_timeout_ns <= spec->consent_limit_ns)
+                return;
+        bt_text_duration(inner, retry ? spec->consent_retry_ns : spec->consent_timeout_ns);
+        bt_text_duration(outer, spec->consent_limit_ns);
+        bt_diag_warning(reader->diag, blame(child, keys),
+                        "%s (%s) is never reached: after consent_limit (%s) the child is moved without being asked",
+                        retry ? "consent_retry" : "consent_timeout", inner, outer);
+}
+
 void bt_check_child(struct bt_reader *reader, const struct bt_config_child *child)
 {
         if (child->spec.strategy == BT_STRATEGY_HOT)
@@ -188,6 +206,7 @@ void bt_check_child(struct bt_reader *reader, const struct bt_config_child *chil
         check_restarts(reader, child);
         check_attempts(reader, child);
         check_backoff(reader, child);
+        check_consent(reader, child);
 }
 
 /* ---- sockets ---- */

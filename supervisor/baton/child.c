@@ -397,24 +397,32 @@ static void apply_state(struct bt_reader *reader, struct bt_config_child *child,
         }
 }
 
-static void apply_backoff(struct bt_reader *reader, struct bt_config_child *child,
-                          const struct child_key *key, const struct bt_yaml *value)
+void bt_read_backoff(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                     uint64_t *min_ns, uint64_t *max_ns)
 {
         static const char *const known[] = {"min", "max", NULL};
+        static const struct child_key unit = {.plain_ns = BT_NS_PER_MS, .limit = BT_NS_PER_MS};
         const struct bt_yaml *min = bt_yaml_get(value, "min");
         const struct bt_yaml *max = bt_yaml_get(value, "max");
 
-        if (!bt_read_kind(reader, value, BT_YAML_MAP, key->name, "{min: 100ms, max: 10s}"))
+        if (!bt_read_kind(reader, value, BT_YAML_MAP, name, "{min: 100ms, max: 10s}"))
                 return;
         bt_read_known(reader, value, known);
         if (min)
-                read_duration(reader, min, "min", key, &child->spec.backoff_min_ns);
+                read_duration(reader, min, "min", &unit, min_ns);
         if (max)
-                read_duration(reader, max, "max", key, &child->spec.backoff_max_ns);
-        if (child->spec.backoff_min_ns > child->spec.backoff_max_ns) {
-                bt_diag_error(reader->diag, value->mark, "'backoff': min is longer than max");
-                child->spec.backoff_max_ns = child->spec.backoff_min_ns;
+                read_duration(reader, max, "max", &unit, max_ns);
+        if (*min_ns > *max_ns) {
+                bt_diag_error(reader->diag, value->mark, "'%s': min is longer than max", name);
+                *max_ns = *min_ns;
         }
+}
+
+static void apply_backoff(struct bt_reader *reader, struct bt_config_child *child,
+                          const struct child_key *key, const struct bt_yaml *value)
+{
+        bt_read_backoff(reader, value, key->name, &child->spec.backoff_min_ns,
+                        &child->spec.backoff_max_ns);
 }
 
 static void read_variable(struct bt_reader *reader, struct bt_config_list *env,
@@ -539,7 +547,7 @@ static const struct child_key child_keys[] = {
         {"max_restarts", apply_max_restarts, 0, 0, 0, NULL},
         {"max_seconds", apply_duration, AT(max_seconds_ns), BT_NS_PER_S, MS,
          NULL}, /* OTP counts it in seconds */
-        {"backoff", apply_backoff, 0, MS, MS, NULL},
+        {"backoff", apply_backoff, 0, 0, 0, NULL},
         {"healthy", apply_duration, AT(healthy_ns), MS, MS, NULL},
         {"shutdown", apply_duration, AT(shutdown_ns), MS, 0, shutdown_words},
         {"retention", apply_duration, AT(retention_ns), MS, 0, NULL},
@@ -549,6 +557,9 @@ static const struct child_key child_keys[] = {
         {"state_ttl", apply_duration, AT(state_ttl_ns), MS, MS, ttl_words},
         {"state_query_timeout", apply_duration, AT(state_query_timeout_ns), MS, MS, NULL},
         {"stored_ttl", apply_duration, AT(stored_ttl_ns), MS, MS, ttl_words},
+        {"consent_timeout", apply_duration, AT(consent_timeout_ns), MS, MS, NULL},
+        {"consent_retry", apply_duration, AT(consent_retry_ns), MS, MS, NULL},
+        {"consent_limit", apply_duration, AT(consent_limit_ns), MS, MS, NULL},
         {"on_bad_state", apply_word, AT(on_bad_state), 0, 0, bad_state_words},
         {"restore_attempts", apply_count, AT(restore_attempts), 0, BT_PLAN_ATTEMPTS_MAX, NULL},
         {"checkpoint", apply_checkpoint, 0, 0, 0, NULL},

@@ -314,6 +314,8 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                 .config_path = plan->config_path,
                 .shutdown_timeout_ns = config->shutdown_timeout_ns,
                 .max_parallel = config->max_parallel,
+                .move_retry_min_ns = config->move_retry_min_ns,
+                .move_retry_max_ns = config->move_retry_max_ns,
                 .flags = config->fragment ? BT_PLAN_FRAGMENT : 0,
                 .hook_count = hooks_count(config),
                 .hub_hook_count = config->hooks.count,

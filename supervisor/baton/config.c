@@ -220,7 +220,7 @@ static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
         static const char *const known[] = {"hub",          "defaults",         "sockets",
                                             "children",     "nodes",            "shutdown_timeout",
                                             "max_parallel", "on",               "hook_timeout",
-                                            "distribution", NULL};
+                                            "distribution", "move_retry",       NULL};
 
         bt_read_known(reader, root, known);
 }
@@ -230,7 +230,7 @@ static void check_fragment_keys(struct bt_reader *reader, const struct bt_yaml *
 {
         static const char *const known[] = {"children", "defaults", NULL};
         static const char *const of_hub[] = {"hub", "sockets", "nodes", "shutdown_timeout",
-                                             "max_parallel", "on", "hook_timeout", "distribution", NULL};
+                                             "max_parallel", "on", "hook_timeout", "distribution", "move_retry", NULL};
 
         for (uint32_t i = 0; i < root->entry_count; i++) {
                 const struct bt_yaml *key = root->entries[i].key;

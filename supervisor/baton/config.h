@@ -112,6 +112,8 @@ struct bt_config {
         uint64_t hook_timeout_ns;
         uint64_t shutdown_timeout_ns; /* 0: none */
         uint32_t max_parallel;        /* 0: the default */
+        uint64_t move_retry_min_ns;
+        uint64_t move_retry_max_ns;
         struct bt_config_node *nodes;
         uint32_t node_count;
         struct bt_config_wish *wishes;

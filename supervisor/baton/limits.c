@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits of the hub as a whole: how long a stop may take, and how many children of one request migrate at the same time. They are read before the
+ * Limits of the hub as a whole: how long a stop may take, how many children of one request migrate at the same time, when a move that failed is tried
+ * again. They are read before the
  * children, because each child's own limits are compared with them (check.c).
  */
 #include <string.h>
@@ -42,9 +43,16 @@ void bt_read_limits(struct bt_reader *reader, const struct bt_yaml *root)
 {
         const struct bt_yaml *shutdown = bt_yaml_get(root, "shutdown_timeout");
         const struct bt_yaml *parallel = bt_yaml_get(root, "max_parallel");
+        const struct bt_yaml *retry = bt_yaml_get(root, "move_retry");
+        struct bt_config *config = reader->config;
 
         if (shutdown)
                 read_shutdown_timeout(reader, shutdown);
         if (parallel)
                 read_max_parallel(reader, parallel);
+        config->move_retry_min_ns = 10 * BT_NS_PER_S;
+        config->move_retry_max_ns = 600 * BT_NS_PER_S;
+        if (retry)
+                bt_read_backoff(reader, retry, "move_retry", &config->move_retry_min_ns,
+                                &config->move_retry_max_ns);
 }

@@ -45,6 +45,10 @@ void bt_read_variables(struct bt_reader *reader, struct bt_config_list *env, con
 void bt_read_socket(struct bt_reader *reader, struct bt_config_socket *socket,
                     const struct bt_yaml *value);
 
+/* child.c: a map of min and max, over what is there. */
+void bt_read_backoff(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
+                     uint64_t *min_ns, uint64_t *max_ns);
+
 /* limits.c: those of the hub as a whole. */
 void bt_read_limits(struct bt_reader *reader, const struct bt_yaml *root);
 

@@ -4,99 +4,22 @@
  * child to its own sequence: a number that is missing is a lost state, one that comes twice is work done twice, a connection that fails is a failed
  * request. Commands are the real ones.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/fd.h"
-#include "tests/support/world.h"
+#include "tests/support/placed.h"
+#include "tests/support/rows.h"
 
 #define MANY (WORLD_SLOWNESS == 1 ? 100 : 30)
 
-#define HEAD                                                                                       \
-        "hub: w\n"                                                                                 \
-        "max_parallel: 8\n"                                                                        \
-        "defaults: {handover: true, state: {form: blob, max: 4KiB}, env: {PLACED_AT: '@dir@'}}\n"
+#define HEAD PLACED_HEAD
 #define BLUE "nodes: {blue: {env: {NODE: blue}}}\n"
-
-/* ---- the command ---- */
-
-static char said[1 << 18];
-
-/* A command that goes on while the test does something else; what it says goes to the world's file @out. */
-static pid_t begin(const struct world *w, const char *out, const char *const *words)
-{
-        char program[640];
-        char *argv[16] = {program, NULL};
-        size_t n = 1;
-
-        world_program(w, program, "baton");
-        while (*words)
-                argv[n++] = (char *)(uintptr_t)*words++;
-        argv[n++] = (char[]){"--hub=w"};
-        argv[n] = NULL;
-        return world_spawn(w, argv, out);
-}
-
-static void finish(const struct world *w, pid_t pid, int status, const char *text)
-{
-        int ended = world_wait(pid);
-
-        world_read(w, "said", said, sizeof(said));
-        if (ended != status || !strstr(said, text))
-                fail_msg("exit status %d, expected %d with '%s'; it said:\n%.3000s", ended, status,
-                         text, said);
-}
-
-#define BEGIN(...)             begin(w, "said", (const char *const[]){__VA_ARGS__, NULL})
-#define RUN(status, text, ...) finish(w, BEGIN(__VA_ARGS__), status, text)
-
-/* ---- the children ---- */
-
-struct answer {
-        int count;
-        int pid;
-        char node[32];
-        char version[32];
-};
-
-static const char *id_of(int i)
-{
-        static char id[64];
-
-        (void)snprintf(id, sizeof(id), "web/%d", i);
-        return id;
-}
-
-/* One request; any failure fails the test. */
-static void ask(const struct world *w, const char *id, struct answer *ret)
-{
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", w->dir, id);
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        char line[256], who[64];
-        ssize_t bytes;
-
-        assert_true(fd >= 0);
-        if (connect(fd, (struct sockaddr *)&un,
-                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0)
-                fail_msg("%s refuses: %s", id, strerrordesc_np(errno));
-        bytes = read(fd, line, sizeof(line) - 1);
-        (void)close(fd);
-        line[bytes > 0 ? bytes : 0] = '\0';
-        /* The child's own numbers: they fit. NOLINTNEXTLINE(cert-err34-c) */
-        if (sscanf(line, "%63s %d %d %31s %31s", who, &ret->count, &ret->pid, ret->node,
-                   ret->version) != 5 ||
-            strcmp(who, id) != 0)
-                fail_msg("%s answers '%s'", id, line);
-}
 
 static int counts[100];
 
@@ -106,41 +29,23 @@ static int round_of(const struct world *w, const char *node)
         int there = 0;
 
         for (int i = 0; i < MANY; i++) {
-                struct answer answer;
+                struct placed answer;
 
-                ask(w, id_of(i), &answer);
+                placed_ask(w, placed_id(i), &answer);
                 if (answer.count != counts[i] + 1)
-                        fail_msg("%s: %d after %d: a state was lost, or work done twice", id_of(i),
-                                 answer.count, counts[i]);
+                        fail_msg("%s: %d after %d: a state was lost, or work done twice",
+                                 placed_id(i), answer.count, counts[i]);
                 counts[i]++;
                 there += !strcmp(answer.node, node);
         }
         return there;
 }
 
-static bool has_ended(pid_t pid)
-{
-        siginfo_t info = {0};
-
-        return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-               info.si_pid == pid;
-}
-
 /* Serves until @pid, a command, has ended. */
 static void rounds_until(const struct world *w, pid_t pid)
 {
-        while (!has_ended(pid))
+        while (!world_has_ended(pid))
                 (void)round_of(w, "");
-}
-
-/* How often @text is in what the last command said. */
-static int times(const char *text)
-{
-        int count = 0;
-
-        for (const char *at = said; (at = strstr(at, text)); at++)
-                count++;
-        return count;
 }
 
 static bool lists(const struct world *w, const char *node)
@@ -163,17 +68,6 @@ static void start_many(struct world *w, const char *strategy, const char *more)
         assert_int_equal(round_of(w, "blue"), MANY);
 }
 
-static int setup(void **state)
-{
-        int r = world_setup(state);
-        const struct world *w = *state;
-        char runtime[128];
-
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        return r || setenv("BATON_RUNTIME_DIR", runtime,
-                           1); /* one thread: NOLINT(concurrency-mt-unsafe) */
-}
-
 /* "web=PATH" of a program with a version of its own, and whatever else. */
 static const char *program_option(const struct world *w, const char *env)
 {
@@ -190,21 +84,21 @@ static const char *program_option(const struct world *w, const char *env)
 static void replace(struct world *w, const char *strategy)
 {
         pid_t add, remove;
-        struct answer answer;
+        struct placed answer;
 
         start_many(w, strategy, "");
         add = BEGIN("node", "add", "green", "--env", "NODE=green", "--exec",
                     program_option(w, "VERSION=2"));
         rounds_until(w, add);
-        finish(w, add, 0, "green: joined");
+        command_finish(w, add, 0, "green: joined");
         assert_true(round_of(w, "green") > 0);
         assert_true(round_of(w, "blue") > 0);
 
         remove = BEGIN("node", "remove", "blue");
         rounds_until(w, remove);
-        finish(w, remove, 0, ", 0 stayed where they were");
+        command_finish(w, remove, 0, ", 0 stayed where they were");
         assert_int_equal(round_of(w, "green"), MANY);
-        ask(w, id_of(0), &answer);
+        placed_ask(w, placed_id(0), &answer);
         counts[0]++;
         assert_string_equal(answer.version, "2");
         RUN(0, "green", "node", "list", "--json");
@@ -225,7 +119,7 @@ static void NODE_2_a_hundred_follow_a_new_program_cold_and_no_request_fails(void
 static void BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says_so(void **state)
 {
         struct world *w = *state;
-        struct answer answer;
+        struct placed answer;
         pid_t pid;
 
         start_many(w, "hot", "");
@@ -235,13 +129,57 @@ static void BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says
         assert_true(world_wait(pid) <= 1); /* 1 when web/7 was to go there by its place already */
         pid = BEGIN("node", "remove", "blue");
         rounds_until(w, pid);
-        finish(w, pid, 1, "web/7: the new process ended before it was ready: exit 3");
+        command_finish(w, pid, 1, "web/7: the new process ended before it was ready: exit 3");
         assert_non_null(strstr(said, "1 stayed where they were"));
         assert_int_equal(round_of(w, "green"), MANY - 1);
-        ask(w, "web/7", &answer);
+        placed_ask(w, "web/7", &answer);
         assert_int_equal(answer.count, ++counts[7]);
         assert_string_equal(answer.node, "blue");
         RUN(0, "\"node\":\"blue\",\"state\":\"draining\",\"children\":1", "node", "list", "--json");
+        world_end(w);
+}
+
+/* A program that ends at its start until the world's file "healthy" is there. */
+static void write_sick_program(const struct world *w)
+{
+        char path[256];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "%s/sick", w->dir);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        (void)fprintf(file, "#!/bin/sh\n[ -e %s/healthy ] || exit 3\nexec %s/child_placed\n",
+                      w->dir, w->bin);
+        assert_int_equal(fchmod(fileno(file), 0755), 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+static void BUG_5_a_move_that_failed_is_tried_again_with_back_off_until_it_succeeds(void **state)
+{
+        struct world *w = *state;
+        struct placed before, after;
+
+        write_sick_program(w);
+        world_start(w, HEAD
+                    "move_retry: {min: 40ms, max: 100ms}\n"
+                    "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}, exec: {web: "
+                    "'@dir@/sick'}}}\n"
+                    "distribution: {strategy: guided, map: {web: [blue, green]}}\n"
+                    "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot}\n");
+        placed_ask(w, "web", &before);
+        RUN(1, "exit 3", "node", "remove", "blue");
+        rows_event_wait(w, "0 moved, 1 not; tried again in 40 ms");
+        rows_event_wait(w, "0 moved, 1 not; tried again in 80 ms");
+        rows_event_wait(w, "0 moved, 1 not; tried again in 100 ms"); /* its longest */
+        placed_ask(w, "web", &after);
+        assert_int_equal(after.pid, before.pid); /* all the time */
+        assert_int_equal(after.count, 2);
+        rows_open_gate(w, "healthy");
+        rows_event_wait(w, "child_forwarded from blue to green");
+        rows_event_wait(w, "drain_completed blue");
+        placed_ask(w, "web", &after);
+        assert_string_equal(after.node, "green");
+        assert_int_equal(after.count, 3);
         world_end(w);
 }
 
@@ -252,7 +190,7 @@ static void BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says
 static void NODE_1_a_fifth_node_takes_its_share_of_a_thousand_and_no_others_move(void **state)
 {
         struct world *w = *state;
-        struct answer *before = calloc(THOUSAND, sizeof(*before));
+        struct placed *before = calloc(THOUSAND, sizeof(*before));
         int moved = 0;
         char yaml[1024];
 
@@ -267,12 +205,12 @@ static void NODE_1_a_fifth_node_takes_its_share_of_a_thousand_and_no_others_move
                 THOUSAND);
         world_start(w, yaml);
         for (int i = 0; i < THOUSAND; i++)
-                ask(w, id_of(i), &before[i]);
+                placed_ask(w, placed_id(i), &before[i]);
         RUN(0, "e: joined", "node", "add", "e", "--env", "NODE=e");
         for (int i = 0; i < THOUSAND; i++) {
-                struct answer after;
+                struct placed after;
 
-                ask(w, id_of(i), &after);
+                placed_ask(w, placed_id(i), &after);
                 assert_int_equal(after.count, 2);
                 if (after.pid == before[i].pid)
                         assert_string_equal(after.node, before[i].node);
@@ -293,16 +231,17 @@ static void NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan(void **state)
         pid_t add;
 
         start_many(w, "hot", "");
-        add = begin(w, "said-by-add",
-                    (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
+        add = command_begin(
+                w, "said-by-add",
+                (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
         while (!lists(w, "green"))
                 ;
         RUN(0, ", 0 stayed where they were", "node", "remove", "blue");
         assert_int_equal(world_wait(add), 0);
         assert_int_equal(round_of(w, "green"), MANY);
         RUN(0, "redistributed", "events", "--json");
-        assert_int_equal(times("\"redistributing\""), 1);
-        assert_int_equal(times("\"child_forwarded\""), MANY); /* each was moved once */
+        assert_int_equal(said_times("\"redistributing\""), 1);
+        assert_int_equal(said_times("\"child_forwarded\""), MANY); /* each was moved once */
         world_end(w);
 }
 
@@ -311,39 +250,39 @@ static void NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan(void **state)
 static void NODE_6_migrate_says_what_it_cannot_do_and_does_the_rest(void **state)
 {
         struct world *w = *state;
-        struct answer answer;
+        struct placed answer;
 
         world_start(w, HEAD "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
                             "distribution: {strategy: guided, map: {web: blue}}\n"
                             "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot}\n");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "blue");
         RUN(3, "not_found", "node", "migrate", "nobody", "green");
         RUN(3, "not_a_member", "node", "migrate", "web", "red");
         RUN(1, "same_node", "node", "migrate", "web", "blue");
         RUN(0, "web: migrated, 1 moved", "node", "migrate", "web", "green");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "green");
         assert_int_equal(answer.count, 2);
         RUN(0, "\"child\":\"web\",\"node\":\"green\"", "status", "--json");
 
         /* Where it is by hand it stays, also when others come; until its node goes. */
         RUN(0, "red: joined, 0 moved", "node", "add", "red");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "green");
         RUN(0, "green: left, 1 moved", "node", "remove", "green");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "blue");
         assert_int_equal(answer.count, 4);
         world_end(w);
 }
 
-/* ---- drain and consent ---- */
+/* ---- drain ---- */
 
 static void NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline(void **state)
 {
         struct world *w = *state;
-        struct answer answer;
+        struct placed answer;
 
         world_start(
                 w, HEAD
@@ -360,40 +299,11 @@ static void NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline(vo
         RUN(0, "red: joined, 0 moved", "node", "add", "red", "--env", "NODE=red");
         RUN(0, "\"migrated\":2,\"forced\":1,\"failed\":0", "node", "drain", "blue", "--deadline",
             "1s", "--json");
-        ask(w, "busy", &answer);
+        placed_ask(w, "busy", &answer);
         assert_string_equal(answer.node, "red");
-        ask(w, "calm", &answer);
+        placed_ask(w, "calm", &answer);
         assert_string_equal(answer.node, "red");
         RUN(0, "drain_completed", "events");
-        world_end(w);
-}
-
-static void NODE_7_a_child_that_defers_is_moved_when_it_says_ready(void **state)
-{
-        struct world *w = *state;
-        struct answer before, after;
-        char left[64];
-        pid_t pid;
-
-        world_start(w, HEAD "on: {node_left: [/bin/sh, -c, 'echo $BATON_REASON > @dir@/left']}\n"
-                            "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
-                            "distribution: {strategy: guided, map: {busy: [blue, green]}}\n"
-                            "children:\n  busy: {exec: ['@bin@/child_placed'], strategy: hot, env: "
-                            "{PLACED_CONSENT: 1}}\n");
-        ask(w, "busy", &before);
-        assert_string_equal(before.node, "blue");
-        pid = BEGIN("node", "remove", "blue");
-        world_log_wait(w, "busy: is moved later", 1);
-        ask(w, "busy", &after);
-        assert_int_equal(after.pid, before.pid);
-        assert_int_equal(kill(before.pid, SIGUSR1), 0);
-        finish(w, pid, 0, "blue: left, 1 moved, 0 forced");
-        ask(w, "busy", &after);
-        assert_string_equal(after.node, "green");
-        assert_int_equal(after.count, 3);
-        RUN(0, "migration_deferred", "events");
-        world_file_wait(w, "left", left, sizeof(left)); /* HOOK-1 */
-        assert_string_equal(left, "blue");
         world_end(w);
 }
 
@@ -420,19 +330,19 @@ static void status_of(int pid, const char *key, char value[64])
 static void NODE_1_the_processes_of_a_node_run_with_what_it_gives(void **state)
 {
         struct world *w = *state;
-        struct answer answer;
+        struct placed answer;
         char cpus[64];
         int nice;
 
         world_start(w, HEAD BLUE "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot, "
                                  "env: {NODE: own}}\n");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "blue"); /* over the child's own */
         nice = getpriority(PRIO_PROCESS, (id_t)answer.pid);
         RUN(0, "joined", "node", "add", "green", "--env", "NODE=green", "--cpus", "0", "--nice",
             "3", "--memory", "1GiB");
         RUN(0, "blue: left", "node", "remove", "blue");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "green");
         status_of(answer.pid, "Cpus_allowed_list", cpus);
         assert_string_equal(cpus, "0");
@@ -441,7 +351,7 @@ static void NODE_1_the_processes_of_a_node_run_with_what_it_gives(void **state)
         /* Processors that there are not: the start fails, and the child stays where it was. */
         RUN(0, "joined", "node", "add", "far", "--cpus", "1023", "--weight", "0");
         RUN(1, "use the cpus of its node", "node", "migrate", "web", "far");
-        ask(w, "web", &answer);
+        placed_ask(w, "web", &answer);
         assert_string_equal(answer.node, "green");
         assert_int_equal(answer.count, 3);
         RUN(2, "expected POOL=PATH", "node", "add", "bad", "--exec", "web");
@@ -467,19 +377,19 @@ static void BUG_3_writers_while_a_node_leaves_lose_nothing_and_meet_no_blank_chi
                        "children:\n  web: {exec: ['@bin@/child_placed'], instances: 10, strategy: "
                        "cold}\n");
         remove = BEGIN("node", "remove", "blue");
-        while (!has_ended(remove)) {
+        while (!world_has_ended(remove)) {
                 for (int i = 0; i < 10; i++) {
-                        struct answer answer;
+                        struct placed answer;
 
-                        ask(w, id_of(i), &answer);
+                        placed_ask(w, placed_id(i), &answer);
                         assert_int_equal(answer.count, ++count[i]);
                 }
         }
-        finish(w, remove, 0, "blue: left, 10 moved");
+        command_finish(w, remove, 0, "blue: left, 10 moved");
         for (int i = 0; i < 10; i++) {
-                struct answer answer;
+                struct placed answer;
 
-                ask(w, id_of(i), &answer);
+                placed_ask(w, placed_id(i), &answer);
                 assert_int_equal(answer.count, ++count[i]);
                 assert_string_equal(answer.node, "green");
         }
@@ -494,14 +404,16 @@ static void BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody(vo
         pid_t first, second, third;
 
         start_many(w, "cold", "");
-        first = begin(w, "said-1",
-                      (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
+        first = command_begin(
+                w, "said-1",
+                (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
         world_log_wait(w, "web/", 5); /* some have moved, others are on their way */
-        second = begin(w, "said-2",
-                       (const char *const[]){"node", "add", "red", "--env", "NODE=red", NULL});
+        second = command_begin(
+                w, "said-2",
+                (const char *const[]){"node", "add", "red", "--env", "NODE=red", NULL});
         while (!lists(w, "red"))
                 ;
-        third = begin(w, "said-3", (const char *const[]){"node", "remove", "green", NULL});
+        third = command_begin(w, "said-3", (const char *const[]){"node", "remove", "green", NULL});
         rounds_until(w, first);
         rounds_until(w, second);
         rounds_until(w, third);
@@ -519,15 +431,15 @@ static void BUG_10_a_hub_killed_while_a_node_leaves_is_followed_by_one_that_know
 
         start_many(w, "hot", "");
         RUN(0, "joined", "node", "add", "green", "--env", "NODE=green");
-        remove = begin(w, "said-1", (const char *const[]){"node", "remove", "blue", NULL});
+        remove = command_begin(w, "said-1", (const char *const[]){"node", "remove", "blue", NULL});
         world_log_wait(w, "swapped to incarnation 2", MANY * 3 / 4);
         world_kill_hub(w);
         (void)world_wait(remove);
         world_start_again(w);
         green = round_of(w, "green");
         RUN(0, "", "status", "--json");
-        assert_int_equal(times("\"node\":\"green\""), green);
-        assert_int_equal(times("\"node\":\"blue\""), MANY - green);
+        assert_int_equal(said_times("\"node\":\"green\""), green);
+        assert_int_equal(said_times("\"node\":\"blue\""), MANY - green);
         RUN(0, ", 0 stayed where they were", "node", "remove", "blue");
         assert_int_equal(round_of(w, "green"), MANY);
         world_stop(w);
@@ -540,28 +452,29 @@ static void BUG_10_a_hub_killed_while_a_node_leaves_is_followed_by_one_that_know
 static void NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere(void **state)
 {
         struct world *w = *state;
-        struct answer answers[4];
+        struct placed answers[4];
 
         world_start(w, HEAD "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
                             "distribution: {strategy: guided, map: {web: [blue, green]}}\n"
                             "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot, "
                             "instances: 4, checkpoint: true}\n");
         for (int i = 0; i < 4; i++)
-                ask(w, id_of(i), &answers[i]);
+                placed_ask(w, placed_id(i), &answers[i]);
         for (int i = 0; i < 4; i++)
                 assert_int_equal(kill(answers[i].pid, SIGKILL), 0);
         world_log_wait(w, "node blue died", 1);
         for (int i = 0; i < 4; i++) {
-                struct answer answer;
+                struct placed answer;
 
-                ask(w, id_of(i), &answer); /* the socket is with the hub: the request waits */
+                placed_ask(w, placed_id(i),
+                           &answer); /* the socket is with the hub: the request waits */
                 assert_string_equal(answer.node, "green");
                 assert_int_equal(answer.count, 1); /* a blob that nobody captured is gone */
         }
         RUN(0, "from blue to green", "events");
         RUN(0, "\"node\":\"blue\",\"state\":\"down\",\"children\":0", "node", "list", "--json");
         RUN(0, "blue: joined, 4 moved", "node", "add", "blue", "--env", "NODE=blue");
-        ask(w, id_of(0), &answers[0]);
+        placed_ask(w, placed_id(0), &answers[0]);
         assert_string_equal(answers[0].node, "blue");
         world_end(w);
 }
@@ -569,16 +482,16 @@ static void NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere(void *
 static void NODE_3_one_child_that_is_killed_is_started_again_where_it_was(void **state)
 {
         struct world *w = *state;
-        struct answer before, after;
+        struct placed before, after;
 
         world_start(
                 w, HEAD
                 "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
                 "distribution: {strategy: guided, map: {web: blue}}\n"
                 "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot, instances: 2}\n");
-        ask(w, id_of(0), &before);
+        placed_ask(w, placed_id(0), &before);
         assert_int_equal(kill(before.pid, SIGKILL), 0);
-        ask(w, id_of(0), &after);
+        placed_ask(w, placed_id(0), &after);
         assert_string_equal(after.node, "blue");
         assert_true(after.pid != before.pid);
         world_end(w);
@@ -589,18 +502,18 @@ static void NODE_3_one_child_that_is_killed_is_started_again_where_it_was(void *
 static void I8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed(void **state)
 {
         struct world *w = *state;
-        struct answer before, after;
+        struct placed before, after;
 
         world_start(w, HEAD "nodes: {blue: {env: {NODE: blue}}}\nchildren:\n  web: {exec: "
                             "['@bin@/child_placed'], strategy: hot}\n");
         RUN(0, "joined", "node", "add", "green", "--env", "NODE=green");
         RUN(0, "drained", "node", "drain", "blue");
-        ask(w, "web", &before);
+        placed_ask(w, "web", &before);
         assert_string_equal(before.node, "green");
 
         world_kill_hub(w);
         world_start_again(w);
-        ask(w, "web", &after);
+        placed_ask(w, "web", &after);
         assert_int_equal(after.pid, before.pid);
         RUN(0, "\"child\":\"web\",\"node\":\"green\"", "status", "--json");
 
@@ -611,23 +524,23 @@ static void I8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed
         world_start_again(w); /* blue is the configuration's, and back */
         RUN(0, "\"node\":\"green\",\"state\":\"active\"", "node", "list", "--json");
         assert_non_null(strstr(said, "\"node\":\"blue\",\"state\":\"active\""));
-        ask(w, "web", &after);
+        placed_ask(w, "web", &after);
         assert_int_equal(after.count, 3);
         world_end(w);
 }
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(NODE_1_a_hundred_follow_a_new_program_hot_and_no_request_fails),
                 ROW(NODE_2_a_hundred_follow_a_new_program_cold_and_no_request_fails),
                 ROW(BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says_so),
+                ROW(BUG_5_a_move_that_failed_is_tried_again_with_back_off_until_it_succeeds),
                 ROW(NODE_1_a_fifth_node_takes_its_share_of_a_thousand_and_no_others_move),
                 ROW(NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan),
                 ROW(NODE_6_migrate_says_what_it_cannot_do_and_does_the_rest),
                 ROW(NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline),
-                ROW(NODE_7_a_child_that_defers_is_moved_when_it_says_ready),
                 ROW(NODE_1_the_processes_of_a_node_run_with_what_it_gives),
                 ROW(BUG_3_writers_while_a_node_leaves_lose_nothing_and_meet_no_blank_child),
                 ROW(BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody),

@@ -10,7 +10,9 @@
  *
  *      PLACED_BYTES=N      the state is so much larger
  *      PLACED_REFUSE=ID    the child of that id ends at its start, with status 3
- *      PLACED_CONSENT=1    takes part in consent: says later, until SIGUSR1 turns it around and it says ready by itself
+ *      PLACED_CONSENT=1    takes part in consent: says later, until SIGUSR1 turns it around and it says ready by itself. SIGUSR2 turns it back,
+ *                          and it says nothing until it is asked. Each time it is asked, or turned, it
+ *                          adds a line to the file PLACED_TOLD: asked, ready or busy, and its pid
  */
 #include <errno.h>
 #include <signal.h>
@@ -119,9 +121,22 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
         return baton_capture_commit(capture, state_bytes());
 }
 
+/* For the test that waits for it. */
+static void tell(const char *word)
+{
+        const char *path = getenv("PLACED_TOLD");
+        FILE *file = path ? fopen(path, "ae") : NULL;
+
+        if (!file)
+                return;
+        (void)fprintf(file, "%s %d\n", word, (int)getpid());
+        (void)fclose(file);
+}
+
 static int may_migrate(struct baton_child *child, void *ctx)
 {
         (void)child, (void)ctx;
+        tell("asked");
         return agrees ? 0 : 1;
 }
 
@@ -132,8 +147,10 @@ static void on_signal(struct baton_child *child, int fd, uint32_t events, void *
         (void)events, (void)data;
         if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
                 return;
-        agrees = true;
-        (void)baton_child_migration_ready(child);
+        agrees = info.ssi_signo == SIGUSR1;
+        if (agrees)
+                (void)baton_child_migration_ready(child);
+        tell(agrees ? "ready" : "busy");
 }
 
 static int watch_signal(struct baton_child *child)
@@ -143,6 +160,7 @@ static int watch_signal(struct baton_child *child)
 
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGUSR1);
+        (void)sigaddset(&set, SIGUSR2);
         (void)sigprocmask(SIG_BLOCK, &set, NULL);
         fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         return fd < 0 ? -errno : baton_child_watch(child, fd, EPOLLIN, on_signal, NULL);

@@ -578,6 +578,8 @@ static void a_limit_inside_a_shorter_one_is_warned_about(void **state)
                 {"strategy: hot\nhandover_data_wait: 20s", "handover_data_wait (20 s) is never reached"},
                 {"shutdown: 30s", "child_migration_timeout (10 s) ends a cold swap before"},
                 {"handover: true\nstate_ttl: 1s", "state_ttl (1.0 s) is not longer than shutdown (5.0 s)"},
+                {"consent_limit: 8s", "consent_retry (10 s) is never reached: after consent_limit (8.0 s) the child is moved without being asked"},
+                {"consent_timeout: 20m", "consent_timeout (20m 0s) is never reached"},
                 {"max_restarts: 60", "max_restarts (60) in max_seconds (5.0 s) is never reached"},
                 {"restart: temporary\nhealthy: 1s", "healthy (1.0 s) does nothing"},
                 {"restore_attempts: 4", "restore_attempts (4) is more than max_restarts (3)"},
