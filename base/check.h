@@ -9,6 +9,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 
 __attribute__((noreturn, cold)) void bt_assert_failed(const char *expr, const char *file, int line);
 __attribute__((cold)) bool bt_guard_failed(const char *expr, const char *file, int line);
@@ -30,6 +31,8 @@ __attribute__((cold)) int bt_fold_at(int r, const char *file, int line);
 #ifdef BT_TESTING
 void bt_point_hit(const char *name);
 #define BT_POINT(name) bt_point_hit(name)
+/* Appends @line, with its newline, to the file that BATON_STEPS names: one write, so the lines of all processes have one order. */
+void bt_point_note(const char *line, size_t bytes);
 #else
 #define BT_POINT(name) ((void)0)
 #endif

@@ -22,6 +22,7 @@
 #include "supervisor/live.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/rolling.h"
+#include "supervisor/steps.h"
 
 /* @phase, @incarnation: the last event, which says how it ended. */
 static void tell_over(struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase, uint64_t incarnation, const char *text)
@@ -165,7 +166,7 @@ static bool run_queue(struct bt_migration *m, int ending)
                 enum bt_swap_event event = m->queue[0];
 
                 memmove(m->queue, m->queue + 1, --m->queued * sizeof(m->queue[0]));
-                if (!bt_swap_step(&m->swap, event, &actions))
+                if (!bt_steps_swap(&m->swap, event, &actions))
                         ending = bt_migration_perform(m, &actions);
         }
         if (ending < 0)
@@ -185,7 +186,7 @@ static void passage_first(struct bt_migration *m, enum bt_swap_event event)
         if ((event != BT_SWAP_EV_RESTORED && event != BT_SWAP_EV_REFUSED) || m->swap.kind != BT_SWAP_HOT ||
             strcmp(bt_swap_state_name(&m->swap), "OFFERED") != 0)
                 return;
-        if (bt_swap_step(&m->swap, BT_SWAP_EV_PASSED, &none))
+        if (bt_steps_swap(&m->swap, BT_SWAP_EV_PASSED, &none))
                 return;
         m->passed_told = true;
         bt_migration_tell(m, progress_of(BT_SWAP_EV_PASSED), m->pred_number, "");
@@ -207,7 +208,7 @@ void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
         } else if (event == BT_SWAP_EV_NOT_PASSED && m->pred) {
                 (void)snprintf(m->detail, sizeof(m->detail), "%s", bt_inc_why(m->pred));
         }
-        if (bt_swap_step(&m->swap, event, &actions)) {
+        if (bt_steps_swap(&m->swap, event, &actions)) {
                 if (event != BT_SWAP_EV_CANCEL)
                         m->child->limits_hit++; /* out of place: a process said what it may not say now */
                 return;

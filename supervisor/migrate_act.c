@@ -255,13 +255,13 @@ static void do_stop_pred(struct bt_migration *m)
         BT_POINT("hub.swap.stopping");
 }
 
-/* What the successor gets when the predecessor could not pass it: in a hot swap this is so whenever the hub grants, because it died (HOT-10). */
+/* What the successor gets when the predecessor could not pass it: in a hot swap with hand-over this is so whenever the hub grants, because it died (HOT-10). */
 static void tell_recovered(struct bt_migration *m, enum bt_recovered recovered, const char *text)
 {
         const char *living = m->child->spec->state_form == BATON_STATE_ARENA ? "in_place" : "captured";
         const char *const phases[] = {"no_state", living, "checkpoint"};
 
-        if (m->swap.kind == BT_SWAP_HOT || recovered == BT_RECOVERED_CHECKPOINT) {
+        if (m->swap.handover && (m->swap.kind == BT_SWAP_HOT || recovered == BT_RECOVERED_CHECKPOINT)) {
                 bt_migration_tell(m, phases[recovered], m->succ_number, text);
                 bt_hub_say(m->child->hub, "%s: the old process could not pass its state: %s", m->child->id, text);
         }

@@ -14,6 +14,7 @@
 #include "supervisor/events.h"
 #include "supervisor/rolling.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/steps.h"
 
 /* What an action found out at once: the next event. */
 struct next {
@@ -218,7 +219,7 @@ static void shutdown_event(struct bt_hub *hub, enum bt_shutdown_event event, uin
         struct next next = {.event = event, .count = count};
 
         for (;;) {
-                switch (bt_shutdown_step(&hub->shutdown, next.event, next.count)) {
+                switch (bt_steps_shutdown(&hub->shutdown, next.event, next.count)) {
                 case BT_SHUTDOWN_ACT_CANCEL_MIGRATIONS:
                         shutdown_cancel_migrations(hub); /* their ends are events */
                         return;

@@ -100,3 +100,19 @@ const char *bt_shutdown_state_name(enum bt_shutdown_state state)
 
         return state < _BT_SHUTDOWN_S_N ? names[state] : "?";
 }
+
+const char *bt_shutdown_event_name(enum bt_shutdown_event event)
+{
+        static const char *const names[_BT_SHUTDOWN_EV_N] = {
+                "BEGIN", "SETTLED", "ASKED", "ANSWERED", "TIMEOUT", "STORED", "TOLD", "EXITED",
+        };
+
+        return event < _BT_SHUTDOWN_EV_N ? names[event] : "?";
+}
+
+const char *bt_shutdown_action_name(enum bt_shutdown_action action)
+{
+        static const char *const names[] = {"", "CANCEL_MIGRATIONS", "ASK", "STORE", "END", "FINISH"};
+
+        return action <= BT_SHUTDOWN_ACT_FINISH ? names[action] : "?";
+}

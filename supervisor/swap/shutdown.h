@@ -55,3 +55,5 @@ struct bt_shutdown {
 /* One event, at most one action. Events that come too late for their state do nothing. */
 enum bt_shutdown_action bt_shutdown_step(struct bt_shutdown *shutdown, enum bt_shutdown_event event, uint32_t count);
 const char *bt_shutdown_state_name(enum bt_shutdown_state state);
+const char *bt_shutdown_event_name(enum bt_shutdown_event event);
+const char *bt_shutdown_action_name(enum bt_shutdown_action action); /* "" for NONE */

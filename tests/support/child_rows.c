@@ -17,7 +17,11 @@
  *      ROW_BARE=1            no callbacks at all
  *      ROW_PAD=BYTES         blob: a state of so many bytes
  *      ROW_CAPTURE=nothing|empty|FILE     commits nothing, or 0 bytes; or a gate
+ *      ROW_CAPTURE=fail      capture() fails; "fail:FILE": behind a gate
  *      ROW_RESTORE=FILE      a gate, when there is a state
+ *      ROW_RESTORE=refuse    restore() fails
+ *      ROW_VERSION=N[:M]     writes version N of the schema, reads from M on (N); 1 without it
+ *      ROW_OPEN=FILE         a gate before it opens its handle, and so before it says what it reads
  *      ROW_LATE=FILE         a gate between ready() and the first dispatch(); it serves no requests after it
  *      ROW_RETIRE=FILE       a gate, before it says that it has drained
  *      ROW_TERMINATE=checkpoint|FILE      writes its state once more; or a gate
@@ -271,6 +275,8 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
                 trace(child, "restore %s: %zu bytes", reasons[restored->reason % 6], restored->state_bytes);
         else
                 trace(child, "restore %s: %s", reasons[restored->reason % 6], row.in_arena ? "arena" : "absent");
+        if (!strcmp(option("ROW_RESTORE"), "refuse"))
+                return -EIO;
         if (restored->state || row.in_arena)
                 gate(option("ROW_RESTORE"));
         if (restored->state && restored->state_bytes >= sizeof(given))
@@ -337,6 +343,10 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
                 for (int fd = 0; !r && fd < FDS_MAX; fd++)
                         r = row.is_client[fd] ? baton_child_pass(child, fd, 0) : 0;
         }
+        if (!strncmp(how, "fail", 4)) {
+                gate(how[4] ? how + 5 : "");
+                return -EIO;
+        }
         gate(how);
         if (r || row.in_arena || !strcmp(how, "nothing"))
                 return r;
@@ -396,9 +406,22 @@ static int run_late(struct baton_child *child)
         return r == BATON_CHILD_STOP ? 0 : r;
 }
 
+/* As ROW_VERSION says. */
+static void versions(struct baton_child_ops *ops)
+{
+        char *end = NULL;
+        const char *text = option("ROW_VERSION");
+
+        if (!*text)
+                return;
+        ops->version = ops->version_oldest = (uint32_t)strtoul(text, &end, 10);
+        if (*end == ':')
+                ops->version_oldest = (uint32_t)strtoul(end + 1, NULL, 10);
+}
+
 int main(void)
 {
-        static const struct baton_child_ops whole = {
+        static struct baton_child_ops whole = {
                 .size = sizeof(whole), .schema = "row", .version = 1, .version_oldest = 1, .restore = restore, .serve = serve,
                 .prepare = prepare, .capture = capture, .resume = resume, .retire = retire, .terminate = terminate,
         };
@@ -407,6 +430,8 @@ int main(void)
         struct baton_child *child = NULL;
         int r;
 
+        versions(&whole);
+        gate(option("ROW_OPEN"));
         row.count = row.fresh = strtoull(option("ROW_FRESH"), NULL, 10);
         if (path)
                 row.trace = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

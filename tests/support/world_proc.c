@@ -182,7 +182,8 @@ void world_script_once(const struct world *w, char path[256], const char *name, 
 {
         char guard[256];
 
-        (void)snprintf(guard, sizeof(guard), "mkdir %s/%s.once 2>/dev/null && ", w->dir, name);
+        /* A shell that is killed while a command of its own runs leaves that behind, and the hub knows nothing of it: so it runs none. */
+        (void)snprintf(guard, sizeof(guard), "set -C\ntrue 2>/dev/null >%s/%s.once && ", w->dir, name);
         write_script(w, path, name, guard, env, program);
 }
 

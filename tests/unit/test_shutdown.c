@@ -15,12 +15,6 @@
 #include "supervisor/swap/shutdown.h"
 #include "tests/support/swap_table.h"
 
-static const char *const event_names[_BT_SHUTDOWN_EV_N] = {
-        "BEGIN", "SETTLED", "ASKED", "ANSWERED", "TIMEOUT", "STORED", "TOLD", "EXITED",
-};
-
-static const char *const action_names[] = {"", "CANCEL_MIGRATIONS", "ASK", "STORE", "END", "FINISH"};
-
 struct step {
         enum bt_shutdown_event event;
         uint32_t count;
@@ -125,17 +119,17 @@ static void cell_matches(struct swap_table *table, enum bt_shutdown_state at, en
 {
         struct bt_shutdown shutdown = {.state = at, .pending = c->pending, .counted = c->pending > 0};
         const struct bt_shutdown before = shutdown;
-        const struct swap_row *row = swap_row_find(table, bt_shutdown_state_name(at), event_names[event], c->when);
+        const struct swap_row *row = swap_row_find(table, bt_shutdown_state_name(at), bt_shutdown_event_name(event), c->when);
         enum bt_shutdown_action action = bt_shutdown_step(&shutdown, event, c->count);
 
         if (!row) {
                 if (action != BT_SHUTDOWN_ACT_NONE || shutdown.state != before.state || shutdown.pending != before.pending)
-                        fail_msg("docs/swap.md has no row for %s, %s, %s", bt_shutdown_state_name(at), event_names[event], c->when);
+                        fail_msg("docs/swap.md has no row for %s, %s, %s", bt_shutdown_state_name(at), bt_shutdown_event_name(event), c->when);
                 return;
         }
-        if (strcmp(row->next, bt_shutdown_state_name(shutdown.state)) != 0 || strcmp(row->actions, action_names[action]) != 0)
+        if (strcmp(row->next, bt_shutdown_state_name(shutdown.state)) != 0 || strcmp(row->actions, bt_shutdown_action_name(action)) != 0)
                 fail_msg("docs/swap.md, %s, %s, %s: the page says %s (%s), the code %s (%s)", row->state, row->event, c->when, row->next,
-                         row->actions, bt_shutdown_state_name(shutdown.state), action_names[action]);
+                         row->actions, bt_shutdown_state_name(shutdown.state), bt_shutdown_action_name(action));
 }
 
 static void every_cell_is_a_row_of_the_page_and_the_rest_changes_nothing(void **state)
