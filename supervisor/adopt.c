@@ -263,6 +263,7 @@ static void adopt_seat(struct bt_child *child, const struct bt_inc *inc)
                 return;
         bt_seat_give_back(&child->seat);
         child->seat = seat;
+        bt_child_seated(child);
 }
 
 static void adopt_holder(struct bt_child *child, struct bt_inc *holder)
@@ -276,7 +277,7 @@ static void adopt_holder(struct bt_child *child, struct bt_inc *holder)
                 struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
 
                 if (inc->number < holder->number)
-                        bt_inc_retire(inc, holder->number);
+                        bt_inc_retire(inc, holder->number, child->spec->retention_ns);
                 else if (inc != holder)
                         bt_inc_kill(inc);
         }

@@ -138,9 +138,9 @@ int bt_child_init(struct bt_child *child)
         const struct bt_plan_child *spec = &plan->children[child->plan_idx];
         int r = 1;
 
-        child->spec = spec;
         child->id = bt_plan_string(plan, spec->id);
         child->pool = bt_plan_string(plan, spec->pool);
+        bt_child_seated(child);
         child->number_next = 1;
         child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);

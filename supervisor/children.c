@@ -102,6 +102,7 @@ static void child_free(struct bt_child *child)
 {
         bt_child_deinit(child);
         bt_seat_give_back(&child->seat);
+        free(child->spec_there);
         (void)bt_plan_unref(child->plan);
         free(child);
 }

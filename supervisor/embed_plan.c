@@ -262,6 +262,7 @@ static void put_limits(const struct baton_hub_child *child, struct bt_plan_child
         record->checkpoint = child->checkpoint || child->checkpoint_every_ns || child->durability >= BATON_HUB_ASYNC;
         record->checkpoint_every_ns = child->checkpoint_every_ns;
         record->durability = (uint32_t)child->durability;
+        record->given = bt_plan_child_differs(record);
 }
 
 static const char *child_wrong(const struct baton_hub_child *child)

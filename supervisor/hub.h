@@ -178,7 +178,7 @@ int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
 void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
-void bt_inc_retire(struct bt_inc *inc, uint64_t heir); /* RETIRE; its retention begins */
+void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns); /* RETIRE; its retention begins */
 /* Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. To be called before it is told to end. */
 void bt_inc_watch_life(struct bt_inc *inc);
 struct bt_inc *bt_inc_free(struct bt_inc *inc);
@@ -239,7 +239,8 @@ struct bt_child {
         struct bt_plan_ref *plan; /* that @spec, @id and @pool are in */
         uint32_t plan_idx;
         uint32_t store_jobs; /* under way for it, whose answers name it */
-        const struct bt_plan_child *spec;
+        const struct bt_plan_child *spec;  /* in the plan; or @spec_there */
+        struct bt_plan_child *spec_there;  /* with the defaults of its node; NULL: they change nothing */
         const char *id;
         const char *pool;
         struct bt_seat seat;
@@ -342,6 +343,7 @@ struct bt_migration {
         struct bt_inc *succ;
         struct bt_holding *holding; /* the successor's */
         struct bt_seat seat;        /* the successor's, when it is on another node */
+        uint64_t retention_ns;      /* of the predecessor: as it is on the node that it is on */
         bool own;                   /* @binary becomes the child's own */
         struct bt_loop_timer timer;
         struct bt_list waiters;

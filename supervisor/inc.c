@@ -273,14 +273,12 @@ static void bound_draining(struct bt_child *child)
 }
 
 /* Each predecessor has its own retention, counted from its own hand-over (HOT-4). */
-void bt_inc_retire(struct bt_inc *inc, uint64_t heir)
+void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
 {
-        uint64_t retention = inc->child->spec->retention_ns;
-
         inc->retires = true;
         bound_draining(inc->child);
-        bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention, 0);
-        (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), retention), inc_on_retention_over);
+        bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention_ns, 0);
+        (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), retention_ns), inc_on_retention_over);
 }
 
 /* ---- starting ---- */

@@ -240,6 +240,7 @@ static int migration_new(struct bt_migration **ret_m, struct bt_child *child, st
         m->child = child;
         m->handoff_out = m->handoff_in = -1;
         m->begun_ns = m->steps_ns = bt_now_ns();
+        m->retention_ns = child->spec->retention_ns;
         bt_list_init(&m->waiters);
         if (own_baton) {
                 r = bt_holding_new(&m->holding, child->spec, child->id);

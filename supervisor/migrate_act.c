@@ -309,7 +309,7 @@ static void do_take_back(struct bt_migration *m)
 static void do_retire(struct bt_migration *m)
 {
         if (m->pred)
-                bt_inc_retire(m->pred, m->succ_number);
+                bt_inc_retire(m->pred, m->succ_number, m->retention_ns);
 }
 
 static void do_commit(struct bt_migration *m)
@@ -330,6 +330,7 @@ static void do_commit(struct bt_migration *m)
                 bt_seat_give_back(&child->seat);
                 child->seat = m->seat;
                 m->seat.node = NULL;
+                bt_child_seated(child);
         }
         child->total_ns = bt_now_ns() - m->begun_ns;
         child->pause_ns = m->succ->link && baton->restored_ns > baton->passed_ns && baton->passed_ns >= m->begun_ns

@@ -49,7 +49,8 @@ static int open_overrides(struct bt_hub_node *node, char *ret_why, size_t why_by
                         (void)snprintf(ret_why, why_bytes, "cannot run %s: %s",
                                        bt_plan_string(plan, override->exec), strerrordesc_np(-r));
                 else
-                        node->overrides[i].binary = bt_binary_share(node->hub, node->overrides[i].binary);
+                        node->overrides[i].binary =
+                                bt_binary_share(node->hub, node->overrides[i].binary);
         }
         return r;
 }
@@ -256,6 +257,25 @@ void bt_hub_node_forget(struct bt_hub_node *node)
 
 /* ---- seats ---- */
 
+void bt_child_seated(struct bt_child *child)
+{
+        const struct bt_plan_child *own = &child->plan->view.children[child->plan_idx];
+        struct bt_plan_child there, *copy = NULL;
+
+        if (bt_plan_child_on(&there, own, child->seat.node->spec)) {
+                copy = malloc(sizeof(*copy));
+                if (copy)
+                        *copy = there;
+                else
+                        bt_hub_say(child->hub,
+                                   "%s: goes on without the defaults of its node: out of memory",
+                                   child->id);
+        }
+        free(child->spec_there);
+        child->spec_there = copy;
+        child->spec = copy ? copy : own;
+}
+
 int bt_child_reseat(struct bt_child *child, struct bt_hub_node *node)
 {
         struct bt_seat seat;
@@ -266,6 +286,7 @@ int bt_child_reseat(struct bt_child *child, struct bt_hub_node *node)
         bt_assert(!child->current && !child->migration);
         bt_seat_give_back(&child->seat);
         child->seat = seat;
+        bt_child_seated(child);
         (void)bt_binary_unref(child->binary);
         child->binary = bt_binary_ref(bt_hub_node_binary(node, child));
         bt_child_publish(child);

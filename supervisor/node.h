@@ -98,6 +98,9 @@ struct bt_binary *bt_hub_node_binary(const struct bt_hub_node *node, const struc
 /* A child without a process changes its place. 0, or -ENOSPC. */
 int bt_child_reseat(struct bt_child *child, struct bt_hub_node *node);
 
+/* Its seat is another, or its first: its options are those it has on that node. */
+void bt_child_seated(struct bt_child *child);
+
 /* node_cgroup.c: into @node->place; a notice when it cannot be had. */
 void bt_hub_node_cgroup_open(struct bt_hub_node *node);
 void bt_hub_node_cgroup_close(struct bt_hub_node *node);

@@ -405,6 +405,8 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child's mailbox has a shape that cannot be");
         if (child->distribution >= _BT_DISTRIBUTION_N)
                 return plan_bad(check, "a child's distribution is unknown");
+        if (child->given >> _BT_PLAN_OPTION_N)
+                return plan_bad(check, "a child says options that there are not");
         if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;
@@ -523,6 +525,15 @@ static bool overrides_valid(struct plan_check *check, const struct bt_plan_node 
         return true;
 }
 
+/* The members that can count are in their ranges, also those that do not. */
+static bool node_defaults_valid(struct plan_check *check, const struct bt_plan_child *defaults)
+{
+        if (defaults->given >> _BT_PLAN_OPTION_N || defaults->strategy >= _BT_STRATEGY_N || defaults->handover > 1 ||
+            defaults->restart >= _BT_RESTART_N || defaults->checkpoint_every_ns > BT_PLAN_NS_MAX)
+                return plan_bad(check, "a node's defaults are out of range");
+        return child_limits_valid(check, defaults);
+}
+
 static bool node_valid(struct plan_check *check, const struct bt_plan_node *node)
 {
         if (!name_valid(string_at(check, node->name), BATON_NAME_BYTES_MAX, false))
@@ -533,7 +544,7 @@ static bool node_valid(struct plan_check *check, const struct bt_plan_node *node
                 return plan_bad(check, "a node's memory is more than 1 TiB, or its reserved members are not zero");
         if (!list_valid(check, node->env, node->env_count))
                 return plan_bad(check, "a node's environment is not inside the string table");
-        return overrides_valid(check, node);
+        return node_defaults_valid(check, &node->defaults) && overrides_valid(check, node);
 }
 
 static bool nodes_valid(struct plan_check *check)
@@ -569,6 +580,7 @@ static bool wishes_valid(struct plan_check *check)
 void bt_plan_node_init(struct bt_plan_node *node)
 {
         *node = (struct bt_plan_node){.weight = 1, .numa = -1};
+        bt_plan_child_init(&node->defaults);
 }
 
 void bt_plan_child_init(struct bt_plan_child *child)

@@ -129,21 +129,6 @@ struct bt_plan_hook {
         uint32_t argv_count;
 };
 
-/* Where children run, and with what: docs/nodes.md. */
-struct bt_plan_node {
-        uint32_t name;           /* string */
-        uint32_t weight;         /* 0 .. BT_PLAN_WEIGHT_MAX; default 1 */
-        int32_t nice;            /* added to the hub's own; 0: as the hub */
-        int32_t numa;            /* memory from this NUMA node alone; -1: from anywhere */
-        uint64_t cpus[BT_PLAN_CPUS_MAX / 64]; /* a bit each; none: those the hub may use */
-        uint64_t memory_max;     /* bytes, of all its children together; 0: no limit */
-        uint32_t env;            /* strings KEY=VALUE, over those of the child */
-        uint32_t env_count;
-        uint32_t override_first;
-        uint32_t override_count;
-        uint64_t reserved[2];
-};
-
 /* On its node the children of a pool run another program. */
 struct bt_plan_override {
         uint32_t pool;           /* string */
@@ -222,12 +207,71 @@ struct bt_plan_child {
         uint64_t consent_timeout_ns;     /* 5 s; an answer that has not come by then is "later" */
         uint64_t consent_retry_ns;       /* 10 s after "later" it is asked again */
         uint64_t consent_limit_ns;       /* 600 s after the first "later" it is moved without being asked */
+        uint64_t given;                  /* bits of enum bt_plan_option: it says these itself, and no node's defaults touch them */
         uint64_t reserved[3];
+};
+
+/*
+ * What a node may have defaults for: how the processes of a child are replaced, restarted and ended. Everything else belongs to the child wherever it
+ * runs (its state, its mailbox, its names), or a node has it under its own keys (env, exec). X(member, "key of a child", "key inside of its map")
+ */
+#define BT_PLAN_OPTION_TABLE(X)                                                                    \
+        X(strategy, "strategy", NULL)                                                              \
+        X(handover, "handover", NULL)                                                              \
+        X(restart, "restart", NULL)                                                                \
+        X(max_restarts, "max_restarts", NULL)                                                      \
+        X(max_seconds_ns, "max_seconds", NULL)                                                     \
+        X(backoff_min_ns, "backoff", "min")                                                        \
+        X(backoff_max_ns, "backoff", "max")                                                        \
+        X(healthy_ns, "healthy", NULL)                                                             \
+        X(shutdown_ns, "shutdown", NULL)                                                           \
+        X(retention_ns, "retention", NULL)                                                         \
+        X(max_draining, "max_draining", NULL)                                                      \
+        X(handover_data_wait_ns, "handover_data_wait", NULL)                                       \
+        X(child_migration_timeout_ns, "child_migration_timeout", NULL)                             \
+        X(state_ttl_ns, "state_ttl", NULL)                                                         \
+        X(state_query_timeout_ns, "state_query_timeout", NULL)                                     \
+        X(stored_ttl_ns, "stored_ttl", NULL)                                                       \
+        X(on_bad_state, "on_bad_state", NULL)                                                      \
+        X(restore_attempts, "restore_attempts", NULL)                                              \
+        X(checkpoint_every_ns, "checkpoint_every", NULL)                                           \
+        X(consent_timeout_ns, "consent_timeout", NULL)                                             \
+        X(consent_retry_ns, "consent_retry", NULL)                                                 \
+        X(consent_limit_ns, "consent_limit", NULL)
+
+enum bt_plan_option {
+#define X(member, key, inner) BT_PLAN_OPTION_##member,
+        BT_PLAN_OPTION_TABLE(X)
+#undef X
+                _BT_PLAN_OPTION_N,
+};
+#define BT_PLAN_OPTION_BIT(member) (UINT64_C(1) << BT_PLAN_OPTION_##member)
+
+/* Where children run, and with what: docs/nodes.md. */
+struct bt_plan_node {
+        uint32_t name;           /* string */
+        uint32_t weight;         /* 0 .. BT_PLAN_WEIGHT_MAX; default 1 */
+        int32_t nice;            /* added to the hub's own; 0: as the hub */
+        int32_t numa;            /* memory from this NUMA node alone; -1: from anywhere */
+        uint64_t cpus[BT_PLAN_CPUS_MAX / 64]; /* a bit each; none: those the hub may use */
+        uint64_t memory_max;     /* bytes, of all its children together; 0: no limit */
+        uint32_t env;            /* strings KEY=VALUE, over those of the child */
+        uint32_t env_count;
+        uint32_t override_first;
+        uint32_t override_count;
+        struct bt_plan_child defaults; /* of it only the options that its @given names count */
+        uint64_t reserved[2];
 };
 
 /* All zero but the defaults of docs/config.md. */
 void bt_plan_child_init(struct bt_plan_child *child);
 void bt_plan_node_init(struct bt_plan_node *node);
+
+/* plan_node.c */
+/* @child as it is on @node: with the node's defaults where neither it nor sense is against them. False: as it is anywhere, @ret_child is not written. */
+bool bt_plan_child_on(struct bt_plan_child *ret_child, const struct bt_plan_child *child, const struct bt_plan_node *node);
+/* The options in which @child is not as bt_plan_child_init() makes it. */
+uint64_t bt_plan_child_differs(const struct bt_plan_child *child);
 
 /* A checked, mapped plan. */
 struct bt_plan_view {

@@ -12,9 +12,13 @@
  *      state_ttl runs from the capture: through the rest of a cold swap
  *      max_restarts within max_seconds, with the back-off between restarts
  *
+ * On a node that has `defaults` a child is another one: it is looked at with those of each node, too.
+ *
  * A warning needs at least one of its limits to be written down by the user: defaults do not warn about defaults.
  */
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <baton/types.h>
@@ -25,16 +29,45 @@
 
 #define BACKOFF_STEPS_MAX 1000 /* the back-off has long reached its maximum */
 
-/* The place of the first of @keys that the child itself has; else the child's own place. */
-static struct bt_mark blame(const struct bt_config_child *child, const char *const *keys)
+/*
+ * The place of the first of @keys that was written: in the child, or in the defaults of the node that the child is looked at with. NULL: in neither. The
+ * child's own keys count on every node, and were warned about when it was looked at by itself.
+ */
+static const struct bt_mark *blame(const struct bt_reader *reader,
+                                   const struct bt_config_child *child, const char *const *keys)
 {
         for (; *keys; keys++) {
                 const struct bt_yaml *own = bt_yaml_get(child->node, *keys);
+                const struct bt_yaml *node =
+                        reader->on ? bt_yaml_get(reader->on->defaults, *keys) : NULL;
 
-                if (own)
-                        return own->mark;
+                if (own && !reader->on)
+                        return &own->mark;
+                if (node && !own)
+                        return &node->mark;
         }
-        return child->mark;
+        return reader->on ? NULL : &child->mark;
+}
+
+__attribute__((format(printf, 4, 5))) static void warn(struct bt_reader *reader,
+                                                       const struct bt_config_child *child,
+                                                       const char *const *keys, const char *format,
+                                                       ...)
+{
+        const struct bt_mark *mark = blame(reader, child, keys);
+        char text[512];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(text, sizeof(text), format, args);
+        va_end(args);
+        if (!mark)
+                return;
+        if (reader->on)
+                bt_diag_warning(reader->diag, *mark, "'%s' on the node '%s': %s", child->name,
+                                reader->on->name, text);
+        else
+                bt_diag_warning(reader->diag, *mark, "%s", text);
 }
 
 static void check_hot(struct bt_reader *reader, const struct bt_config_child *child)
@@ -47,10 +80,10 @@ static void check_hot(struct bt_reader *reader, const struct bt_config_child *ch
                 return;
         bt_text_duration(inner, spec->handover_data_wait_ns);
         bt_text_duration(outer, spec->child_migration_timeout_ns);
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "handover_data_wait (%s) is never reached: child_migration_timeout (%s) "
-                        "ends the swap before",
-                        inner, outer);
+        warn(reader, child, keys,
+             "handover_data_wait (%s) is never reached: child_migration_timeout (%s) "
+             "ends the swap before",
+             inner, outer);
 }
 
 static void check_cold(struct bt_reader *reader, const struct bt_config_child *child)
@@ -68,11 +101,11 @@ static void check_cold(struct bt_reader *reader, const struct bt_config_child *c
         bt_text_duration(query, query_ns);
         bt_text_duration(end, spec->shutdown_ns);
         bt_text_duration(outer, spec->child_migration_timeout_ns);
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "child_migration_timeout (%s) ends a cold swap before state_query_timeout "
-                        "(%s) and shutdown (%s) "
-                        "can pass",
-                        outer, query, end);
+        warn(reader, child, keys,
+             "child_migration_timeout (%s) ends a cold swap before state_query_timeout "
+             "(%s) and shutdown (%s) "
+             "can pass",
+             outer, query, end);
 }
 
 static void check_ttl(struct bt_reader *reader, const struct bt_config_child *child)
@@ -86,11 +119,11 @@ static void check_ttl(struct bt_reader *reader, const struct bt_config_child *ch
                 return;
         bt_text_duration(ttl, spec->state_ttl_ns);
         bt_text_duration(end, spec->shutdown_ns);
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "state_ttl (%s) is not longer than shutdown (%s): the state of a child "
-                        "that takes its time to end is "
-                        "too old to be handed over",
-                        ttl, end);
+        warn(reader, child, keys,
+             "state_ttl (%s) is not longer than shutdown (%s): the state of a child "
+             "that takes its time to end is "
+             "too old to be handed over",
+             ttl, end);
 }
 
 /* The shortest time in which max_restarts + 1 restarts can happen: the sum of the back-offs between them. */
@@ -117,12 +150,11 @@ static void check_restarts(struct bt_reader *reader, const struct bt_config_chil
                 return;
         bt_text_duration(window, spec->max_seconds_ns);
         bt_text_duration(least, least_ns);
-        bt_diag_warning(
-                reader->diag, blame(child, keys),
-                "max_restarts (%" PRIu32
-                ") in max_seconds (%s) is never reached: with this back-off so many restarts "
-                "take at least %s, so the child is restarted for ever",
-                spec->max_restarts, window, least);
+        warn(reader, child, keys,
+             "max_restarts (%" PRIu32
+             ") in max_seconds (%s) is never reached: with this back-off so many restarts "
+             "take at least %s, so the child is restarted for ever",
+             spec->max_restarts, window, least);
 }
 
 static void check_backoff(struct bt_reader *reader, const struct bt_config_child *child)
@@ -133,8 +165,8 @@ static void check_backoff(struct bt_reader *reader, const struct bt_config_child
         if (!bt_yaml_get(child->node, "healthy") || child->spec.restart != BT_RESTART_TEMPORARY)
                 return;
         bt_text_duration(healthy, child->spec.healthy_ns);
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "healthy (%s) does nothing: a temporary child is never restarted", healthy);
+        warn(reader, child, keys, "healthy (%s) does nothing: a temporary child is never restarted",
+             healthy);
 }
 
 /* As for a cold swap: `infinity` is a decision, and this is the limit that ends it. */
@@ -147,18 +179,22 @@ static void check_stop(struct bt_reader *reader, const struct bt_config_child *c
         uint64_t wait_ns = keeps ? spec->handover_data_wait_ns : 0;
         char wait[BT_TEXT_NUMBER_BYTES], end[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
 
-        if (!outer_ns || spec->shutdown_ns == BT_NS_INFINITE || bt_ns_add(wait_ns, spec->shutdown_ns) <= outer_ns)
+        if (!outer_ns || spec->shutdown_ns == BT_NS_INFINITE ||
+            bt_ns_add(wait_ns, spec->shutdown_ns) <= outer_ns)
                 return;
         bt_text_duration(wait, wait_ns);
         bt_text_duration(end, spec->shutdown_ns);
         bt_text_duration(outer, outer_ns);
         if (spec->shutdown_ns > outer_ns)
-                bt_diag_warning(reader->diag, blame(child, keys),
-                                "shutdown (%s) is never reached when the hub stops: shutdown_timeout (%s) ends it before", end, outer);
+                warn(reader, child, keys,
+                     "shutdown (%s) is never reached when the hub stops: shutdown_timeout (%s) "
+                     "ends it before",
+                     end, outer);
         else
-                bt_diag_warning(reader->diag, blame(child, keys),
-                                "shutdown_timeout (%s) ends a stop of the hub before handover_data_wait (%s) and shutdown (%s) can pass",
-                                outer, wait, end);
+                warn(reader, child, keys,
+                     "shutdown_timeout (%s) ends a stop of the hub before handover_data_wait (%s) "
+                     "and shutdown (%s) can pass",
+                     outer, wait, end);
 }
 
 /* The last failed attempt is followed by one more start: without the state. */
@@ -167,20 +203,22 @@ static void check_attempts(struct bt_reader *reader, const struct bt_config_chil
         static const char *const keys[] = {"restore_attempts", NULL};
         const struct bt_plan_child *spec = &child->spec;
 
-        if (!bt_yaml_get(child->node, "restore_attempts") || spec->on_bad_state != BT_BAD_STATE_FRESH ||
-            spec->restart == BT_RESTART_TEMPORARY || spec->restore_attempts <= spec->max_restarts)
+        if (!bt_yaml_get(child->node, "restore_attempts") ||
+            spec->on_bad_state != BT_BAD_STATE_FRESH || spec->restart == BT_RESTART_TEMPORARY ||
+            spec->restore_attempts <= spec->max_restarts)
                 return;
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "restore_attempts (%" PRIu32 ") is more than max_restarts (%" PRIu32
-                        "): a child that cannot restore its state is given up before it is started "
-                        "without it",
-                        spec->restore_attempts, spec->max_restarts);
+        warn(reader, child, keys,
+             "restore_attempts (%" PRIu32 ") is more than max_restarts (%" PRIu32
+             "): a child that cannot restore its state is given up before it is started "
+             "without it",
+             spec->restore_attempts, spec->max_restarts);
 }
 
 /* A move that was put off is made in the end: what is longer than that limit is never reached. */
 static void check_consent(struct bt_reader *reader, const struct bt_config_child *child)
 {
-        static const char *const keys[] = {"consent_retry", "consent_timeout", "consent_limit", NULL};
+        static const char *const keys[] = {"consent_retry", "consent_timeout", "consent_limit",
+                                           NULL};
         const struct bt_plan_child *spec = &child->spec;
         bool retry = spec->consent_retry_ns > spec->consent_limit_ns;
         char inner[BT_TEXT_NUMBER_BYTES], outer[BT_TEXT_NUMBER_BYTES];
@@ -189,9 +227,10 @@ static void check_consent(struct bt_reader *reader, const struct bt_config_child
                 return;
         bt_text_duration(inner, retry ? spec->consent_retry_ns : spec->consent_timeout_ns);
         bt_text_duration(outer, spec->consent_limit_ns);
-        bt_diag_warning(reader->diag, blame(child, keys),
-                        "%s (%s) is never reached: after consent_limit (%s) the child is moved without being asked",
-                        retry ? "consent_retry" : "consent_timeout", inner, outer);
+        warn(reader, child, keys,
+             "%s (%s) is never reached: after consent_limit (%s) the child is moved without being "
+             "asked",
+             retry ? "consent_retry" : "consent_timeout", inner, outer);
 }
 
 void bt_check_child(struct bt_reader *reader, const struct bt_config_child *child)
@@ -207,6 +246,26 @@ void bt_check_child(struct bt_reader *reader, const struct bt_config_child *chil
         check_attempts(reader, child);
         check_backoff(reader, child);
         check_consent(reader, child);
+}
+
+/* Each child with the defaults of each node: what is said then names the node. */
+void bt_check_on_nodes(struct bt_reader *reader)
+{
+        const struct bt_config *config = reader->config;
+
+        for (uint32_t i = 0; i < config->node_count; i++) {
+                const struct bt_config_node *node = &config->nodes[i];
+
+                for (uint32_t k = 0; node->defaults && k < config->child_count; k++) {
+                        struct bt_config_child there = config->children[k];
+
+                        if (!bt_plan_child_on(&there.spec, &config->children[k].spec, &node->spec))
+                                continue;
+                        reader->on = node;
+                        bt_check_child(reader, &there);
+                        reader->on = NULL;
+                }
+        }
 }
 
 /* ---- sockets ---- */

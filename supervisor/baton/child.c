@@ -576,6 +576,18 @@ static const struct child_key child_keys[] = {
         {"alter", apply_alter, 0, 0, 0, NULL},
 };
 
+uint64_t bt_read_given(const struct bt_yaml *map)
+{
+        uint64_t bits = 0;
+
+#define X(member, key, inner)                                                                      \
+        if (bt_yaml_get(map, key) && (!(inner) || bt_yaml_get(bt_yaml_get(map, key), inner)))      \
+                bits |= BT_PLAN_OPTION_BIT(member);
+        BT_PLAN_OPTION_TABLE(X)
+#undef X
+        return bits;
+}
+
 const char *bt_read_child_key(size_t idx)
 {
         return idx < BT_ARRAY_LEN(child_keys) ? child_keys[idx].name : NULL;

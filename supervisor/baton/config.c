@@ -158,6 +158,7 @@ static void read_child(struct bt_reader *reader, struct bt_config_child *child,
         if (!bt_read_kind(reader, entry->value, BT_YAML_MAP, child->name, "{exec: [./web]}"))
                 return;
         bt_read_child_keys(reader, child, entry->value);
+        child->spec.given = bt_read_given(entry->value);
         bt_read_child_finish(reader, child, defaults);
         check_id(reader, child);
         bt_check_child(reader, child);
@@ -304,12 +305,13 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
                 missing(reader, "children", "children: {web: {exec: [./web]}}");
         bt_check_sockets(reader);
         bt_check_nodes(reader);
+        bt_check_on_nodes(reader);
 }
 
 int bt_config_parse(struct bt_config *ret_config, struct bt_diag *diag, const char *text,
                     size_t bytes, const struct bt_config_world *world)
 {
-        struct bt_reader reader = {ret_config, diag, world};
+        struct bt_reader reader = {ret_config, diag, world, NULL};
         const struct bt_yaml *root;
 
         ret_config->fragment = world->fragment;

@@ -89,6 +89,7 @@ struct bt_config_node {
         struct bt_config_list env;
         struct bt_config_override *overrides;
         uint32_t override_count;
+        const struct bt_yaml *defaults; /* a map; NULL: none */
         struct bt_plan_node spec; /* all but its strings */
 };
 

@@ -66,13 +66,16 @@ static const struct bt_yaml *options_map(struct bt_command *command)
 
         for (size_t i = 0; i < command->setting_count; i++) {
                 const struct bt_setting *setting = &command->settings[i];
-                bool pair = !strcmp(setting->key, "env") || !strcmp(setting->key, "exec");
+                bool pair = !strcmp(setting->key, "env") || !strcmp(setting->key, "exec") ||
+                            !strcmp(setting->key, "defaults");
                 const char *equals = pair ? strchr(setting->text, '=') : NULL;
                 struct bt_yaml *inner = (struct bt_yaml *)bt_yaml_get(map, setting->key);
 
                 if (pair && (!equals || equals == setting->text)) {
-                        bt_complain("--%s is '%s', expected %s", setting->key, setting->text,
-                                    setting->key[1] == 'n' ? "KEY=TEXT" : "POOL=PATH");
+                        bt_complain("--%s is '%s', expected %s",
+                                    *setting->key == 'd' ? "default" : setting->key, setting->text,
+                                    *setting->key == 'e' && setting->key[1] == 'x' ? "POOL=PATH"
+                                                                                   : "KEY=TEXT");
                         return NULL;
                 }
                 if (!pair) {
@@ -98,7 +101,7 @@ static int node_plan(struct bt_command *command, const char *name, int *ret_fd)
                 .dir = here ? here : "/", .environ = command->environ, .fragment = true};
         struct bt_config config = {.mem = BT_MEM_NULL, .fragment = true};
         struct bt_diag *diag = bt_mem_alloc(&command->mem, sizeof(*diag));
-        struct bt_reader reader = {&config, diag, &world};
+        struct bt_reader reader = {&config, diag, &world, NULL};
         const struct bt_yaml *map = options_map(command);
         const char *error = NULL;
         int status = map ? BT_EXIT_OK : BT_EXIT_USAGE;

@@ -107,13 +107,70 @@ static void read_exec(struct bt_reader *reader, struct bt_config_node *node,
         }
 }
 
+static bool is_option(const char *name)
+{
+        static const char *const names[] = {
+#define X(member, key, inner) key,
+                BT_PLAN_OPTION_TABLE(X)
+#undef X
+        };
+
+        for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
+                if (!strcmp(names[i], name))
+                        return true;
+        }
+        return false;
+}
+
+static bool is_child_key(const char *name)
+{
+        const char *key;
+
+        for (size_t i = 0; (key = bt_read_child_key(i)); i++) {
+                if (!strcmp(key, name))
+                        return true;
+        }
+        return false;
+}
+
+/* As `defaults` of the file are read, into a child that nobody runs. */
+static void read_defaults(struct bt_reader *reader, struct bt_config_node *node,
+                          const struct bt_yaml *map)
+{
+        struct bt_config_child child;
+        bool good = true;
+
+        if (!bt_read_kind(reader, map, BT_YAML_MAP, "defaults", "{retention: 30s}"))
+                return;
+        for (uint32_t i = 0; i < map->entry_count; i++) {
+                const struct bt_yaml *key = map->entries[i].key;
+                bool own = !strcmp(key->text, "env") || !strcmp(key->text, "exec");
+
+                if (!is_child_key(key->text) || is_option(key->text))
+                        continue;
+                good = false;
+                bt_diag_error(reader->diag, key->mark, "'%s' cannot be a default of a node: %s",
+                              key->text,
+                              own ? "a node has a key of this name itself"
+                                  : "it belongs to the child, wherever that runs");
+        }
+        if (!good)
+                return;
+        bt_read_child_init(&child);
+        bt_read_child_keys(reader, &child, map);
+        node->defaults = map;
+        node->spec.defaults = child.spec;
+        node->spec.defaults.given = bt_read_given(map);
+}
+
 static const struct node_key {
         const char *name;
         void (*read)(struct bt_reader *reader, struct bt_config_node *node,
                      const struct bt_yaml *value);
 } node_keys[] = {
-        {"cpus", read_cpus}, {"memory", read_memory}, {"weight", read_weight}, {"nice", read_nice},
-        {"numa", read_numa}, {"env", read_env},       {"exec", read_exec},
+        {"cpus", read_cpus}, {"memory", read_memory},     {"weight", read_weight},
+        {"nice", read_nice}, {"numa", read_numa},         {"env", read_env},
+        {"exec", read_exec}, {"defaults", read_defaults},
 };
 
 void bt_read_node(struct bt_reader *reader, struct bt_config_node *node, const struct bt_yaml *map)

@@ -10,6 +10,7 @@ struct bt_reader {
         struct bt_config *config;
         struct bt_diag *diag;
         const struct bt_config_world *world;
+        const struct bt_config_node *on; /* check.c: whose defaults the child is looked at with; NULL: as it is anywhere */
 };
 
 /* ---- shapes of values; each reports what is wrong and is then NULL or false ---- */
@@ -59,6 +60,9 @@ void bt_read_child_init(struct bt_config_child *child);
 void bt_read_child_keys(struct bt_reader *reader, struct bt_config_child *child,
                         const struct bt_yaml *map);
 
+/* Bits of enum bt_plan_option: those that are in @map. */
+uint64_t bt_read_given(const struct bt_yaml *map);
+
 /* The name of the @idx-th key of a child; NULL: there are no more. */
 const char *bt_read_child_key(size_t idx);
 
@@ -93,6 +97,9 @@ void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *chil
                           const struct bt_config_child *defaults);
 
 /* ---- over several keys ---- */
+
+/* For all children on nodes that have defaults; when both are known. */
+void bt_check_on_nodes(struct bt_reader *reader);
 
 /* Errors and warnings about limits that contradict each other, about sockets nobody uses. */
 void bt_check_child(struct bt_reader *reader, const struct bt_config_child *child);

@@ -48,6 +48,7 @@ enum {
         OPT_WEIGHT,
         OPT_NICE,
         OPT_NUMA,
+        OPT_DEFAULT,
         OPT_ENV,
         OPT_PROGRAM,
 };
@@ -137,6 +138,7 @@ static const struct argp_option node_options[] = {
         {"weight", OPT_WEIGHT, "NUMBER", 0, "add: its share of the children; default 1", 0},
         {"nice", OPT_NICE, "NUMBER", 0, "add: added to the niceness of the hub", 0},
         {"numa", OPT_NUMA, "NUMBER", 0, "add: memory from this NUMA node alone", 0},
+        {"default", OPT_DEFAULT, "KEY=TEXT", 0, "add: an option of its children that do not say it themselves; may be given again", 0},
         {"env", OPT_ENV, "KEY=TEXT", 0, "add: a variable, over those of the child; may be given again", 0},
         {"exec", OPT_PROGRAM, "POOL=PATH", 0, "add: the program that a pool's children run there; may be given again", 0},
         {"deadline", OPT_DEADLINE, "DURATION", 0, "drain, remove: until then children may put their move off; default of drain 60s", 0},
@@ -480,6 +482,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 return 0;
         case OPT_NUMA:
                 add_setting(command, "numa", arg);
+                return 0;
+        case OPT_DEFAULT:
+                add_setting(command, "defaults", arg);
                 return 0;
         case OPT_ENV:
                 add_setting(command, "env", arg);

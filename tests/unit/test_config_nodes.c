@@ -97,6 +97,11 @@ static void what_cannot_be_is_said(void **state)
                 {"nodes: {a: {exec: {wob: ./x}}}\n", "there is no child 'wob'"},
                 {"nodes: {a: {exec: ./x}}\n", "'exec' expects a map"},
                 {"nodes: {a: {env: [A=b]}}\n", "'env' expects a map"},
+                {"nodes: {a: {defaults: 5s}}\n", "'defaults' expects a map"},
+                {"nodes: {a: {defaults: {state: arena}}}\n", "'state' cannot be a default of a node: it belongs to the child"},
+                {"nodes: {a: {defaults: {env: {A: b}}}}\n", "'env' cannot be a default of a node: a node has a key of this name itself"},
+                {"nodes: {a: {defaults: {retension: 1s}}}\n", "did you mean 'retention'?"},
+                {"nodes: {a: {defaults: {retention: soon}}}\n", "'retention' is 'soon'"},
                 {"distribution: guidd\n", "did you mean 'guided'?"},
                 {"distribution: {map: {web: local}}\n", "has no 'strategy'"},
                 {"distribution: {strategy: guided, map: {web: red, log: local}}\n", "there is no node 'red'"},
@@ -115,11 +120,88 @@ static void what_cannot_be_is_said(void **state)
         }
 }
 
+/* The child web of @keys (members of the child's map) on the one node that has @defaults. */
+static struct bt_plan_child on_node(const char *defaults, const char *top, const char *keys, struct outcome *o)
+{
+        static const struct bt_config_world world = {.dir = "/", .environ = no_environ, .offline = true};
+        static char text[2048];
+        struct bt_plan_child there;
+        struct bt_diag diag;
+        FILE *out;
+
+        (void)snprintf(text, sizeof(text), "hub: h\ndefaults: {%s}\nnodes: {a: {defaults: {%s}}}\nchildren: {web: {exec: [/bin/web]%s%s}}\n", top,
+                       defaults, *keys ? ", " : "", keys);
+        memset(o, 0, sizeof(*o));
+        bt_diag_init(&diag, "app.yaml");
+        (void)bt_config_parse(&o->config, &diag, text, strlen(text), &world);
+        out = fmemopen(o->said, sizeof(o->said) - 1, "w");
+        assert_non_null(out);
+        bt_diag_print(&diag, out);
+        (void)fclose(out);
+        if (bt_diag_count(&diag, BT_SEVERITY_ERROR))
+                fail_msg("%s: %s", text, o->said);
+        if (!bt_plan_child_on(&there, &o->config.children[0].spec, &o->config.nodes[0].spec))
+                there = o->config.children[0].spec;
+        bt_config_free(&o->config);
+        return there;
+}
+
+#define MS UINT64_C(1000000)
+
+static void defaults_of_a_node_lie_between_those_of_the_file_and_the_childs_own(void **state)
+{
+        struct outcome o;
+        struct bt_plan_child c;
+
+        (void)state;
+        c = on_node("retention: 7s, strategy: hot, shutdown: infinity", "retention: 6s, handover: true", "strategy: cold", &o);
+        assert_int_equal(c.retention_ns, 7000 * MS);
+        assert_int_equal(c.strategy, BT_STRATEGY_COLD); /* its own */
+        assert_true(c.shutdown_ns == UINT64_MAX);
+        assert_int_equal(c.handover, 1); /* of the file */
+        assert_string_equal(o.said, "");
+
+        c = on_node("backoff: {min: 5s}, max_restarts: forever", "", "backoff: {max: 1s}", &o);
+        assert_int_equal(c.backoff_max_ns, 1000 * MS);
+        assert_int_equal(c.backoff_min_ns, 1000 * MS); /* the node's, as far as the child's allows */
+        assert_int_equal(c.max_restarts, UINT32_MAX);
+
+        /* What it cannot have is not meant for it. */
+        c = on_node("strategy: hot, handover: true, retention: 1s", "", "protocol: plain", &o);
+        assert_int_equal(c.strategy, BT_STRATEGY_COLD);
+        assert_int_equal(c.handover, 0);
+        assert_int_equal(c.retention_ns, 1000 * MS);
+        c = on_node("handover: false", "handover: true", "state: blob, durability: async", &o);
+        assert_int_equal(c.handover, 1);
+        c = on_node("checkpoint_every: 1s", "", "state: blob", &o);
+        assert_int_equal(c.checkpoint_every_ns, 0);
+        c = on_node("checkpoint_every: 1s", "", "state: blob, checkpoint: true", &o);
+        assert_int_equal(c.checkpoint_every_ns, 1000 * MS);
+}
+
+static void SHUT_9_check_warns_about_a_limit_of_a_node_inside_a_shorter_outer_one(void **state)
+{
+        struct outcome o;
+
+        (void)state;
+        (void)on_node("handover_data_wait: 20s", "strategy: hot", "", &o);
+        assert_non_null(strstr(o.said, "app.yaml:3:44: warning: 'web' on the node 'a': handover_data_wait (20 s) is never reached"));
+        (void)on_node("child_migration_timeout: 1s", "strategy: hot", "", &o);
+        assert_non_null(strstr(o.said, "'web' on the node 'a': handover_data_wait (3.0 s) is never reached: child_migration_timeout (1.0 s)"));
+        (void)on_node("handover_data_wait: 20s", "strategy: hot", "handover_data_wait: 2s", &o);
+        assert_string_equal(o.said, ""); /* the child's own wins */
+        (void)on_node("retention: 1s", "", "strategy: hot, handover_data_wait: 20s", &o);
+        assert_null(strstr(o.said, "on the node")); /* said once, of the child itself */
+        assert_non_null(strstr(o.said, "handover_data_wait (20 s) is never reached"));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_written_is_what_the_plan_has),
                 cmocka_unit_test(what_cannot_be_is_said),
+                cmocka_unit_test(defaults_of_a_node_lie_between_those_of_the_file_and_the_childs_own),
+                cmocka_unit_test(SHUT_9_check_warns_about_a_limit_of_a_node_inside_a_shorter_outer_one),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

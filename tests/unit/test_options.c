@@ -205,6 +205,15 @@ struct compiled {
         size_t count;
 };
 
+/* Where it was said is the one thing that may differ. */
+static void forget_given(struct bt_plan *plan)
+{
+        struct bt_plan_child *children = (void *)((char *)(plan + 1) + plan->socket_count * sizeof(struct bt_plan_socket));
+
+        for (uint32_t i = 0; i < plan->child_count; i++)
+                children[i].given = 0;
+}
+
 static struct compiled compile(const char *defaults, const char *keys)
 {
         static char *const variables[] = {(char *)"PATH=/bin", (char *)"HOME=/", NULL};
@@ -228,8 +237,9 @@ static struct compiled compile(const char *defaults, const char *keys)
         bt_config_free(&config);
         assert_int_equal(fstat(fd, &st), 0);
         got.count = (size_t)st.st_size;
-        got.bytes = mmap(NULL, got.count, PROT_READ, MAP_PRIVATE, fd, 0);
+        got.bytes = mmap(NULL, got.count, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
         assert_ptr_not_equal(got.bytes, MAP_FAILED);
+        forget_given(got.bytes);
         (void)bt_close(fd);
         return got;
 }
