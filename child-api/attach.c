@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/fd.h"
 #include "child-api/child.h"
+#include "child-api/hold.h"
 #include "child-api/post.h"
 
 #ifndef MAP_FIXED_NOREPLACE
@@ -123,9 +124,11 @@ static int map_arena(struct baton_child *child)
 {
         struct bt_baton *baton = child->baton;
         void *want = (void *)(uintptr_t)baton->arena_addr; /* NOLINT(performance-no-int-to-ptr): that is the point */
-        void *at = mmap(want, baton->state_bytes_max, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE,
-                        child->baton_fd, (off_t)baton->state_off);
+        void *at = bt_held_arena(baton);
 
+        if (!at)
+                at = mmap(want, baton->state_bytes_max, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, child->baton_fd,
+                          (off_t)baton->state_off);
         if (at == MAP_FAILED)
                 return errno == EEXIST ? -BATON_E_ADDRESS : -errno;
         if (at != want) {
@@ -174,6 +177,7 @@ static int find_link(const struct baton_child_place *place)
         if (fd < 0)
                 return -ENOTCONN;
         (void)unsetenv("BATON_LINK_FD"); /* NOLINT(concurrency-mt-unsafe): as above */
+        (void)unsetenv(BT_HELD_VARIABLE); /* NOLINT(concurrency-mt-unsafe): as above */
         return fd;
 }
 

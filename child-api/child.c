@@ -229,6 +229,16 @@ int baton_child_dispatch(struct baton_child *child)
 
 /* ---- ready ---- */
 
+/* Who was granted the baton before it was ready does not wait for the hub: RESTORED, which follows, rings for both. */
+static void say_ready(struct baton_child *child)
+{
+        struct bt_word w = bt_baton_word(child->baton);
+
+        (void)bt_child_say_quietly(child, BT_MSG_READY, child->incarnation, 0, bt_child_consents(child), 0);
+        if (w.phase != BT_WORD_PASSED || w.holder != child->incarnation)
+                (void)bt_child_ring_hub(child);
+}
+
 int baton_child_ready(struct baton_child *child)
 {
         int r;
@@ -249,7 +259,7 @@ int baton_child_ready(struct baton_child *child)
                 if (child->reason == BATON_REASON_HOT)
                         bt_child_prefault(child);
                 BT_POINT("ready.before");
-                (void)bt_child_say(child, BT_MSG_READY, child->incarnation, 0, bt_child_consents(child), 0);
+                say_ready(child);
                 BT_POINT("ready.done");
                 r = bt_child_park(child);
                 if (r == BATON_CHILD_STOP)

@@ -22,6 +22,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -51,11 +52,11 @@ uint64_t bt_child_if_parallel(uint64_t ns)
 
 /*
  * Says it, and leaves it to a dispatch() at @at_ns or later to ring the hub. That there is one: a predecessor asks for it (bt_child_wants_turn()), and an
- * heir's own bell was rung by the hub's SPIN and is not emptied before its first dispatch().
+ * heir's own bell was rung by the hub's SPIN, or by itself, and is not emptied before its first dispatch().
  */
 static void say_later(struct baton_child *child, uint64_t at_ns, uint32_t type, uint64_t token, uint64_t arg0, uint64_t arg1)
 {
-        if (bt_child_say_quietly(child, type, token, arg0, arg1, 0))
+        if (!child->supervised || bt_child_say_quietly(child, type, token, arg0, arg1, 0))
                 return;
         child->ring_due = true;
         child->ring_at_ns = at_ns;
@@ -179,6 +180,7 @@ int bt_child_take_over(struct baton_child *child)
 {
         struct bt_baton *baton = child->baton;
         uint64_t predecessor = bt_baton_word(baton).heir;
+        const uint64_t one = 1;
         uint64_t bytes;
         int r = bt_child_restore(child, predecessor);
 
@@ -203,10 +205,9 @@ int bt_child_take_over(struct baton_child *child)
                 child->ops->serve(child, child->ctx);
         if (child->arena)
                 bytes = bt_child_state_bytes(child);
-        if (predecessor)
-                say_later(child, 0, BT_MSG_RESTORED, child->incarnation, bytes, 0);
-        else
-                (void)bt_child_say(child, BT_MSG_RESTORED, child->incarnation, bytes, 0, 0);
+        say_later(child, 0, BT_MSG_RESTORED, child->incarnation, bytes, 0);
+        if (!predecessor && child->supervised)
+                (void)!write(child->bell, &one, sizeof(one)); /* nobody sleeps on it: no wake-up */
         bt_post_begin(child);
         BT_POINT("serve.done");
         return 0;

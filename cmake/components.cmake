@@ -72,11 +72,16 @@ function(baton_library)
     add_library(baton::baton_static ALIAS baton_static)
     foreach(target baton_shared baton_static)
         target_sources(${target}
-            PRIVATE $<TARGET_OBJECTS:bt_base> $<TARGET_OBJECTS:bt_shm> $<TARGET_OBJECTS:bt_child> $<TARGET_OBJECTS:bt_client>
+            PRIVATE $<TARGET_OBJECTS:bt_base> $<TARGET_OBJECTS:bt_shm> $<TARGET_OBJECTS:bt_client>
             PUBLIC FILE_SET HEADERS BASE_DIRS ${include} FILES ${headers})
         target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:baton_flags>)
         set_target_properties(${target} PROPERTIES OUTPUT_NAME baton LINKER_LANGUAGE C)
     endforeach()
+    # In the static library, which becomes a part of programs, one file has the entry by which a hub can hold them (docs/spares.md).
+    target_sources(baton_shared PRIVATE $<TARGET_OBJECTS:bt_child>)
+    target_sources(baton_static PRIVATE "$<FILTER:$<TARGET_OBJECTS:bt_child>,EXCLUDE,/hold\\.c\\.o$>" ${PROJECT_SOURCE_DIR}/child-api/hold.c)
+    target_compile_definitions(baton_static PRIVATE BT_HOLDS)
+    set_target_properties(baton_static PROPERTIES EXPORT_COMPILE_COMMANDS OFF)
     set_target_properties(baton_shared PROPERTIES
         EXPORT_NAME baton VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
     target_link_options(baton_shared PRIVATE

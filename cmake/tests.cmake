@@ -59,6 +59,7 @@ function(baton_testing_library)
     endif()
 
     add_library(baton_testing STATIC ${all})
+    target_compile_definitions(baton_testing PRIVATE BT_HOLDS) # child_* can be held; a test that is not started by a hub does not notice
     target_link_libraries(baton_testing PUBLIC baton_test_flags
         dep_liburing dep_lmdb dep_yaml dep_jansson dep_threads)
     # One compile command a file, the real one: clang-tidy would look at each file twice.

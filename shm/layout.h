@@ -82,7 +82,7 @@ struct bt_slot {
         int32_t exit_code;        /* last process that ended: si_status */
         uint32_t exit_kind;       /* its si_code (CLD_EXITED ..), 0: none yet */
         uint32_t limits_hit;      /* deadlines, bounds and retries reached so far (I7) */
-        uint32_t reserved0;
+        int32_t spare_pid;        /* held, ready for the next start; 0: none */
         char exec[96];            /* tail of the path of the committed binary */
         char note[128];           /* why it is in this phase, for people */
         uint8_t reserved1[120];
@@ -188,6 +188,20 @@ enum bt_link_mail {
 #define BT_LINK_NOT_ATTACHED 0
 #define BT_LINK_ATTACHED 1
 
+/* @hold: docs/spares.md */
+#define BT_HOLD_NONE 0     /* an ordinary start */
+#define BT_HOLD_ASKED 1    /* is to stop before its first line */
+#define BT_HOLD_HELD 2     /* has */
+#define BT_HOLD_RELEASED 3 /* goes on */
+
+#define BT_HOLD_F_POPULATE 1u /* it has time: the arena's page tables */
+
+/* The note of a program that can be held. */
+#define BT_HOLD_NOTE_NAME "baton"
+#define BT_HOLD_NOTE_TYPE 1
+#define BT_HOLD_NOTE_VERSION 1
+#define BT_HOLD_NOTE_F_SANITIZER 1u /* whose entry comes first */
+
 /* How a parked process waits for the word, so that its waker knows whether a system call is needed. */
 #define BT_PARK_AWAKE 0 /* runs or spins: it will see the word */
 #define BT_PARK_FUTEX 1 /* sleeps, or is about to, on the low half of the word */
@@ -207,11 +221,16 @@ struct bt_link {
         char text[BT_LINK_TEXT_BYTES];  /* W child, before REFUSED or NOT_PASSED: why, NUL-terminated; the hub copies and terminates */
         int32_t mail_fds[_BT_LINK_MAIL_N]; /* numbers in the process, 0: none, as in a child without a mailbox; W hub */
         uint32_t owner;                 /* under which it claims slots in reply rings; W hub */
-        uint8_t reserved2[4096 - 192 - 64 - 16 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
+        _Atomic uint32_t hold;          /* BT_HOLD_*: stopped before its first line; futex. W hub, and the process from ASKED to HELD */
+        uint32_t hold_flags;            /* BT_HOLD_F_*; W hub, before the process starts */
+        int32_t hub_pid;                /* whose end is that of a held process; W hub, before the process starts */
+        uint32_t reserved1;
+        uint8_t reserved2[4096 - 192 - 64 - 32 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
         struct bt_ring to_child __attribute__((aligned(64)));
         struct bt_ring to_hub __attribute__((aligned(64)));
 };
 static_assert(offsetof(struct bt_link, life) == 128, "on its own cache line");
+static_assert(offsetof(struct bt_link, hold) == 656, "behind the mailbox's");
 static_assert(sizeof(struct bt_link) <= 4096 && sizeof(struct bt_link) > 3900, "one page");
 
 /* ---- baton segment ---- */

@@ -10,6 +10,9 @@
 #include "shm/ring.h"
 #include "shm/segment.h"
 
+/* Beside BATON_LINK_FD: the same number, for a process that is to stop before its first line (docs/spares.md). */
+#define BT_HELD_VARIABLE "BATON_HELD_FD"
+
 /* What goes over the channel: one bt_chan with 0 or 1 descriptors, a CLIENT with 2. */
 enum bt_chan_type {
         BT_CHAN_KEEP = 1,    /* both ways: @name, one descriptor */

@@ -72,6 +72,13 @@ static int found_link(struct bt_found *found)
         return 0;
 }
 
+static bool held(const struct bt_link *link)
+{
+        uint32_t hold = atomic_load(&link->hold);
+
+        return hold == BT_HOLD_ASKED || hold == BT_HOLD_HELD;
+}
+
 /* Ends it, and waits for that: what is started next must not run beside it. */
 static void found_end(struct bt_hub *hub, struct bt_found *found, const char *why)
 {
@@ -107,6 +114,11 @@ static bool find_one(struct bt_hub *hub, struct bt_registry_entry *entry, struct
                 return false;
         }
         r = found_link(found);
+        if (!r && held(found->link)) {
+                found_end(hub, found, "it was held before its first line, and dies with its hub");
+                found_deinit(found);
+                return false;
+        }
         if (!r)
                 return true;
         if (r == -EPERM)

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "supervisor/function.h"
+#include "supervisor/proc/holds.h"
 
 /* ---- plans ---- */
 
@@ -69,6 +70,17 @@ struct bt_plan_ref *bt_plan_unref(struct bt_plan_ref *plan)
 
 /* ---- executables ---- */
 
+/* An O_PATH descriptor cannot be read: through our own descriptor table. */
+static bool fd_holds(int fd)
+{
+        char self[64];
+        BT_CLEANUP(bt_closep) int readable = -1;
+
+        (void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+        readable = open(self, O_RDONLY | O_CLOEXEC);
+        return readable >= 0 && bt_holds(readable);
+}
+
 int bt_binary_new(struct bt_binary **ret_binary, const char *path, int fd, int script)
 {
         size_t bytes = strnlen(path, BT_CTL_PATH_BYTES - 1);
@@ -80,6 +92,7 @@ int bt_binary_new(struct bt_binary **ret_binary, const char *path, int fd, int s
         binary->refs = 1;
         binary->fd = fd;
         binary->script = script;
+        binary->holds = !script && fd_holds(fd);
         memcpy(binary->path, path, bytes);
         *ret_binary = binary;
         return 0;

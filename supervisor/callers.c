@@ -133,7 +133,7 @@ static bool repair_strangers(struct bt_hub *hub, const struct bt_mailbox_view *v
 
 static bool listens(const struct bt_inc *inc)
 {
-        return inc->link && !inc->dead && !inc->poisoned;
+        return inc->link && !inc->dead && !inc->poisoned && !inc->held;
 }
 
 static int introduce(const struct caller *caller, struct bt_inc *inc)

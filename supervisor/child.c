@@ -75,7 +75,7 @@ static uint32_t child_draining(const struct bt_child *child)
         bt_list_foreach (it, &child->incs) {
                 const struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
 
-                if (inc != child->current && !(child->migration && child->migration->succ == inc))
+                if (inc != child->current && !inc->held && !(child->migration && child->migration->succ == inc))
                         count++;
         }
         return count;
@@ -107,6 +107,7 @@ void bt_child_publish(struct bt_child *child)
         slot->exit_kind = (uint32_t)child->last_exit.code;
         slot->exit_code = child->last_exit.status;
         slot->limits_hit = child->limits_hit;
+        slot->spare_pid = child->spare && child->spare->held_seen ? child->spare->pid : 0;
         (void)snprintf(slot->exec, sizeof(slot->exec), "%s",
                        binary->path + (path >= sizeof(slot->exec) ? path - sizeof(slot->exec) + 1 : 0));
         (void)snprintf(slot->note, sizeof(slot->note), "%s", child->note);
@@ -173,6 +174,7 @@ int bt_child_init(struct bt_child *child)
 void bt_child_deinit(struct bt_child *child)
 {
         bt_loop_timer_disarm(&child->restart_timer);
+        bt_spare_deinit(child);
         bt_alter_free(child);
         bt_keep_forget(child);
         bt_parcel_free(&child->parcel);
@@ -196,7 +198,8 @@ void bt_child_start(struct bt_child *child, enum baton_reason reason)
 
 void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
 {
-        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .seat = child->seat, .handoff = -1};
+        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .seat = child->seat};
+        uint64_t number = child->number_next;
         char why[256] = "";
         int r;
 
@@ -204,13 +207,16 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
         if (!bt_state_usable(child))
                 return;
         how.holding = child->holding;
-        how.holding->baton->fd_count = 0;
-        if (child->parcel.count && !bt_parcel_send(&child->parcel, &how.handoff))
-                how.holding->baton->fd_count = child->parcel.fd_count;
+        how.holding->baton->fd_count = child->parcel.fd_count;
+        if (child->parcel.count)
+                how.parcel = &child->parcel;
         child->phase = BT_PHASE_STARTING;
-        r = bt_inc_spawn(&child->current, &how, why, sizeof(why));
-        (void)bt_close(how.handoff);
+        /* Nobody serves, so nobody's readiness matters; but a state whose time runs out is looked at again when it can be given (COLD-5). */
+        if (child->spec->protocol == BT_PROTOCOL_BATON && !child->in_transit)
+                (void)bt_baton_grant(how.holding->baton, number);
+        r = bt_inc_start(&child->current, &how, why, sizeof(why));
         if (r) {
+                (void)bt_baton_reclaim(how.holding->baton, number);
                 bt_child_note(child, "could not be started: %s", why);
                 bt_child_down(child, NULL);
                 return;
@@ -249,6 +255,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
                 bt_event(child->hub, BT_EVENT_CHILD_PID_CHANGED, child, inc->number, "%d", (int)inc->pid);
         child->served_pid = inc->pid;
         bt_rolling_serves(child);
+        bt_spare_wanted(child);
         child->killed = false;
         bt_move_wake(child);
         bt_child_settled(child);
@@ -542,7 +549,8 @@ static void succ_exited(struct bt_child *child, struct bt_inc *inc)
          * to set it aside, however often it is tried. Without it nobody is left who could move the word, and that is ours to do.
          */
         if (w.phase == BT_WORD_PASSED && w.holder == inc->number && !(w.heir && m->pred)) {
-                if (bt_binary_same(inc->binary, child->binary)) /* another binary's failure says nothing about the state */
+                /* It may have been granted before it was ready, and then it has not seen the state. */
+                if (inc->ready && bt_binary_same(inc->binary, child->binary)) /* another binary's failure says nothing about the state */
                         bt_state_restore_failed(child, inc);
                 (void)bt_baton_reclaim(inc->holding->baton, inc->number);
         } else if (!m->pred && m->pred_number) {
@@ -558,7 +566,7 @@ static void current_exited(struct bt_child *child, struct bt_inc *inc)
         char text[96];
 
         bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, inc->number, "%s", bt_inc_exit_text(inc, text, sizeof(text)));
-        if (w.phase == BT_WORD_PASSED && w.holder == inc->number)
+        if (w.phase == BT_WORD_PASSED && w.holder == inc->number && inc->ready)
                 bt_state_restore_failed(child, inc);
         (void)bt_baton_reclaim(inc->holding->baton, inc->number);
         child->current = NULL;
@@ -576,7 +584,9 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
         bool reaped = inc->reaped;
         char text[96];
 
-        if (reaped)
+        if (child->spare == inc)
+                bt_spare_exited(child);
+        else if (reaped && !inc->held)
                 child->last_exit = inc->how;
         bt_keep_if_alone(child);
         if (m && m->succ == inc) {
@@ -593,7 +603,7 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
                 if (child->current == inc)
                         child->current = NULL;
                 bt_migration_event(m, held ? BT_SWAP_EV_PRED_DIED : BT_SWAP_EV_PRED_GONE);
-        } else if (child->current != inc && reaped) {
+        } else if (child->current != inc && reaped && !inc->held) {
                 bt_event(hub, BT_EVENT_PREDECESSOR_ENDED, child, inc->number, "%s", bt_inc_exit_text(inc, text, sizeof(text)));
         }
         if (child->current == inc)

@@ -601,7 +601,7 @@ static uint32_t draining(const struct bt_child *child)
         bt_list_foreach (it, &child->incs) {
                 const struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
 
-                count += inc != child->current && !(child->migration && child->migration->succ == inc);
+                count += inc != child->current && !inc->held && !(child->migration && child->migration->succ == inc);
         }
         return count;
 }

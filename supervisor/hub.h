@@ -69,6 +69,7 @@ struct bt_binary {
         uint32_t refs;
         int fd;     /* O_PATH */
         int script; /* "#!": run by path, cannot be pinned */
+        bool holds; /* can be held before its first line: docs/spares.md */
         const struct bt_function *function; /* no file at all: function.h; else NULL */
         uint64_t upgrade; /* number of the upgrade that brought it; 0: the configuration's, or found running */
         char path[]; /* at most BT_CTL_PATH_BYTES */
@@ -133,6 +134,10 @@ struct bt_inc {
         struct bt_loop_timer deadline; /* retention, or the patience of a stop */
         struct bt_log out; /* not open: what it prints there comes with @err */
         struct bt_log err;
+        struct bt_hub_node *started_on; /* of a held one; only compared */
+        int handoff;   /* write end of the hand-off socket of a held one; -1: none */
+        bool held;     /* stopped before its first line, or on its way there: it has no number yet (held.c) */
+        bool held_seen; /* it has said so */
         bool ready;
         bool poisoned; /* broke the protocol: not listened to any more, killed */
         bool told_to_end;
@@ -153,10 +158,18 @@ struct bt_inc_spawn {
         struct bt_holding *holding;
         enum baton_reason reason;
         struct bt_seat seat; /* where it shows itself; borrowed */
-        int handoff; /* read end of a hand-off socket, -1: none; borrowed */
+        const struct bt_parcel *parcel; /* what is in its hand-off socket from the beginning; NULL: nothing */
+        int *ret_handoff;    /* gets the write end of its hand-off socket; NULL: not wanted */
+        uint32_t hold;       /* BT_HOLD_ASKED: stops before its first line, and what belongs to an incarnation is given by bt_inc_release() */
+        uint32_t hold_flags;
 };
 
-/* Starts a process. 0 or -errno, with a sentence in @ret_why. */
+/*
+ * Starts a process: lets the child's spare begin, if it has one that fits, or makes one. @how->hold: it is held, and a spare stays so.
+ * 0 or -errno, with a sentence in @ret_why.
+ */
+int bt_inc_start(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes);
+/* Makes one. */
 int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes);
 /* A process of a hub that was killed. */
 struct bt_found {
@@ -187,6 +200,16 @@ const char *bt_inc_why(const struct bt_inc *inc);
 void bt_inc_set_why(struct bt_inc *inc, const char *text); /* copies */
 /* "exit 3", or how else it ended */
 const char *bt_inc_exit_text(const struct bt_inc *inc, char *text, size_t bytes);
+
+/* held.c: docs/spares.md */
+bool bt_held_possible(const struct bt_child *child, const struct bt_binary *binary);
+/* Its number, its reason and its descriptors; then it begins. What cannot be given is the end of it. */
+void bt_inc_release(struct bt_inc *inc, const struct bt_inc_spawn *how);
+void bt_inc_discard(struct bt_inc *inc); /* a held one that is not wanted */
+void bt_held_said(struct bt_inc *inc);
+void bt_spare_wanted(struct bt_child *child); /* it runs, or what its spare must be has changed */
+void bt_spare_exited(struct bt_child *child);
+void bt_spare_deinit(struct bt_child *child);
 
 /* ---- descriptors a child keeps with the hub ---- */
 
@@ -247,6 +270,10 @@ struct bt_child {
         enum bt_phase phase;
         struct bt_list incs;
         struct bt_inc *current; /* the one that serves, or is being started to; NULL: down */
+        struct bt_inc *spare;      /* held, in @incs; NULL: none */
+        struct bt_loop_timer spare_timer;
+        uint64_t spare_backoff_ns; /* 0: the last one was used, or lived long */
+        uint64_t spare_since_ns;
         struct bt_binary *binary;  /* what is started when it is to be started again */
         struct bt_binary *own;     /* the configuration's, or what was committed since; a node may have another one for it */
         struct bt_hub_node *ideal; /* where the last plan wanted it; only compared. NULL: nowhere */
@@ -388,6 +415,7 @@ void bt_migration_cancel(struct bt_migration *m);
 /* One message; takes @fds unless it fails. */
 int bt_parcel_add(struct bt_parcel *parcel, const struct bt_handoff *msg, const int *fds, size_t count);
 int bt_parcel_take(struct bt_parcel *parcel, int sock);
+int bt_parcel_fill(const struct bt_parcel *parcel, int write_end);
 int bt_parcel_send(const struct bt_parcel *parcel, int *ret_read_end);
 void bt_parcel_free(struct bt_parcel *parcel);
 

@@ -76,6 +76,10 @@ void bt_inc_listen(struct bt_inc *inc)
 
         if (!inc->link)
                 return;
+        if (inc->held) {
+                bt_held_said(inc);
+                return; /* no code of its program has run: there is nothing in its ring */
+        }
         while (!inc->poisoned && !(r = bt_ring_pop(&inc->inbox, &rec))) {
                 if (rec.type == BT_MSG_REFUSED || rec.type == BT_MSG_NOT_PASSED || (rec.type == BT_MSG_CHECKPOINTED && rec.arg[0]))
                         inc_read_text(inc);
@@ -198,7 +202,7 @@ void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flag
         const uint64_t one = 1;
         int r;
 
-        if (!inc->link || inc->dead || inc->poisoned)
+        if (!inc->link || inc->dead || inc->poisoned || inc->held)
                 return;
         r = bt_ring_push(&inc->outbox, &rec);
         if (r == BT_RING_E_BROKEN) {
@@ -298,6 +302,7 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
         (void)bt_close(inc->pidfd);
         (void)bt_close(inc->bell);
         (void)bt_close(inc->channel);
+        (void)bt_close(inc->handoff);
         bt_seg_detach(&inc->link_seg);
         free(inc->why);
         inc->holding = bt_holding_unref(inc->holding);
@@ -317,9 +322,11 @@ struct start {
         int link_fd;
         int link_to; /* its number in the process */
         int child_channel;
+        int handoff_end;
         int out_end;
         int err_end;
         char link_env[32];
+        char held_env[32];
         char listen_env[32];
         char names_env[16 + BT_CHILD_SOCKETS_MAX * (BATON_NAME_BYTES_MAX + 1)];
         char pid_env[sizeof(PID_TEXT)];
@@ -332,6 +339,7 @@ static void start_deinit(struct start *start)
 {
         (void)bt_close(start->link_fd);
         (void)bt_close(start->child_channel);
+        (void)bt_close(start->handoff_end);
         (void)bt_close(start->out_end);
         (void)bt_close(start->err_end);
         free(start->argv);
@@ -410,6 +418,24 @@ static void start_link_fd(struct start *start, struct bt_inc *inc, enum bt_link_
         inc->link->fds[which] = (*to)++;
 }
 
+/* A process that is held gets its hand-off socket empty: nobody has passed anything yet. */
+static int start_handoff(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
+{
+        int ends[2];
+        int r;
+
+        if (how->parcel && !how->hold)
+                return bt_parcel_send(how->parcel, &start->handoff_end);
+        if (!how->ret_handoff && !how->hold)
+                return 0;
+        r = bt_scm_pair(ends);
+        if (r)
+                return r;
+        inc->handoff = ends[0];
+        start->handoff_end = ends[1];
+        return 0;
+}
+
 static int start_link(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how, int to)
 {
         int ends[2];
@@ -419,6 +445,9 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
                 return r;
         inc->link = inc->link_seg.at;
         inc->link->slot_idx = how->seat.slot_idx;
+        inc->link->hold = how->hold;
+        inc->link->hold_flags = how->hold_flags;
+        inc->link->hub_pid = (int32_t)getpid();
         bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
 
@@ -430,15 +459,19 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
                 return r;
         inc->channel = ends[0];
         start->child_channel = ends[1];
+        r = start_handoff(start, inc, how);
+        if (r)
+                return r;
 
         (void)bt_spawn_move(&start->spawn, start->link_fd, to);
         start->link_to = to;
+        (void)snprintf(start->held_env, sizeof(start->held_env), BT_HELD_VARIABLE "=%d", to);
         (void)snprintf(start->link_env, sizeof(start->link_env), "BATON_LINK_FD=%d", to++);
         start_link_fd(start, inc, BT_LINK_FD_BELL, inc->bell, &to);
         start_link_fd(start, inc, BT_LINK_FD_HUB_BELL, start->child_channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_CHANNEL, start->child_channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_BATON, inc->holding->fd, &to);
-        start_link_fd(start, inc, BT_LINK_FD_HANDOFF, how->handoff, &to);
+        start_link_fd(start, inc, BT_LINK_FD_HANDOFF, start->handoff_end, &to);
         start_link_fd(start, inc, BT_LINK_FD_NODE, how->seat.node->dir.fd, &to);
         start_link_fd(start, inc, BT_LINK_FD_HUB_CHANNEL, inc->channel, &to);
         start_link_fd(start, inc, BT_LINK_FD_OUT, inc->out.fd, &to);
@@ -458,7 +491,7 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         int to, r = 0;
 
         start->argv = start_vector(plan, spec->argv, spec->argv_count, (uint32_t)altered);
-        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 5 + (uint32_t)altered);
+        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 6 + (uint32_t)altered);
         if (!start->argv || !start->envp)
                 return -ENOMEM;
         n = bt_alter_apply(child, start->argv, spec->argv_count, start->envp, spec->env_count, &cwd);
@@ -479,6 +512,8 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         }
         if (inc->link)
                 start->envp[n++] = start->link_env;
+        if (inc->link && how->hold)
+                start->envp[n++] = start->held_env;
 
         if (how->binary->function) {
                 start->call = (struct bt_function_call){.function = how->binary->function, .hub = child->hub, .id = child->id,
@@ -535,7 +570,7 @@ static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt
                 return NULL;
         bt_list_init(&inc->node);
         inc->child = child;
-        inc->pidfd = inc->bell = inc->channel = inc->out.fd = inc->err.fd = -1;
+        inc->pidfd = inc->bell = inc->channel = inc->handoff = inc->out.fd = inc->err.fd = -1;
         inc->number = number;
         inc->binary = bt_binary_ref(binary);
         inc->holding = bt_holding_ref(holding);
@@ -579,7 +614,7 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
         BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(how->child, how->child->number_next, how->binary, how->holding);
         BT_CLEANUP(start_deinit) struct start start = {
                 .spawn = BT_SPAWN_NULL, 
-                .link_fd = -1, .link_to = -1, .child_channel = -1, .out_end = -1, .err_end = -1};
+                .link_fd = -1, .link_to = -1, .child_channel = -1, .handoff_end = -1, .out_end = -1, .err_end = -1};
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct bt_child *child = how->child;
         int r;
@@ -587,6 +622,8 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
         if (!inc)
                 return -ENOMEM;
         inc->reason = how->reason;
+        inc->started_on = how->seat.node;
+        inc->held = how->hold != BT_HOLD_NONE;
         if (inc->number > BT_INC_MAX) {
                 (void)snprintf(ret_why, why_bytes, "incarnation numbers are used up: remove and add the child");
                 return -EOVERFLOW;
@@ -597,9 +634,9 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
                 r = bt_log_open(child->hub, &inc->err, child->id, STDERR_FILENO, &start.err_end);
         if (!r)
                 r = start_describe(&start, inc, how);
-        if (!r && inc->link)
+        if (!r && inc->link && !inc->held)
                 bt_child_send_kept(child, inc);
-        if (!r && inc->link)
+        if (!r && inc->link && !inc->held)
                 bt_callers_introduce(inc);
         if (!r)
                 inc_register(inc, &start, how->seat.node);
@@ -609,7 +646,9 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
                 (void)snprintf(ret_why, why_bytes, "%s: %s: %s", how->binary->path, bt_spawn_step_name(step), strerrordesc_np(-r));
                 return r;
         }
-        child->number_next++;
+        child->number_next += !inc->held;
+        if (how->ret_handoff && !inc->held)
+                *how->ret_handoff = BT_STEAL_FD(inc->handoff);
         if (inc->entry && !inc->link)
                 inc->entry->started_ticks = bt_proc_started(inc->pid);
         r = inc_watch(inc);

@@ -226,7 +226,7 @@ void bt_keep_if_alone(struct bt_child *child)
         bt_list_foreach (it, &child->incs) {
                 const struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
 
-                if (!inc->dead && inc->holding == child->holding)
+                if (!inc->dead && !inc->held && inc->holding == child->holding) /* a held one ends with us */
                         return;
         }
         bt_keep_give(child, NULL);

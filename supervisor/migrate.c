@@ -95,6 +95,8 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
                         bt_child_down(child, m->succ_exited ? &m->succ_how : NULL);
         }
         migration_free(m);
+        if (child->phase == BT_PHASE_RUNNING)
+                bt_spare_wanted(child);
         bt_move_wake(child);
         bt_hub_migration_over(hub);
         bt_live_changed(child);
@@ -123,6 +125,8 @@ static void remember_succ(struct bt_migration *m)
 static const char *progress_of(enum bt_swap_event event)
 {
         switch (event) {
+        case BT_SWAP_EV_HELD:
+                return "held";
         case BT_SWAP_EV_READY:
                 return "ready";
         case BT_SWAP_EV_PASSED:
@@ -360,9 +364,9 @@ enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary,
         else if (strategy == BT_STRATEGY_HOT)
                 bt_hot_begin(&m->swap, handover, &actions);
         else if (handover && should_ask(child, binary))
-                bt_cold_begin_asking(&m->swap, &actions);
+                bt_cold_begin_asking(&m->swap, bt_held_possible(child, binary), &actions);
         else
-                bt_cold_begin(&m->swap, handover, &actions);
+                bt_cold_begin(&m->swap, handover, bt_held_possible(child, binary), &actions);
         (void)run_queue(m, bt_migration_perform(m, &actions));
         return BT_CTL_OK;
 }

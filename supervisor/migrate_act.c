@@ -92,24 +92,6 @@ static void take_parcel(struct bt_migration *m)
                 bt_child_note(m->child, "connections could not be carried over: %s", strerrordesc_np(-r));
 }
 
-/* The read end for the successor's hand-off socket; borrowed by the spawn, closed here after it. */
-static int handoff_for_succ(struct bt_migration *m)
-{
-        int ends[2];
-
-        if (!m->swap.handover)
-                return 0;
-        if (m->swap.kind == BT_SWAP_COLD) {
-                take_parcel(m); /* of a predecessor that died before it was told to end */
-                return bt_parcel_send(&m->parcel, &m->handoff_in);
-        }
-        if (bt_scm_pair(ends))
-                return -errno;
-        m->handoff_out = ends[0];
-        m->handoff_in = ends[1];
-        return 0;
-}
-
 /*
  * A state that grew too old on the way is given to nobody (COLD-5). Set aside, a process can be started without it; otherwise none is,
  * and the end of the migration is up to the restart policy.
@@ -164,26 +146,72 @@ static struct bt_seat seat_of_succ(const struct bt_migration *m, enum baton_reas
         return m->seat.node && reason != BATON_REASON_ROLLBACK ? m->seat : m->child->seat;
 }
 
+/* What the successor gets when the predecessor could not pass it: in a hot swap with hand-over this is so whenever the hub grants, because it died (HOT-10). */
+static void tell_recovered(struct bt_migration *m, enum bt_recovered recovered, const char *text)
+{
+        const char *living = m->child->spec->state_form == BATON_STATE_ARENA ? "in_place" : "captured";
+        const char *const phases[] = {"no_state", living, "checkpoint"};
+
+        if (m->swap.handover && (m->swap.kind == BT_SWAP_HOT || recovered == BT_RECOVERED_CHECKPOINT)) {
+                bt_migration_tell(m, phases[recovered], m->succ_number, text);
+                bt_hub_say(m->child->hub, "%s: the old process could not pass its state: %s", m->child->id, text);
+        }
+}
+
+static void grant(struct bt_migration *m)
+{
+        char text[160];
+        struct bt_baton *baton = m->holding->baton;
+
+        tell_recovered(m, bt_child_recover(m->child, m->holding, text, sizeof(text)), text);
+        baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
+        if (bt_baton_grant(baton, m->succ_number))
+                bt_child_note(m->child, "the holder word is not vacant");
+}
+
+/*
+ * With the start of a cold swap's successor: nobody serves, so it need not be ready, and the way to us and back between READY and the grant is saved. Not
+ * where the state's time could run out while it starts: then it is granted when it is ready, if there is still something to give (COLD-5).
+ */
+static void grant_ahead(struct bt_migration *m)
+{
+        if (m->child->spec->protocol != BT_PROTOCOL_BATON || m->swap.kind != BT_SWAP_COLD)
+                return;
+        if (m->holding != m->child->holding || !bt_state_stale_in(m->child, m->child->spec->child_migration_timeout_ns))
+                grant(m);
+}
+
+/* How the successor is started: what it is, where, and what is passed to it. */
+static struct bt_inc_spawn succ_spawn(struct bt_migration *m, struct bt_binary *binary, enum baton_reason reason)
+{
+        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .holding = m->holding, .reason = reason, .seat = seat_of_succ(m, reason)};
+
+        if (m->swap.handover && m->swap.kind == BT_SWAP_COLD) {
+                take_parcel(m); /* of a predecessor that died before it was told to end */
+                how.parcel = &m->parcel;
+        } else if (m->swap.handover) {
+                how.ret_handoff = &m->handoff_out;
+        }
+        return how;
+}
+
 static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum baton_reason reason)
 {
-        struct bt_inc_spawn how = {.child = m->child, .binary = binary, .reason = reason, .seat = seat_of_succ(m, reason)};
-        int stale = drop_stale(m);
-        int r = stale ? stale : handoff_for_succ(m);
+        int r = drop_stale(m); /* it may change the baton */
+        struct bt_inc_spawn how = succ_spawn(m, binary, reason);
 
         BT_POINT("hub.swap.alone");
         bt_describe_end(&m->describe); /* the child died meanwhile: there is nothing to spare any more */
         m->succ = NULL;
         m->succ_number = m->child->number_next;
-        how.handoff = m->handoff_in;
-        how.holding = m->holding;
-        if (stale)
-                (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "the state is older than state_ttl (on_bad_state)");
-        else if (r)
-                (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "no hand-off socket: %s", strerrordesc_np(-r));
-        else
-                r = bt_inc_spawn(&m->succ, &how, m->spawn_why, sizeof(m->spawn_why));
-        m->handoff_in = bt_close(m->handoff_in);
         if (r) {
+                (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "the state is older than state_ttl (on_bad_state)");
+        } else {
+                grant_ahead(m);
+                r = bt_inc_start(&m->succ, &how, m->spawn_why, sizeof(m->spawn_why));
+        }
+        if (r) {
+                (void)bt_baton_reclaim(m->holding->baton, m->succ_number);
                 queue(m, BT_SWAP_EV_SPAWN_FAILED);
                 return;
         }
@@ -193,6 +221,40 @@ static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum bato
                 queue(m, BT_SWAP_EV_READY);
                 queue(m, BT_SWAP_EV_RESTORED);
         }
+}
+
+static void do_hold(struct bt_migration *m)
+{
+        struct bt_inc_spawn how = {.child = m->child, .binary = m->binary, .holding = m->holding, .reason = BATON_REASON_COLD,
+                                   .seat = seat_of_succ(m, BATON_REASON_COLD), .hold = BT_HOLD_ASKED};
+
+        m->succ_number = m->child->number_next;
+        bt_migration_tell(m, "holding", m->succ_number, m->binary->path);
+        if (bt_inc_start(&m->succ, &how, m->spawn_why, sizeof(m->spawn_why)))
+                queue(m, BT_SWAP_EV_SPAWN_FAILED);
+        else if (m->succ->held_seen)
+                queue(m, BT_SWAP_EV_HELD); /* the child's spare */
+        BT_POINT("hub.swap.holding");
+}
+
+/* A state that grew too old may be exchanged for a baton that the held process does not have: another one is started then. */
+static void do_release(struct bt_migration *m)
+{
+        struct bt_inc_spawn how;
+
+        if (m->holding == m->child->holding && bt_state_stale(m->child)) {
+                if (m->succ)
+                        bt_inc_discard(m->succ);
+                do_spawn(m, m->binary, BATON_REASON_COLD);
+                return;
+        }
+        how = succ_spawn(m, m->binary, BATON_REASON_COLD);
+        BT_POINT("hub.swap.alone");
+        m->succ_number = m->child->number_next;
+        grant_ahead(m);
+        bt_inc_release(m->succ, &how);
+        BT_POINT("hub.swap.started");
+        bt_migration_tell(m, "starting", m->succ_number, m->binary->path);
 }
 
 /* To the heir first: it has the longer way, from its futex to spinning. */
@@ -255,35 +317,19 @@ static void do_stop_pred(struct bt_migration *m)
         BT_POINT("hub.swap.stopping");
 }
 
-/* What the successor gets when the predecessor could not pass it: in a hot swap with hand-over this is so whenever the hub grants, because it died (HOT-10). */
-static void tell_recovered(struct bt_migration *m, enum bt_recovered recovered, const char *text)
-{
-        const char *living = m->child->spec->state_form == BATON_STATE_ARENA ? "in_place" : "captured";
-        const char *const phases[] = {"no_state", living, "checkpoint"};
-
-        if (m->swap.handover && (m->swap.kind == BT_SWAP_HOT || recovered == BT_RECOVERED_CHECKPOINT)) {
-                bt_migration_tell(m, phases[recovered], m->succ_number, text);
-                bt_hub_say(m->child->hub, "%s: the old process could not pass its state: %s", m->child->id, text);
-        }
-}
-
 static void do_grant(struct bt_migration *m)
 {
-        char text[160];
-        struct bt_baton *baton = m->holding->baton;
+        struct bt_word w = bt_baton_word(m->holding->baton);
 
-        if (!m->succ || !m->succ->link)
-                return;
+        if (!m->succ || !m->succ->link || (w.phase != BT_WORD_VACANT && w.holder == m->succ_number))
+                return; /* granted ahead; it may even serve by now */
         if (m->swap.kind == BT_SWAP_COLD && m->holding == m->child->holding && bt_state_stale(m->child)) {
                 /* Found when it is spawned the next time: drop_stale(). */
                 bt_inc_set_why(m->succ, "its state became older than state_ttl while it started");
                 bt_inc_kill(m->succ);
                 return;
         }
-        tell_recovered(m, bt_child_recover(m->child, m->holding, text, sizeof(text)), text);
-        baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
-        if (bt_baton_grant(baton, m->succ_number))
-                bt_child_note(m->child, "the holder word is not vacant");
+        grant(m);
         BT_POINT("hub.swap.granted");
 }
 
@@ -351,6 +397,12 @@ static void perform(struct bt_migration *m, enum bt_swap_action action)
         switch (action) {
         case BT_SWAP_ACT_DESCRIBE:
                 do_describe(m);
+                break;
+        case BT_SWAP_ACT_HOLD_SUCC:
+                do_hold(m);
+                break;
+        case BT_SWAP_ACT_RELEASE_SUCC:
+                do_release(m);
                 break;
         case BT_SWAP_ACT_SPAWN_SUCC:
                 do_spawn(m, m->binary, m->swap.kind == BT_SWAP_HOT ? BATON_REASON_HOT : BATON_REASON_COLD);

@@ -71,6 +71,19 @@ int bt_parcel_take(struct bt_parcel *parcel, int sock)
         }
 }
 
+int bt_parcel_fill(const struct bt_parcel *parcel, int write_end)
+{
+        for (uint32_t i = 0; i < parcel->count; i++) {
+                const struct bt_handoff *msg = &parcel->messages[i];
+                int r = bt_scm_send(write_end, msg, offsetof(struct bt_handoff, tags) + msg->count * sizeof(msg->tags[0]), parcel->fds[i],
+                                    msg->count);
+
+                if (r)
+                        return r;
+        }
+        return 0;
+}
+
 int bt_parcel_send(const struct bt_parcel *parcel, int *ret_read_end)
 {
         BT_CLEANUP(bt_closep) int in = -1;
@@ -82,14 +95,9 @@ int bt_parcel_send(const struct bt_parcel *parcel, int *ret_read_end)
                 return r;
         out = ends[0];
         in = ends[1];
-        for (uint32_t i = 0; i < parcel->count; i++) {
-                const struct bt_handoff *msg = &parcel->messages[i];
-
-                r = bt_scm_send(out, msg, offsetof(struct bt_handoff, tags) + msg->count * sizeof(msg->tags[0]), parcel->fds[i],
-                                msg->count);
-                if (r)
-                        return r;
-        }
+        r = bt_parcel_fill(parcel, out);
+        if (r)
+                return r;
         *ret_read_end = BT_STEAL_FD(in);
         return 0;
 }

@@ -401,6 +401,8 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
         if ((child->checkpoint && child->state_form == BATON_STATE_NONE) || (child->checkpoint_every_ns && !child->checkpoint) ||
             (child->durability >= BT_DURABILITY_ASYNC && !(child->checkpoint && child->handover)))
                 return plan_bad(check, "a child's checkpoints have no state, no room or no handover");
+        if (child->hold > 1 || child->spare > 1 || (child->spare && (!child->hold || child->protocol == BT_PROTOCOL_PLAIN)))
+                return plan_bad(check, "a child's spare or hold is out of range, or its spare cannot be held");
         if (!mailbox_valid(child))
                 return plan_bad(check, "a child's mailbox has a shape that cannot be");
         if (child->distribution >= _BT_DISTRIBUTION_N)
@@ -597,6 +599,7 @@ void bt_plan_child_init(struct bt_plan_child *child)
                 .handover_data_wait_ns = 3 * BT_NS_PER_S,
                 .child_migration_timeout_ns = 10 * BT_NS_PER_S,
                 .state_ttl_ns = 30 * BT_NS_PER_S,
+                .hold = 1,
                 .state_query_timeout_ns = 5 * BT_NS_PER_S,
                 .stored_ttl_ns = BT_NS_INFINITE,
                 .on_bad_state = BT_BAD_STATE_FRESH,
@@ -696,7 +699,8 @@ bool bt_plan_reserved_variable(const char *name, size_t bytes)
 {
         static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
                                             "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
-                                            "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD"};
+                                            "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD",
+                                            "BATON_HELD_FD"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
                 if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))

@@ -208,7 +208,9 @@ struct bt_plan_child {
         uint64_t consent_retry_ns;       /* 10 s after "later" it is asked again */
         uint64_t consent_limit_ns;       /* 600 s after the first "later" it is moved without being asked */
         uint64_t given;                  /* bits of enum bt_plan_option: it says these itself, and no node's defaults touch them */
-        uint64_t reserved[3];
+        uint32_t hold;                   /* 0 or 1: may be started ahead of need and held before its first line; default 1 */
+        uint32_t spare;                  /* 0 or 1: one is kept ready */
+        uint64_t reserved[2];
 };
 
 /*

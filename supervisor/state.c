@@ -69,13 +69,18 @@ bool bt_state_item(struct bt_child *child, struct bt_store_item *ret_item)
 
 bool bt_state_stale(const struct bt_child *child)
 {
+        return bt_state_stale_in(child, 0);
+}
+
+bool bt_state_stale_in(const struct bt_child *child, uint64_t ns)
+{
         const struct bt_state_meta *meta = &child->holding->baton->meta;
         struct bt_record record = {.boot_ns = meta->boot_ns, .wall_ns = meta->wall_ns, .ttl_ns = child->spec->state_ttl_ns};
 
         if (!child->in_transit)
                 return false;
         (void)bt_boot_id(record.boot_id);
-        return bt_record_age(&record, record.boot_id, bt_boot_ns(), bt_wall_ns()) != BT_RECORD_AGE_OK;
+        return bt_record_age(&record, record.boot_id, bt_ns_add(bt_boot_ns(), ns), bt_ns_add(bt_wall_ns(), ns)) != BT_RECORD_AGE_OK;
 }
 
 /* ---- setting aside ---- */

@@ -9,6 +9,7 @@ bool bt_state_item(struct bt_child *child, struct bt_store_item *ret_item);
 
 /* Captured for a cold swap, not restored since, and older than state_ttl (or from the future: the age is unknown). */
 bool bt_state_stale(const struct bt_child *child);
+bool bt_state_stale_in(const struct bt_child *child, uint64_t ns); /* it will be, after @ns */
 
 /* Before a process is started without a predecessor. False: it is not to be started, and the policy has been carried out. */
 bool bt_state_usable(struct bt_child *child);

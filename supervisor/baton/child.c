@@ -176,6 +176,24 @@ static void apply_handover(struct bt_reader *reader, struct bt_config_child *chi
                 child->spec.handover = on;
 }
 
+static void apply_hold(struct bt_reader *reader, struct bt_config_child *child,
+                       const struct child_key *key, const struct bt_yaml *value)
+{
+        bool on = false;
+
+        if (read_switch(reader, value, key->name, &on))
+                child->spec.hold = on;
+}
+
+static void apply_spare(struct bt_reader *reader, struct bt_config_child *child,
+                        const struct child_key *key, const struct bt_yaml *value)
+{
+        bool on = false;
+
+        if (read_switch(reader, value, key->name, &on))
+                child->spec.spare = on;
+}
+
 static void apply_checkpoint(struct bt_reader *reader, struct bt_config_child *child,
                              const struct child_key *key, const struct bt_yaml *value)
 {
@@ -567,6 +585,8 @@ static const struct child_key child_keys[] = {
         {"distribution", apply_word, AT(distribution), 0, 0, distribution_words},
         {"durability", apply_word, AT(durability), 0, 0, durability_words},
         {"mailbox", apply_mailbox, 0, 0, 0, NULL},
+        {"spare", apply_spare, 0, 0, 0, NULL},
+        {"hold", apply_hold, 0, 0, 0, NULL},
         {"env", apply_env, 0, 0, 0, NULL},
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", apply_cwd, 0, 0, 0, NULL},
@@ -627,6 +647,8 @@ static const struct {
         {"snapshot_every", "checkpoint_every"},
         {"checkpoint_interval", "checkpoint_every"},
         {"persistence", "durability"},
+        {"standby", "spare"},
+        {"warm", "spare"},
         {"hooks", "on"},
         {"labels", "meta"},
         {"metadata", "meta"},

@@ -16,9 +16,9 @@
 /* A plain program has no state to hand over. Said on the child itself that is a mistake; from `defaults` it is just not meant for it. */
 static void finish_plain(struct bt_reader *reader, struct bt_config_child *child)
 {
-        static const char *const refused[] = {"strategy", "handover", "state"};
+        static const char *const refused[] = {"strategy", "handover", "state", "spare"};
         const bool wants[] = {child->spec.strategy == BT_STRATEGY_HOT, child->spec.handover != 0,
-                              child->spec.state_form != BATON_STATE_NONE};
+                              child->spec.state_form != BATON_STATE_NONE, child->spec.spare != 0};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(refused); i++) {
                 const struct bt_yaml *own = bt_yaml_get(child->node, refused[i]);
@@ -30,6 +30,7 @@ static void finish_plain(struct bt_reader *reader, struct bt_config_child *child
                                       "plain",
                                       refused[i]);
         }
+        child->spec.spare = 0;
         child->spec.strategy = BT_STRATEGY_COLD;
         child->spec.handover = 0;
         child->spec.state_form = BATON_STATE_NONE;
@@ -56,6 +57,19 @@ static void refuse_own(struct bt_reader *reader, const struct bt_config_child *c
 
         if (own)
                 bt_diag_error(reader->diag, own->mark, "'%s' %s", key, why);
+}
+
+/* What is kept ready was started before anybody could be asked, and is held. */
+static void finish_spare(struct bt_reader *reader, struct bt_config_child *child)
+{
+        const char *why = !child->spec.hold ? "needs a process that is held, and hold is false" :
+                          child->alter      ? "cannot be kept for a child with 'alter', which is asked before each start" :
+                                              NULL;
+
+        if (!child->spec.spare || !why)
+                return;
+        refuse_own(reader, child, "spare", why);
+        child->spec.spare = 0;
 }
 
 /* To be asked for checkpoints, or to have them on the disk, takes room for them; either says so by itself. */
@@ -138,6 +152,7 @@ void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *chil
                 finish_plain(reader, child);
         finish_state(reader, child);
         finish_checkpoint(reader, child);
+        finish_spare(reader, child);
         bt_read_mailbox_finish(reader, child);
         finish_exec(reader, child);
         if (child->own_env.items == defaults->own_env.items &&

@@ -136,9 +136,9 @@ static json_t *slot_json(struct bt_mem *mem, const struct bt_node *node, const s
                 (json_int_t)slot->swaps, "rollbacks", (json_int_t)slot->rollbacks, "swap_pause_ns",
                 (json_int_t)slot->swap_pause_ns, "swap_total_ns", (json_int_t)slot->swap_total_ns);
         json_t *more = json_pack(
-                "{s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "state_form",
+                "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "state_form",
                 form_name(slot->state_form), "state_bytes", (json_int_t)slot->state_bytes,
-                "draining", (json_int_t)slot->draining, "limits_hit", (json_int_t)slot->limits_hit,
+                "draining", (json_int_t)slot->draining, "spare", (json_int_t)slot->spare_pid, "limits_hit", (json_int_t)slot->limits_hit,
                 "started_wall_ns", (json_int_t)slot->started_wall_ns, "uptime_ns",
                 (json_int_t)(slot->pid ? since(slot->started_wall_ns) : 0), "last_exit",
                 exit_text(mem, slot), "exec", bt_json_text(slot->exec), "note",
@@ -207,6 +207,8 @@ static const char *note_cell(struct bt_mem *mem, const struct bt_slot *slot)
         if (slot->draining)
                 note = bt_mem_printf(mem, "%s%s%" PRIu32 " draining", note, *note ? "; " : "",
                                      slot->draining);
+        if (slot->spare_pid)
+                note = bt_mem_printf(mem, "%s%sspare %" PRId32, note, *note ? "; " : "", slot->spare_pid);
         if (slot->limits_hit)
                 note = bt_mem_printf(mem, "%s%s%" PRIu32 " limits hit", note, *note ? "; " : "",
                                      slot->limits_hit);

@@ -21,6 +21,7 @@
         X(DESCRIBED)    /* the new binary can read the state, or nobody knows */                   \
         X(UNREADABLE)   /* the new binary says that it cannot */                                   \
         X(SPAWN_FAILED) /* the successor could not be started */                                   \
+        X(HELD)         /* cold, succ: stopped before its first line */                            \
         X(READY)        /* succ: could serve */                                                    \
         X(PASSED)       /* pred: captured, and moved the word to succ */                           \
         X(NOT_PASSED)   /* pred: could not capture; it serves on */                                \
@@ -43,6 +44,8 @@ enum bt_swap_event {
 
 #define BT_SWAP_ACTIONS(X)                                                                         \
         X(DESCRIBE)       /* cold: ask the new binary what it can read */                          \
+        X(HOLD_SUCC)      /* cold: start the new binary, to be stopped before its first line */    \
+        X(RELEASE_SUCC)   /* cold: let it begin */                                                 \
         X(SPAWN_SUCC)     /* start the new binary */                                               \
         X(SPAWN_BACK)     /* cold: start the previous binary with the same state */                \
         X(ARM_MIGRATION)  /* deadline: child_migration_timeout */                                  \
@@ -74,6 +77,7 @@ enum bt_swap_action {
 #define BT_SWAP_WHYS(X)                                                                            \
         X(NONE, "")                                                                                \
         X(SPAWN, "the new process could not be started")                                           \
+        X(NOT_HELD, "the new process did not stop before its first line (hold: false starts it after the old one's end)") \
         X(EXITED, "the new process ended before it was ready")                                     \
         X(NOT_READY, "the new process was not ready in time (child_migration_timeout)")            \
         X(REFUSED, "the new process refused the state")                                            \
@@ -119,10 +123,11 @@ enum bt_swap_result {
 };
 
 void bt_hot_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *ret_actions);
-void bt_cold_begin(struct bt_swap *swap, bool handover, struct bt_swap_actions *ret_actions);
+/* @held: the successor is started first, and held before its first line until the predecessor's end is proved (docs/spares.md). */
+void bt_cold_begin(struct bt_swap *swap, bool handover, bool held, struct bt_swap_actions *ret_actions);
 
 /* With hand-over, and the new binary is asked first whether it can read the state (STATE-2). */
-void bt_cold_begin_asking(struct bt_swap *swap, struct bt_swap_actions *ret_actions);
+void bt_cold_begin_asking(struct bt_swap *swap, bool held, struct bt_swap_actions *ret_actions);
 
 /* The child is down: only the start of the cold swap is left to do (R2). */
 void bt_cold_begin_down(struct bt_swap *swap, struct bt_swap_actions *ret_actions);

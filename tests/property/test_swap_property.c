@@ -30,9 +30,10 @@
 
 #define NODES_MAX 4096
 
-enum beginning { HOT_HANDOVER, HOT_FRESH, COLD_HANDOVER, COLD_FRESH, COLD_DOWN, COLD_ASKING, _BEGINNINGS };
+enum beginning { HOT_HANDOVER, HOT_FRESH, COLD_HANDOVER, COLD_FRESH, COLD_DOWN, COLD_ASKING, HELD_HANDOVER, HELD_FRESH, HELD_ASKING, _BEGINNINGS };
 
-static const char *const beginning_names[] = {"hot", "hot without hand-over", "cold", "cold without hand-over", "down", "cold, asking first"};
+static const char *const beginning_names[] = {"hot", "hot without hand-over", "cold", "cold without hand-over", "down", "cold, asking first",
+                                              "cold, held", "cold, held, without hand-over", "cold, held, asking first"};
 
 /* No holes: nodes are compared as bytes. */
 struct world {
@@ -43,6 +44,7 @@ struct world {
         uint8_t timer;
         uint8_t spawning;    /* the start's result is not known yet: it may fail, now */
         uint8_t back;        /* the process in @succ is of the previous binary */
+        uint8_t held;        /* the process in @succ may not run its program's code yet */
         uint8_t asking;      /* the new binary was started to be asked; it answers, or its deadline does */
 };
 
@@ -80,6 +82,14 @@ static void perform_start(const struct node *before, struct world *w, enum bt_sw
         w->asking = 0;
         w->succ_killed = 0;
         w->back = action == BT_SWAP_ACT_SPAWN_BACK;
+        w->held = 0;
+}
+
+static void perform_hold(const struct node *before, struct world *w, const char *event)
+{
+        RULE(!w->succ && w->pred && before->swap.kind == BT_SWAP_COLD, "a successor is held beside a living predecessor, one at a time");
+        w->succ = w->spawning = w->held = 1;
+        w->succ_killed = w->back = 0;
 }
 
 static void perform_end(const struct node *before, const struct bt_swap *after, const struct world *w, enum bt_swap_action action,
@@ -96,7 +106,8 @@ static void perform_end(const struct node *before, const struct bt_swap *after, 
         if (action == BT_SWAP_ACT_FAIL && before->swap.kind == BT_SWAP_HOT)
                 RULE(w->pred && !w->pred_killed && !w->succ && !committed, "a failed hot swap leaves the predecessor, alone (I4)");
         if (action == BT_SWAP_ACT_FAIL && before->swap.kind == BT_SWAP_COLD)
-                RULE((w->back && w->succ && committed) || (before->world.pred && w->pred && !w->pred_killed && !w->succ && !strcmp(bt_swap_state_name(&before->swap), "DESCRIBING")),
+                RULE((w->back && w->succ && committed) ||
+                             (before->world.pred && w->pred && !w->pred_killed && !w->succ && strstr("DESCRIBING ASKING HOLDING LETTING_GO", bt_swap_state_name(&before->swap))),
                      "a failed cold swap leaves the previous binary serving (COLD-9)");
         if (action == BT_SWAP_ACT_FAIL_DOWN)
                 RULE(!w->pred && !w->succ, "down means that nobody runs");
@@ -111,6 +122,14 @@ static void perform(const struct node *before, const struct bt_swap *after, stru
         case BT_SWAP_ACT_DESCRIBE:
                 RULE(w->pred && before->swap.handover, "the new binary is asked while the old one serves (STATE-2)");
                 w->asking = 1;
+                break;
+        case BT_SWAP_ACT_HOLD_SUCC:
+                perform_hold(before, w, event);
+                break;
+        case BT_SWAP_ACT_RELEASE_SUCC:
+                RULE(w->succ && w->held, "who is let go was held, and lives");
+                RULE(!w->pred, "cold: the predecessor's exit is seen before the successor's first line (I2)");
+                w->held = 0;
                 break;
         case BT_SWAP_ACT_SPAWN_SUCC:
         case BT_SWAP_ACT_SPAWN_BACK:
@@ -132,7 +151,7 @@ static void perform(const struct node *before, const struct bt_swap *after, stru
                 RULE(w->pred && before->swap.kind == BT_SWAP_COLD, "a living process is stopped, by a cold swap");
                 break;
         case BT_SWAP_ACT_GRANT:
-                RULE(w->succ, "a living process is granted the baton");
+                RULE(w->succ && !w->held, "a living process that may run is granted the baton");
                 RULE(!w->pred || !before->swap.handover, "nothing is granted while the predecessor lives and has the baton (I1)");
                 break;
         case BT_SWAP_ACT_WITHDRAW:
@@ -177,7 +196,7 @@ static bool said_by_pred(enum bt_swap_event event)
 
 static bool said_by_succ(enum bt_swap_event event)
 {
-        return event == BT_SWAP_EV_READY || event == BT_SWAP_EV_RESTORED || event == BT_SWAP_EV_REFUSED;
+        return event == BT_SWAP_EV_HELD || event == BT_SWAP_EV_READY || event == BT_SWAP_EV_RESTORED || event == BT_SWAP_EV_REFUSED;
 }
 
 /* Whether the world can produce the event. The result of a start is known before anything else happens. */
@@ -214,7 +233,7 @@ static void happens(struct world *w, enum bt_swap_event event)
         if (event == BT_SWAP_EV_DESCRIBED || event == BT_SWAP_EV_UNREADABLE)
                 w->asking = 0;
         if (event == BT_SWAP_EV_SUCC_EXIT || event == BT_SWAP_EV_SPAWN_FAILED)
-                w->succ = w->succ_killed = 0;
+                w->succ = w->succ_killed = w->held = 0;
         if (event == BT_SWAP_EV_PRED_DIED || event == BT_SWAP_EV_PRED_GONE)
                 w->pred = w->pred_killed = 0;
         if (event == BT_SWAP_EV_TIMEOUT)
@@ -268,12 +287,12 @@ static struct node begin(enum beginning how)
 
         if (how == HOT_HANDOVER || how == HOT_FRESH)
                 bt_hot_begin(&now.swap, how == HOT_HANDOVER, &actions);
-        else if (how == COLD_ASKING)
-                bt_cold_begin_asking(&now.swap, &actions);
+        else if (how == COLD_ASKING || how == HELD_ASKING)
+                bt_cold_begin_asking(&now.swap, how == HELD_ASKING, &actions);
         else if (how == COLD_DOWN)
                 bt_cold_begin_down(&now.swap, &actions);
         else
-                bt_cold_begin(&now.swap, how == COLD_HANDOVER, &actions);
+                bt_cold_begin(&now.swap, how == COLD_HANDOVER || how == HELD_HANDOVER, how == HELD_HANDOVER || how == HELD_FRESH, &actions);
         first = now;
         run_actions(before, &now, &actions, event);
         return now;

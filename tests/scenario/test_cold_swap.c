@@ -38,7 +38,7 @@ static void COLD_1_keys_and_connections_move_between_versions(void **state)
         world_program(w, path, V2);
         world_migrate(w, "kv", path, BT_STRATEGY_COLD, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
-        assert_string_equal(outcome.phases, "describing querying captured stopping stopped starting ready restored committed");
+        assert_string_equal(outcome.phases, "describing holding held querying captured stopping stopped starting ready restored committed");
         assert_true(outcome.pause_ns > 0 && outcome.pause_ns <= outcome.total_ns);
         kv_say(fd, "GET name\r\n");
         kv_hear(fd, "$5\r\nbaton\r\n");

@@ -28,6 +28,8 @@ enum swap_play_begin {
         SWAP_PLAY_HOT = BT_SWAP_HOT,
         SWAP_PLAY_DOWN, /* a cold swap of a child that is down */
         SWAP_PLAY_ASKING, /* cold, the new binary is asked first */
+        SWAP_PLAY_HELD,   /* cold, of a program that can be held */
+        SWAP_PLAY_ASKING_HELD,
 };
 
 struct swap_play {
@@ -72,9 +74,11 @@ static inline void swap_play_begin(const struct swap_play *play, struct bt_swap 
         if (play->begin == SWAP_PLAY_HOT)
                 bt_hot_begin(ret_swap, play->handover, ret_actions);
         else if (play->begin == SWAP_PLAY_COLD)
-                bt_cold_begin(ret_swap, play->handover, ret_actions);
-        else if (play->begin == SWAP_PLAY_ASKING)
-                bt_cold_begin_asking(ret_swap, ret_actions);
+                bt_cold_begin(ret_swap, play->handover, false, ret_actions);
+        else if (play->begin == SWAP_PLAY_HELD)
+                bt_cold_begin(ret_swap, play->handover, true, ret_actions);
+        else if (play->begin == SWAP_PLAY_ASKING || play->begin == SWAP_PLAY_ASKING_HELD)
+                bt_cold_begin_asking(ret_swap, play->begin == SWAP_PLAY_ASKING_HELD, ret_actions);
         else
                 bt_cold_begin_down(ret_swap, ret_actions);
 }

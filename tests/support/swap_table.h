@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SWAP_ROWS_MAX 96
+#define SWAP_ROWS_MAX 128
 #define SWAP_FIELD_BYTES 128
 
 struct swap_row {

@@ -2,7 +2,7 @@
 /*
  * The cold swap's machine: each way through it as a scenario, and the whole of it against the table "cold" of docs/swap.md.
  *
- * The scenarios' names begin with the id of the row of the specification that they cover. STOP_PRED before SPAWN_SUCC, and an exit between the
+ * The scenarios' names begin with the id of the row of the specification that they cover. STOP_PRED before SPAWN_SUCC or RELEASE_SUCC, and an exit between the
  * two, is COLD-1: every scenario shows it.
  */
 #include <setjmp.h>
@@ -19,6 +19,8 @@
 #define START "ARM_MIGRATION SPAWN_SUCC"
 #define BACK "ARM_MIGRATION SPAWN_BACK"
 #define COMMITTED "COMMIT SUCCEED"
+#define HOLD "ARM_MIGRATION HOLD_SUCC"
+#define RELEASE "ARM_MIGRATION RELEASE_SUCC"
 
 /* clang-format off */
 static const struct swap_play plays[] = {
@@ -127,6 +129,57 @@ static const struct swap_play plays[] = {
          SWAP_PLAY_COLD, true, BEGIN,
          {{"CANCEL", "", "QUERYING"}, {"CAPTURED", STOP, "STOPPING"}, {"CANCEL", "", "STOPPING"}, {"PRED_DIED", START, "STARTING"},
           {"CANCEL", "", "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"CANCEL", "", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-1 I2 a held successor is let go when the predecessor's exit was seen, and not before",
+         SWAP_PLAY_HELD, true, HOLD,
+         {{"READY", "", "-"}, {"RESTORED", "", "-"}, {"HELD", BEGIN, "HELD_QUERYING"}, {"HELD", "", "-"}, {"CAPTURED", STOP, "HELD_STOPPING"},
+          {"READY", "", "-"}, {"TIMEOUT", "KILL_PRED", "HELD_STOPPING"}, {"PRED_DIED", RELEASE, "STARTING"}, {"READY", "GRANT", "RESTORING"},
+          {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-2 without hand-over a successor is held all the same",
+         SWAP_PLAY_HELD, false, HOLD,
+         {{"HELD", STOP, "HELD_STOPPING"}, {"PRED_GONE", RELEASE, "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"STATE-2 a program that can be held is asked first, and then held",
+         SWAP_PLAY_ASKING_HELD, true, "DESCRIBE",
+         {{"DESCRIBED", HOLD, "HOLDING"}, {"HELD", BEGIN, "HELD_QUERYING"}, {"NOT_CAPTURED", STOP, "HELD_STOPPING"},
+          {"PRED_DIED", RELEASE, "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE, .state_lost = true},
+        {"COLD-9 a program that cannot be executed is found out before anything was stopped",
+         SWAP_PLAY_HELD, true, HOLD, {{"SPAWN_FAILED", "FAIL", "over"}},
+         .why = BT_SWAP_WHY_SPAWN},
+        {"COLD-9 a program that ends before its first line is found out before anything was stopped",
+         SWAP_PLAY_HELD, true, HOLD, {{"SUCC_EXIT", "FAIL", "over"}},
+         .why = BT_SWAP_WHY_EXITED},
+        {"COLD-9 a program that does not stop before its first line is killed, and nothing else was stopped",
+         SWAP_PLAY_HELD, true, HOLD, {{"TIMEOUT", "KILL_SUCC", "LETTING_GO"}, {"HELD", "", "LETTING_GO"}, {"SUCC_EXIT", "FAIL", "over"}},
+         .why = BT_SWAP_WHY_NOT_HELD, .timed_out = true},
+        {"COLD-9 the predecessor dies while the held one is let go: the previous binary is started after both",
+         SWAP_PLAY_HELD, true, HOLD,
+         {{"TIMEOUT", "KILL_SUCC", "LETTING_GO"}, {"PRED_DIED", "", "DROPPING"}, {"SUCC_EXIT", BACK, "BACK_STARTING"},
+          {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_NOT_HELD, .timed_out = true},
+        {"COLD-3 a held one that is lost while the predecessor is queried: another is started after its end",
+         SWAP_PLAY_HELD, true, HOLD,
+         {{"HELD", BEGIN, "HELD_QUERYING"}, {"SUCC_EXIT", "", "QUERYING"}, {"CAPTURED", STOP, "STOPPING"}, {"PRED_DIED", START, "STARTING"},
+          {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"COLD-3 a held one that is lost while the predecessor is stopped: another is started after its end",
+         SWAP_PLAY_HELD, true, HOLD,
+         {{"HELD", BEGIN, "HELD_QUERYING"}, {"TIMEOUT", STOP, "HELD_STOPPING"}, {"SUCC_EXIT", "", "STOPPING"}, {"PRED_DIED", START, "STARTING"},
+          {"SUCC_EXIT", BACK, "BACK_STARTING"}, {"READY", "GRANT", "BACK_RESTORING"}, {"RESTORED", "COMMIT FAIL", "over"}},
+         .why = BT_SWAP_WHY_EXITED, .state_lost = true},
+        {"COLD-3 the predecessor dies before the successor is held: it does not stop any more",
+         SWAP_PLAY_HELD, true, HOLD,
+         {{"PRED_DIED", RELEASE, "STARTING"}, {"HELD", "", "-"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
+         .why = BT_SWAP_WHY_NONE},
+        {"SHUT-1 a stop of the hub while the successor is about to be held calls the swap off",
+         SWAP_PLAY_HELD, true, HOLD, {{"CANCEL", "KILL_SUCC", "LETTING_GO"}, {"CANCEL", "", "LETTING_GO"}, {"SUCC_EXIT", "FAIL", "over"}},
+         .why = BT_SWAP_WHY_CANCELLED},
+        {"SHUT-1 a stop of the hub lets a cold swap with a held successor end",
+         SWAP_PLAY_HELD, true, HOLD,
+         {{"HELD", BEGIN, "HELD_QUERYING"}, {"CANCEL", "", "HELD_QUERYING"}, {"CAPTURED", STOP, "HELD_STOPPING"}, {"CANCEL", "", "HELD_STOPPING"},
+          {"PRED_DIED", RELEASE, "STARTING"}, {"READY", "GRANT", "RESTORING"}, {"RESTORED", COMMITTED, "over"}},
          .why = BT_SWAP_WHY_NONE},
         {"OTP-3 a child that is down is started with the new binary",
          SWAP_PLAY_DOWN, true, START,

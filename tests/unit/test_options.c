@@ -65,6 +65,8 @@ static const struct option of_child[] = {
         {"checkpoint_every", "1s", BLOB, "STATE_7_the_hub_asks_every_so_often"},
         {"durability", "sync", BLOB, "STATE_7_sync_is_acknowledged_after_the_commit_only"},
         {"mailbox", "{slots: 64, bytes: 512}", "", "calls_are_answered_in_order_by_a_child_that_is_left_alone"},
+        {"spare", "true", "", "SPARE_1_a_spare_takes_over_after_a_crash"},
+        {"hold", "false", "", "SPARE_2_hold_false_starts_the_successor_after_the_end"},
         {"env", "{A: b}", "", "BUG_11_environment_and_folder_of_a_process_are_the_specified_ones"},
         {"env_clear", "true", "", "BUG_11_environment_and_folder_of_a_process_are_the_specified_ones"},
         {"cwd", "/usr", "", "BUG_11_environment_and_folder_of_a_process_are_the_specified_ones"},
