@@ -167,6 +167,7 @@ static void grant(struct bt_migration *m)
         baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
         if (bt_baton_grant(baton, m->succ_number))
                 bt_child_note(m->child, "the holder word is not vacant");
+        BT_POINT("hub.swap.granted");
 }
 
 /*
@@ -330,7 +331,6 @@ static void do_grant(struct bt_migration *m)
                 return;
         }
         grant(m);
-        BT_POINT("hub.swap.granted");
 }
 
 static void do_withdraw(struct bt_migration *m)

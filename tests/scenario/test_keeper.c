@@ -20,8 +20,8 @@
 #define ARENA "handover: true, state: {form: arena, max: 1MiB}"
 #define BLOB  "handover: true, state: {form: blob, max: 64KiB}"
 
-static const char *const points[] = {"hub.swap.captured", "hub.swap.kept",    "hub.swap.stopping", "hub.swap.alone",
-                                     "hub.swap.started",  "hub.swap.granted", "hub.swap.commit"};
+static const char *const points[] = {"hub.swap.captured", "hub.swap.kept",    "hub.swap.stopping", "hub.swap.alone",   "hub.swap.started",
+                                     "hub.swap.granted",  "hub.swap.commit",  "hub.swap.holding",  "hub.held.release", "hub.held.released"};
 
 static void hub_dies_at(struct world *w, char room[64], const char *point)
 {
