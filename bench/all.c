@@ -42,6 +42,7 @@ static const struct asked {
         {"scale", {"scale"}},
         {"load", {"load"}},
         {"handover", {"handover", "--rounds", "100"}},
+        {"handover-starts", {"handover", "--strategy", "unheld,spare", "--sizes", "1KiB,1GiB", "--rounds", "60"}},
         {"handover-blob", {"handover", "--form", "blob", "--sizes", "1KiB,1MiB,64MiB", "--rounds", "60"}},
         {"handover-connections", {"handover", "--sizes", "1KiB", "--connections", "0,100,10000", "--rounds", "40"}},
         {"handover-pinned", {"handover", "--sizes", "1KiB", "--placement", "pinned", "--rounds", "100"}},

@@ -346,12 +346,36 @@ int bench_daemon_status(const struct bench_daemon *daemon, struct bt_node_view *
         return r;
 }
 
-int bench_daemon_await_running(const struct bench_daemon *daemon, uint32_t slot_idx)
+static bool running(const struct bt_slot *slot)
+{
+        return slot->phase == BT_PHASE_RUNNING;
+}
+
+static bool sleeps(pid_t pid)
+{
+        char path[64], text[128] = "";
+        BT_CLEANUP(bt_closep) int fd = -1;
+        const char *end;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+                return false;
+        end = strrchr(text, ')');
+        return end && strncmp(end, ") S", 3) == 0;
+}
+
+static bool spare_ready(const struct bt_slot *slot)
+{
+        return running(slot) && slot->spare_pid && sleeps(slot->spare_pid);
+}
+
+static int await_slot(const struct bench_daemon *daemon, uint32_t slot_idx, bool (*ready)(const struct bt_slot *slot))
 {
         const struct timespec between = {.tv_nsec = BT_NS_PER_MS / 2};
         uint64_t deadline = bt_now_ns() + BENCH_WAIT_NS;
         struct bt_node_view view;
-        bool running = false;
+        bool is_ready = false;
         int r = bench_daemon_status(daemon, &view);
 
         if (r)
@@ -359,12 +383,22 @@ int bench_daemon_await_running(const struct bench_daemon *daemon, uint32_t slot_
         do {
                 struct bt_slot slot;
 
-                running = bt_node_read(&view, slot_idx, &slot) && slot.phase == BT_PHASE_RUNNING;
-                if (!running)
+                is_ready = bt_node_read(&view, slot_idx, &slot) && ready(&slot);
+                if (!is_ready)
                         (void)nanosleep(&between, NULL);
-        } while (!running && !bench_interrupted() && bt_now_ns() < deadline);
+        } while (!is_ready && !bench_interrupted() && bt_now_ns() < deadline);
         bt_node_detach(&view);
-        return running ? 0 : -ETIMEDOUT;
+        return is_ready ? 0 : -ETIMEDOUT;
+}
+
+int bench_daemon_await_running(const struct bench_daemon *daemon, uint32_t slot_idx)
+{
+        return await_slot(daemon, slot_idx, running);
+}
+
+int bench_daemon_await_spare(const struct bench_daemon *daemon, uint32_t slot_idx)
+{
+        return await_slot(daemon, slot_idx, spare_ready);
 }
 
 /* ---- the end ---- */

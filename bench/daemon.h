@@ -79,6 +79,8 @@ int bench_daemon_last_event(const struct bench_daemon *daemon, uint64_t *ret_seq
 int bench_daemon_status(const struct bench_daemon *daemon, struct bt_node_view *ret_view);
 /* Waits until child number @slot_idx runs; a swap is refused before. */
 int bench_daemon_await_running(const struct bench_daemon *daemon, uint32_t slot_idx);
+/* Waits until it has a spare that sleeps: held, and with nothing left to prepare. */
+int bench_daemon_await_spare(const struct bench_daemon *daemon, uint32_t slot_idx);
 
 /* In order, and waits for its end; complains. The folder stays. */
 int bench_daemon_stop(struct bench_daemon *daemon);

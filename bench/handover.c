@@ -10,9 +10,13 @@
  * and not counted. Between two rounds everything of the last one is gone (the predecessor's exit is waited for: taking down a gigabyte
  * of page tables keeps a processor busy for long after the swap) and everybody else sleeps.
  *
+ * A cold swap comes in three forms: its successor is started first and held before its first line (cold), is started after the predecessor's end (unheld), or is a
+ * spare. What a command waits for, with the start of the process in it wherever that lies, is the total.
+ *
  * The floor of a hot swap is one futex word between two bare processes, with the same policy of waiting and the same surroundings: they map as much shared
  * memory as the arena has, populated just before, because what populating does to a machine's caches is not the hand-over's doing. Of a
- * cold swap, a bare process that ends, its exit seen by pidfd, and vfork and exec of another one up to its first line; it has no memory. No floor looks into
+ * cold swap, a bare process that ends, its exit seen by pidfd, and vfork and exec of another one up to its first line; it has no memory. A spare has nothing
+ * left to execute, so its floor is that of a hot swap. No floor looks into
  * a state: that an arena costs the same at any size is what is to be shown. A blob is copied, so it gets the time of one memcpy of its size beside its floor.
  *
  * Dropped: stamps from outside, by a client over a socket. A client's round trip on two processors is 20 times the blackout, and mostly its own
@@ -64,18 +68,24 @@ static int swap_plausible(const struct bench_swap *swap)
         return -EPROTO;
 }
 
+/* The floor is a word that is handed over. */
+static bool by_hand(const struct bench_series *series)
+{
+        return series->strategy == BENCH_HOT || series->strategy == BENCH_SPARE;
+}
+
 static int round_measure(struct bench_series *series, struct bench_floor *floor, struct bench_hub *hub, bool counts,
                          const struct bench_handover *how)
 {
         struct bench_swap swap;
         uint64_t floor_ns = 0, copy_ns = 0;
-        int r = series->hot ? bench_floor_hand(floor, &floor_ns) : bench_floor_start(floor, &floor_ns);
+        int r = by_hand(series) ? bench_floor_hand(floor, &floor_ns) : bench_floor_start(floor, &floor_ns);
 
         if (r)
                 return r;
         if (floor->copy_bytes)
                 copy_ns = bench_floor_copy(floor);
-        r = bench_hub_swap(hub, series->hot, &swap);
+        r = bench_hub_swap(hub, series->strategy == BENCH_HOT, &swap);
         if (!r)
                 r = swap_plausible(&swap);
         if (r || !counts)
@@ -90,7 +100,7 @@ static int series_measure(struct bench_series *series, struct bench_hub *hub, co
 {
         BT_CLEANUP(bench_floor_close) struct bench_floor floor = BENCH_FLOOR_NULL;
         uint32_t cpu = bench_handover_cpu(how);
-        int r = series->hot ? bench_floor_open_hand(&floor, series->form == BATON_STATE_ARENA ? series->bytes : 0, cpu) :
+        int r = by_hand(series) ? bench_floor_open_hand(&floor, series->form == BATON_STATE_ARENA ? series->bytes : 0, cpu) :
                               bench_floor_open_start(&floor, cpu);
 
         if (!r && series->form == BATON_STATE_BLOB)
@@ -100,25 +110,52 @@ static int series_measure(struct bench_series *series, struct bench_hub *hub, co
         return r ? r : bench_hub_check(hub);
 }
 
-/* All strategies over one hub. @series: room for two; @ret_count: how many are there now. */
-static int state_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, const struct bench_subject *subject)
+static int strategy_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, struct bench_hub *hub,
+                            const struct bench_subject *subject, enum bench_strategy strategy)
+{
+        int r;
+
+        *series = (struct bench_series){.form = subject->form, .bytes = subject->bytes, .connections = subject->connections, .strategy = strategy};
+        r = series_measure(series, hub, how);
+        if (r)
+                return r;
+        bench_report_series(how, series);
+        (*ret_count)++;
+        return 0;
+}
+
+/* Those between @first and @last, over one hub. */
+static int hub_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, struct bench_subject subject,
+                       enum bench_strategy first, enum bench_strategy last)
 {
         BT_CLEANUP(bench_hub_stop) struct bench_hub hub = BENCH_HUB_NULL;
-        int r = bench_hub_start(&hub, subject);
+        bool started = false;
+        int r = 0;
 
-        *ret_count = 0;
-        for (int hot = 1; !r && hot >= 0; hot--) {
-                if (!(hot ? how->hot : how->cold))
+        subject.unheld = first == BENCH_UNHELD;
+        subject.spare = first == BENCH_SPARE;
+        for (int strategy = (int)first; !r && strategy <= (int)last; strategy++) {
+                if (!how->strategies[strategy])
                         continue;
-                *series = (struct bench_series){
-                        .form = subject->form, .bytes = subject->bytes, .connections = subject->connections, .hot = hot};
-                r = series_measure(series, &hub, how);
-                if (!r) {
-                        bench_report_series(how, series++);
-                        (*ret_count)++;
-                }
+                if (!started)
+                        r = bench_hub_start(&hub, &subject);
+                started = true;
+                if (!r)
+                        r = strategy_measure(series + *ret_count, ret_count, how, &hub, &subject, (enum bench_strategy)strategy);
         }
         return r;
+}
+
+/* @series: room for all strategies; @ret_count: how many are there now. */
+static int state_measure(struct bench_series *series, uint32_t *ret_count, const struct bench_handover *how, const struct bench_subject *subject)
+{
+        int r;
+
+        *ret_count = 0;
+        r = hub_measure(series, ret_count, how, *subject, BENCH_HOT, BENCH_COLD);
+        if (!r)
+                r = hub_measure(series, ret_count, how, *subject, BENCH_UNHELD, BENCH_UNHELD);
+        return r ? r : hub_measure(series, ret_count, how, *subject, BENCH_SPARE, BENCH_SPARE);
 }
 
 /* A blob is there twice in its segment, once in each process, and twice in the copy beside its floor; an arena once, and once beside its floor. */
@@ -208,7 +245,7 @@ static int placement_take(const struct bench_handover *how)
 
 int bench_handover_run(const struct bench_handover *how)
 {
-        struct bench_series *series = calloc((size_t)_BATON_STATE_N * how->size_count * how->connections_count * 2, sizeof(*series));
+        struct bench_series *series = calloc((size_t)_BATON_STATE_N * how->size_count * how->connections_count * _BENCH_STRATEGY_N, sizeof(*series));
         struct bench_host host;
         uint32_t count = 0;
         int r;

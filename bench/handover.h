@@ -22,14 +22,22 @@ enum bench_placement {
         _BENCH_PLACE_N,
 };
 
+/* How the successor comes. */
+enum bench_strategy {
+        BENCH_HOT = 0,
+        BENCH_COLD = 1,   /* started first, and held before its first line */
+        BENCH_UNHELD = 2, /* cold, started after the end of its predecessor: a program that cannot be held, or hold: false */
+        BENCH_SPARE = 3,  /* cold, started long before, and kept */
+        _BENCH_STRATEGY_N,
+};
+
 struct bench_handover {
         struct bench_options options;
         struct bench_out *out;
         uint64_t sizes[BENCH_SIZES_MAX];
         uint32_t size_count;
         bool forms[_BATON_STATE_N];
-        bool hot;
-        bool cold;
+        bool strategies[_BENCH_STRATEGY_N];
         uint32_t rounds;
         uint32_t warmup;
         uint32_t connections[BENCH_SIZES_MAX]; /* live ones, passed over in each swap */
@@ -58,7 +66,7 @@ struct bench_series {
         enum baton_state_form form;
         uint64_t bytes;
         uint32_t connections;
-        bool hot;
+        enum bench_strategy strategy;
         uint64_t rounds;
         struct bench_hist blackout;
         struct bench_hist floor;
@@ -77,6 +85,7 @@ uint32_t bench_handover_cpu(const struct bench_handover *how);
 /* ---- handover_report.c ---- */
 
 const char *bench_placement_name(enum bench_placement placement); /* "free" */
+const char *bench_strategy_name(enum bench_strategy strategy);    /* "hot" */
 
 void bench_report_begin(const struct bench_handover *how);
 void bench_report_round(const struct bench_handover *how, const struct bench_series *series,

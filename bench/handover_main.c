@@ -16,7 +16,8 @@ enum { OPT_SIZES = 256, OPT_FORM, OPT_STRATEGY, OPT_CONNECTIONS, OPT_PLACEMENT, 
 static const struct argp_option handover_options[] = {
         {"sizes", OPT_SIZES, "LIST", 0, "Sizes of the state (1KiB,1MiB,64MiB,1GiB)", 0},
         {"form", OPT_FORM, "FORM", 0, "arena (default), blob, or all", 0},
-        {"strategy", OPT_STRATEGY, "STRATEGY", 0, "hot, cold, or all (default)", 0},
+        {"strategy", OPT_STRATEGY, "LIST", 0,
+         "hot, cold, unheld (the successor is started after its predecessor's end), spare; all (default) is hot,cold", 0},
         {"connections", OPT_CONNECTIONS, "LIST", 0, "Live TCP connections that are passed on (0)", 0},
         {"placement", OPT_PLACEMENT, "WORD", 0,
          "free (default); pinned: the child on one processor; fixed: everybody on one", 0},
@@ -53,10 +54,22 @@ static void parse_form(struct bench_handover *how, const char *text, struct argp
 
 static void parse_strategy(struct bench_handover *how, const char *text, struct argp_state *state)
 {
-        how->hot = !strcmp(text, "hot") || !strcmp(text, "all");
-        how->cold = !strcmp(text, "cold") || !strcmp(text, "all");
-        if (!how->hot && !how->cold)
-                argp_error(state, "--strategy is '%s', expected hot, cold or all", text);
+        bool all = !strcmp(text, "all");
+
+        for (int i = 0; i < _BENCH_STRATEGY_N; i++)
+                how->strategies[i] = all && i <= BENCH_COLD;
+        while (!all && *text) {
+                size_t bytes = strcspn(text, ",");
+                int i = 0;
+
+                while (i < _BENCH_STRATEGY_N &&
+                       (strlen(bench_strategy_name((enum bench_strategy)i)) != bytes || strncmp(text, bench_strategy_name((enum bench_strategy)i), bytes) != 0))
+                        i++;
+                if (i == _BENCH_STRATEGY_N)
+                        argp_error(state, "--strategy: '%s' does not begin with hot, cold, unheld, spare or all", text);
+                how->strategies[i] = true;
+                text += bytes + (text[bytes] == ',');
+        }
 }
 
 static void parse_connections(struct bench_handover *how, const char *text, struct argp_state *state)
@@ -145,8 +158,7 @@ int bench_handover_main(int argc, char **argv)
                           UINT64_C(1) << 30},
                 .size_count = 4,
                 .forms = {[BATON_STATE_ARENA] = true},
-                .hot = true,
-                .cold = true,
+                .strategies = {[BENCH_HOT] = true, [BENCH_COLD] = true},
                 .connections_count = 1,
         };
         int r;

@@ -18,9 +18,11 @@ const char *bench_placement_name(enum bench_placement placement)
         return names[placement];
 }
 
-static const char *strategy_name(bool hot)
+const char *bench_strategy_name(enum bench_strategy strategy)
 {
-        return hot ? "hot" : "cold";
+        static const char *const names[_BENCH_STRATEGY_N] = {"hot", "cold", "unheld", "spare"};
+
+        return names[strategy];
 }
 
 /* The floor of a blob has one copy of it on top. */
@@ -46,7 +48,7 @@ static const char *const parts[] = {
 static json_t *json_of(const struct bench_handover *how, const struct bench_series *series)
 {
         return json_pack("{s:s, s:I, s:s, s:i, s:s}", "form", form_name(series->form), "bytes",
-                         (json_int_t)series->bytes, "strategy", strategy_name(series->hot),
+                         (json_int_t)series->bytes, "strategy", bench_strategy_name(series->strategy),
                          "connections", (int)series->connections, "placement",
                          bench_placement_name(how->placement));
 }
@@ -100,8 +102,8 @@ static void table_series(const struct bench_out *out, const struct bench_series 
         const uint32_t marks[] = {500, 990, 1000};
         char size[BENCH_SIZE_TEXT], text[BENCH_TIME_TEXT];
 
-        bench_out_say(out, "%-5s %6s %-4s %-6" PRIu32, form_name(series->form),
-                      bench_size_text(size, series->bytes), strategy_name(series->hot), series->connections);
+        bench_out_say(out, "%-5s %6s %-6s %-4" PRIu32, form_name(series->form),
+                      bench_size_text(size, series->bytes), bench_strategy_name(series->strategy), series->connections);
         for (size_t i = 0; i < BT_ARRAY_LEN(marks); i++)
                 bench_out_say(out, i ? "%10s" : "%13s",
                               bench_time_text(text, bench_hist_at(&series->blackout, marks[i])));
@@ -132,12 +134,12 @@ static void table_parts(const struct bench_out *out, const struct bench_series *
 /* ---- the largest beside the smallest ---- */
 
 static const struct bench_series *series_find(const struct bench_series *all, uint32_t count,
-                                              bool hot, bool largest)
+                                              enum bench_strategy strategy, bool largest)
 {
         const struct bench_series *found = NULL;
 
         for (uint32_t i = 0; i < count; i++) {
-                if (all[i].form == BATON_STATE_ARENA && all[i].hot == hot && !all[i].connections &&
+                if (all[i].form == BATON_STATE_ARENA && all[i].strategy == strategy && !all[i].connections &&
                     (!found ||
                      (largest ? all[i].bytes > found->bytes : all[i].bytes < found->bytes)))
                         found = &all[i];
@@ -146,10 +148,10 @@ static const struct bench_series *series_find(const struct bench_series *all, ui
 }
 
 static void compare_sizes(const struct bench_handover *how, const struct bench_series *all,
-                          uint32_t count, bool hot)
+                          uint32_t count, enum bench_strategy strategy)
 {
-        const struct bench_series *small = series_find(all, count, hot, false);
-        const struct bench_series *large = series_find(all, count, hot, true);
+        const struct bench_series *small = series_find(all, count, strategy, false);
+        const struct bench_series *large = series_find(all, count, strategy, true);
         char small_text[BENCH_SIZE_TEXT], large_text[BENCH_SIZE_TEXT];
         double measured;
 
@@ -159,12 +161,12 @@ static void compare_sizes(const struct bench_handover *how, const struct bench_s
                                bench_hist_at(&small->blackout, 500));
         bench_out_line(how->out, "sizes",
                        json_pack("{s:s, s:s, s:s, s:I, s:I, s:f}", "form", "arena", "strategy",
-                                 strategy_name(hot), "placement",
+                                 bench_strategy_name(strategy), "placement",
                                  bench_placement_name(how->placement), "small_bytes",
                                  (json_int_t)small->bytes, "large_bytes", (json_int_t)large->bytes,
                                  "ratio_p50", measured));
-        bench_out_say(how->out, "%-4s arena, blackout p50: %s costs %.2fx of %s\n",
-                      strategy_name(hot), bench_size_text(large_text, large->bytes), measured,
+        bench_out_say(how->out, "%-6s arena, blackout p50: %s costs %.2fx of %s\n",
+                      bench_strategy_name(strategy), bench_size_text(large_text, large->bytes), measured,
                       bench_size_text(small_text, small->bytes));
 }
 
@@ -174,7 +176,7 @@ static const struct bench_series *without_connections(const struct bench_series 
                                                       const struct bench_series *like)
 {
         for (uint32_t i = 0; i < count; i++) {
-                if (!all[i].connections && all[i].form == like->form && all[i].hot == like->hot && all[i].bytes == like->bytes)
+                if (!all[i].connections && all[i].form == like->form && all[i].strategy == like->strategy && all[i].bytes == like->bytes)
                         return &all[i];
         }
         return NULL;
@@ -191,9 +193,9 @@ static void compare_connections(const struct bench_handover *how, const struct b
                 measured = bench_ratio(bench_hist_at(&with->blackout, 500), bench_hist_at(&without->blackout, 500));
                 bench_out_line(how->out, "connections",
                                json_pack("{s:s, s:I, s:s, s:i, s:s, s:f}", "form", form_name(with->form), "bytes", (json_int_t)with->bytes,
-                                         "strategy", strategy_name(with->hot), "connections", (int)with->connections, "placement",
+                                         "strategy", bench_strategy_name(with->strategy), "connections", (int)with->connections, "placement",
                                          bench_placement_name(how->placement), "ratio_p50", measured));
-                bench_out_say(how->out, "%-4s with %" PRIu32 " connections, blackout p50: %.2fx of without\n", strategy_name(with->hot),
+                bench_out_say(how->out, "%-6s with %" PRIu32 " connections, blackout p50: %.2fx of without\n", bench_strategy_name(with->strategy),
                               with->connections, measured);
         }
 }
@@ -232,7 +234,7 @@ void bench_report_end(const struct bench_handover *how, const struct bench_serie
                       uint32_t count)
 {
         bench_out_say(how->out, "\n");
-        compare_sizes(how, all, count, true);
-        compare_sizes(how, all, count, false);
+        for (int strategy = 0; strategy < _BENCH_STRATEGY_N; strategy++)
+                compare_sizes(how, all, count, (enum bench_strategy)strategy);
         compare_connections(how, all, count);
 }

@@ -38,12 +38,15 @@ static const char CONFIG[] = "hub: bench\n"
                              "    handover_data_wait: 60s\n"
                              "    child_migration_timeout: 60s\n"
                              "    state_query_timeout: 60s\n"
-                             "    state_ttl: infinity\n";
+                             "    state_ttl: infinity\n"
+                             "%s%s";
 
 /* ---- starting ---- */
 
-static int config_write(const struct bench_hub *hub, enum baton_state_form form, uint64_t bytes)
+static int config_write(const struct bench_hub *hub, const struct bench_subject *subject)
 {
+        enum baton_state_form form = subject->form;
+        uint64_t bytes = subject->bytes;
         const char *word = form == BATON_STATE_ARENA ? "arena" : "blob";
         /* An arena has a head, and sizes are rounded up by a quarter at most; its blocks of 1 MiB fit exactly. */
         uint64_t room = form == BATON_STATE_ARENA
@@ -54,7 +57,8 @@ static int config_write(const struct bench_hub *hub, enum baton_state_form form,
 
         return r ? r
                  : bench_daemon_configure(&hub->daemon, CONFIG, program, hub->board_path,
-                                          hub->wake_path, word, bytes, word, (room + 1023) / 1024);
+                                          hub->wake_path, word, bytes, word, (room + 1023) / 1024,
+                                          subject->spare ? "    spare: true\n" : "", subject->unheld ? "    hold: false\n" : "");
 }
 
 /* The hub has said its last word on @fd: it closes after that. */
@@ -162,7 +166,8 @@ int bench_hub_start(struct bench_hub *hub, const struct bench_subject *subject)
                 (void)snprintf(hub->wake_path, sizeof(hub->wake_path), "/proc/%d/fd/%d",
                                (int)getpid(), hub->wake[0]);
                 hub->board->cpu = subject->cpu;
-                r = config_write(hub, subject->form, subject->bytes);
+                hub->spare = subject->spare;
+                r = config_write(hub, subject);
         }
         if (!r)
                 r = listener_open(hub, subject->connections);
@@ -226,6 +231,8 @@ int bench_hub_swap(struct bench_hub *hub, int hot, struct bench_swap *ret_swap)
 
         if (r)
                 bench_complain("the child, process %d, is gone", hub->board->pid);
+        if (!r && hub->spare)
+                r = bench_daemon_await_spare(&hub->daemon, 0);
         memset(ret_swap, 0, sizeof(*ret_swap));
         if (!r) {
                 wake(hub, BENCH_MODE_BUSY);

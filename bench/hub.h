@@ -2,6 +2,7 @@
 #pragma once
 /* A real hub (daemon.h) with one child, bench-probe. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <baton/types.h>
@@ -19,6 +20,7 @@ struct bench_hub {
         int listener; /* the child's connections come in here; -1: it has none */
         int *peers;   /* our ends of them */
         uint32_t peer_count;
+        bool spare; /* a swap is asked for when the child's spare is ready */
 };
 
 #define BENCH_HUB_NULL                                                                             \
@@ -40,6 +42,8 @@ struct bench_subject {
         uint64_t bytes;
         uint32_t connections; /* live ones, over TCP, each in the child's epoll */
         uint32_t cpu;         /* as in the board */
+        bool spare;           /* spare: true */
+        bool unheld;          /* hold: false */
 };
 
 /* Each returns 0 or -errno, with a complaint. The child serves, its state is filled. */

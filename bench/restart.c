@@ -5,7 +5,7 @@
  *      hub:   SIGKILL by us; the hub sees the death and starts the child again; until serve() of the new process
  *      floor: SIGKILL by us; we see the end by pidfd, vfork and exec of a process without libbaton; until the first line of its main()
  *
- * in turns. Each watcher sleeps when the kill comes, so each pays one wake-up. There is no back-off: a process that was healthy (1 ms is enough here) is
+ * in turns, without a spare and with one. Each watcher sleeps when the kill comes, so each pays one wake-up. There is no back-off: a process that was healthy (1 ms is enough here) is
  * replaced at once.
  */
 #include <errno.h>
@@ -27,7 +27,8 @@
         "  m:\n"                                                                                   \
         "    exec: [\"%s\", \"%s\", \"0\"]\n"                                                      \
         "    max_restarts: forever\n"                                                              \
-        "    healthy: 1ms\n"
+        "    healthy: 1ms\n"                                                                      \
+        "    spare: %s\n"
 
 /* So long everybody sleeps before the next kill, and the child becomes healthy. */
 static const struct timespec REST = {.tv_nsec = 3 * BT_NS_PER_MS};
@@ -36,6 +37,7 @@ struct restart {
         struct bench_daemon daemon;
         struct bench_muster muster;
         struct bench_bare_start bare;
+        bool spare;
         struct bench_pair pair;
 };
 
@@ -61,7 +63,7 @@ static int restart_begin(struct restart *restart)
         if (!r)
                 r = bench_daemon_open(&restart->daemon);
         if (!r)
-                r = bench_daemon_configure(&restart->daemon, CONFIG, program, restart->muster.path);
+                r = bench_daemon_configure(&restart->daemon, CONFIG, program, restart->muster.path, restart->spare ? "true" : "false");
         if (!r)
                 r = bench_daemon_start(&restart->daemon);
         return r ? r : bench_muster_await(&restart->muster, 1);
@@ -74,6 +76,8 @@ static int restart_by_hub(struct restart *restart, uint64_t *ret_ns)
         uint64_t begun;
         int r = bench_daemon_await_running(&restart->daemon, 0);
 
+        if (!r && restart->spare)
+                r = bench_daemon_await_spare(&restart->daemon, 0);
         if (r)
                 return r;
         (void)nanosleep(&REST, NULL);
@@ -101,10 +105,27 @@ static int restart_round(struct restart *restart, bool counts)
         return 0;
 }
 
+static int restart_measure(struct bench_out *out, bool spare, uint32_t warmup, uint32_t rounds)
+{
+        struct restart restart = {.daemon = BENCH_DAEMON_NULL, .muster = BENCH_MUSTER_NULL, .bare = BENCH_BARE_NULL, .spare = spare};
+        int r;
+
+        restart.pair.name = spare ? "killed-to-service-spare" : "killed-to-service";
+        r = restart_begin(&restart);
+        for (uint32_t i = 0; !r && i < warmup + rounds; i++)
+                r = bench_interrupted() ? -EINTR : restart_round(&restart, i >= warmup);
+        if (!r) {
+                bench_out_pair(out, &restart.pair);
+        } else if (!bench_interrupted()) {
+                bench_complain("the child does not come back: %s", strerrordesc_np(-r));
+                bench_daemon_show_log(&restart.daemon);
+        }
+        restart_end(&restart);
+        return r;
+}
+
 int bench_restart_main(int argc, char **argv)
 {
-        static struct restart restart = {
-                .daemon = BENCH_DAEMON_NULL, .muster = BENCH_MUSTER_NULL, .bare = BENCH_BARE_NULL};
         struct bench_options options = BENCH_OPTIONS_INIT;
         struct bench_out out;
         uint32_t rounds, warmup;
@@ -119,19 +140,12 @@ int bench_restart_main(int argc, char **argv)
                            options.json);
         if (r)
                 return 1;
-        restart.pair.name = "killed-to-service";
         r = bench_process_guard();
-        if (!r)
-                r = restart_begin(&restart);
-        for (uint32_t i = 0; !r && i < warmup + rounds; i++)
-                r = bench_interrupted() ? -EINTR : restart_round(&restart, i >= warmup);
         if (!r) {
                 bench_out_pair_head(&out);
-                bench_out_pair(&out, &restart.pair);
-        } else if (!bench_interrupted()) {
-                bench_complain("the child does not come back: %s", strerrordesc_np(-r));
-                bench_daemon_show_log(&restart.daemon);
+                r = restart_measure(&out, false, warmup, rounds);
         }
-        restart_end(&restart);
+        if (!r)
+                r = restart_measure(&out, true, warmup, rounds);
         return bench_out_close(&out, r);
 }

@@ -62,9 +62,9 @@ static void count_event(struct tally *t, const struct bt_ctl_reply *reply)
         int n = number_of(reply);
         bool committed = !strcmp(reply->phase, "committed"), back = !strcmp(reply->phase, "rolled_back");
 
-        if (!strcmp(reply->phase, "starting") || !strcmp(reply->phase, "querying")) {
+        if (!strcmp(reply->phase, "starting") || !strcmp(reply->phase, "querying") || !strcmp(reply->phase, "holding")) {
                 if (t->first_begun_ns[n])
-                        return; /* a cold swap queries, and starts later */
+                        return; /* a cold swap holds its successor, queries, and starts later */
                 t->first_begun_ns[n] = reply->since_ns;
                 t->begun++;
                 if (++t->under_way > t->under_way_max)

@@ -314,7 +314,7 @@ static void STATE_1_a_child_that_takes_its_time_to_restore_holds_nobody_up(void 
         world_start(w, WORLD_TWO);
         file_make(w, "stuck");
         ask = world_ask(w, BT_CTL_SWAP, "s", NULL, BT_STRATEGY_COLD);
-        world_follow_to(&ask, "ready");
+        world_follow_to(&ask, "starting");
         world_swap(w, "t", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "t | restored cold none", 1);
         assert_int_equal(world_log_count(w, "restored cold 'a1'"), 0);
@@ -574,7 +574,7 @@ static void STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same(
         file_make(w, "version-mute");
         upgrade(w, "state-2-1", &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
-        assert_string_equal(outcome.phases, "describing not_described querying captured stopping stopped starting ready restored committed");
+        assert_string_equal(outcome.phases, "describing not_described holding held querying captured stopping stopped starting ready restored committed");
         world_log_wait(w, "restored cold 'a1' v1", 1);
         world_end(w);
 }
@@ -590,7 +590,7 @@ static void STATE_2_a_program_may_answer_before_anything_else(void **state)
         file_make(w, "describes");
         upgrade(w, "state-2-1", &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
-        assert_string_equal(outcome.phases, "describing querying captured stopping stopped starting ready restored committed");
+        assert_string_equal(outcome.phases, "describing holding held querying captured stopping stopped starting ready restored committed");
         world_end(w);
 }
 
