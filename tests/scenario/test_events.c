@@ -181,11 +181,12 @@ static void HOOK_1_a_life_is_in_the_stream_in_order_with_times_and_numbers(void 
         world_end(w);
 }
 
-/* Querying, capturing, ending, and only then starting. */
+/* Querying, capturing, ending, and only then starting: what is held before it has not begun. */
 static void COLD_3_the_order_of_a_cold_swap_is_in_the_stream(void **state)
 {
         static const char *const expected[][2] = {
-                {"migration_begun", "cold: "},      {"migration_step", "querying"},  {"migration_step", "captured"},
+                {"migration_begun", "cold: "},      {"migration_step", "holding: "}, {"migration_step", "held"},
+                {"migration_step", "querying"},     {"migration_step", "captured"},
                 {"migration_step", "stopping"},     {"migration_step", "stopped"},   {"migration_step", "starting: "},
                 {"migration_step", "ready"},        {"migration_step", "restored"},  {"handover_delivered", "bytes"},
                 {"child_running", "cold"},          {"child_pid_changed", ""},       {"migration_completed", "pause "},
