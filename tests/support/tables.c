@@ -6,6 +6,7 @@
 #include "tests/support/tables.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 #include "tests/support/swap_table.h"
 #include "tests/support/world_internal.h"
 
-#define PLAYS_MAX 64
+#define PLAYS_MAX 96
 #define STEPS_BYTES 65536
 #define TEXT_BYTES 512
 
@@ -96,11 +97,39 @@ static void write_garbage(void)
         assert_int_equal(fclose(file), 0);
 }
 
+/* A copy of child_rows; with @lacks it needs a library that is nowhere. */
+static void write_copy(bool lacks)
+{
+        static char bytes[16 << 20];
+        char from[640];
+        FILE *file;
+        size_t n;
+
+        world_program(scene.w, from, "child_rows");
+        file = fopen(from, "re");
+        assert_non_null(file);
+        n = fread(bytes, 1, sizeof(bytes), file);
+        assert_int_equal(fclose(file), 0);
+        assert_true(n > 0 && n < sizeof(bytes));
+        if (lacks) {
+                char *at = memmem(bytes, n, "libc.so.6", sizeof("libc.so.6"));
+
+                assert_non_null(at);
+                memcpy(at, "libQ.so.6", sizeof("libQ.so.6"));
+        }
+        file = fopen(scene.new_path, "we");
+        assert_non_null(file);
+        assert_int_equal(fwrite(bytes, 1, n, file), n);
+        assert_int_equal(fchmod(fileno(file), 0700), 0);
+        assert_int_equal(fclose(file), 0);
+}
+
 static void write_programs(void)
 {
         const struct tables_play *play = scene.play;
 
-        write_program("old", play->old ? play->old : "", play->again ? play->again : "");
+        if (!play->old || strcmp(play->old, "-") != 0)
+                write_program("old", play->old ? play->old : "", play->again ? play->again : "");
         if (!play->new_)
                 return;
         (void)snprintf(scene.new_path, sizeof(scene.new_path), "%s/new", scene.w->dir);
@@ -108,6 +137,8 @@ static void write_programs(void)
                 world_program(scene.w, scene.new_path, "child_rows");
         else if (!strcmp(play->new_, "GARBAGE"))
                 write_garbage();
+        else if (!strcmp(play->new_, "COPY") || !strcmp(play->new_, "LACKS"))
+                write_copy(!strcmp(play->new_, "LACKS"));
         else
                 write_program("new", play->new_, "");
 }
@@ -121,9 +152,9 @@ static void configure(void)
 
         for (int i = 0; i < (play->children ? play->children : 1); i++)
                 used += (size_t)snprintf(yaml + used, sizeof(yaml) - used,
-                                         "  r%d: {exec: [\"@dir@/old\"], %sstate: {form: blob, max: 64KiB}, "
+                                         "  r%d: {exec: [\"%s\"], %sstate: {form: blob, max: 64KiB}, "
                                          "env: {ROW_TRACE: \"@dir@/trace\"%s%s}%s%s}\n",
-                                         i, strstr(each, "handover:") ? "" : "handover: true, ", play->env ? ", " : "", play->env ? play->env : "",
+                                         i, play->old && !strcmp(play->old, "-") ? "@bin@/child_rows" : "@dir@/old", strstr(each, "handover:") ? "" : "handover: true, ", play->env ? ", " : "", play->env ? play->env : "",
                                          *each ? ", " : "", each);
         assert_true(used < sizeof(yaml));
         world_configure(scene.w, yaml);
@@ -227,6 +258,27 @@ static void remove_file(const char *name)
         assert_int_equal(unlink(path), 0);
 }
 
+static void make_fifo(const char *name)
+{
+        char path[256];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", scene.w->dir, name);
+        assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+/* Who waits for it goes on; nobody waits after that. */
+static void feed_fifo(const char *name)
+{
+        char path[256];
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", scene.w->dir, name);
+        fd = open(path, O_WRONLY | O_CLOEXEC); /* waits for the reader */
+        assert_true(fd >= 0);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(close(fd), 0);
+}
+
 static void step(const char *verb, const char *what)
 {
         struct bt_slot slot;
@@ -245,6 +297,12 @@ static void step(const char *verb, const char *what)
                 rows_open_gate(scene.w, what);
         } else if (!strcmp(verb, "close") || !strcmp(verb, "unlink")) {
                 remove_file(what);
+        } else if (!strcmp(verb, "forbid")) {
+                assert_int_equal(chmod(scene.new_path, 0600), 0);
+        } else if (!strcmp(verb, "fifo")) {
+                make_fifo(what);
+        } else if (!strcmp(verb, "feed")) {
+                feed_fifo(what);
         } else if (!strcmp(verb, "stopped")) {
                 world_until_stopped(process(what));
         } else if (!strcmp(verb, "cont")) {

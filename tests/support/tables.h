@@ -26,6 +26,8 @@
  *      stopped old|new, cont old|new, kill old|new
  *      hold new, free         its death is held up, as that of a huge process is, until "free"
  *      unlink old             nobody can start that program any more
+ *      forbid new             nobody may execute it any more
+ *      fifo NAME, feed NAME   what reads @/NAME waits until it is fed
  *      down                   waits until r0 is stopped
  *      stop                   SIGTERM to the hub: migrations are told to CANCEL
  */
@@ -37,9 +39,10 @@ struct tables_play {
         const char *each;  /* more members of the child's configuration; NULL */
         const char *env;   /* more variables of its configuration; NULL */
         int children;      /* 0: one */
-        const char *old;   /* NULL: "" */
+        const char *old;   /* NULL: ""; "-": child_rows itself, which can be held */
         const char *again; /* of later processes of the old program; NULL: "" */
-        const char *new_;  /* NULL: the old program; "-": child_rows itself, which can be asked; "GARBAGE": no program at all */
+        const char *new_;  /* NULL: the old program; "-": child_rows itself, which can be asked and held; "COPY": a copy of it; "LACKS": the same, and
+                            * a library is missing; "GARBAGE": no program at all */
         const char *steps;
         const char *path;
 };
