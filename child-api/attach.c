@@ -214,6 +214,9 @@ int bt_child_attach(struct baton_child *child, const struct baton_child_place *p
         if (!child->taken)
                 return -ENOMEM;
         child->taken_room = TAKEN_ROOM;
+        child->twin = bt_double_new();
+        if (!child->twin)
+                return -ENOMEM;
         leave_life_sign(child->link);
         atomic_store(&child->link->attached, BT_LINK_ATTACHED);
         BT_POINT("child.attached");

@@ -58,6 +58,7 @@ struct baton_child *baton_child_close(struct baton_child *child)
         (void)bt_close(child->node_fd);
         for (int i = 0; i < 3; i++)
                 (void)bt_close(child->for_hub[i]);
+        (void)bt_double_free(child->twin);
         free(child);
         return NULL;
 }
@@ -116,7 +117,6 @@ static void on_capture(struct baton_child *child, const struct bt_rec *rec)
         if (rec->flags & BT_REC_F_HANDOFF)
                 bt_child_read_channel(child);
         r = bt_child_capture(child, rec->arg[0] == BATON_CAPTURE_SHUTDOWN ? BATON_CAPTURE_SHUTDOWN : BATON_CAPTURE_COLD);
-        child->baton->passed_ns = bt_now_ns();
         child->stage = BT_CHILD_RELEASED;
         if (!r && bt_baton_release(child->baton, child->incarnation))
                 r = -BATON_E_STALE;
@@ -258,6 +258,7 @@ int baton_child_ready(struct baton_child *child)
                 }
                 if (child->reason == BATON_REASON_HOT)
                         bt_child_prefault(child);
+                child->soon_seen = atomic_load(&child->baton->soon);
                 BT_POINT("ready.before");
                 say_ready(child);
                 BT_POINT("ready.done");

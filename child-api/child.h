@@ -43,6 +43,9 @@ struct bt_passing {
         uint64_t sent;         /* in earlier messages */
         int fds[BT_HANDOFF_FDS_MAX];
         struct bt_handoff message;
+        uint32_t gone_batched;
+        uint64_t gone_sent;
+        struct bt_handoff gone; /* tags of what was passed and is not to be had any more */
 };
 
 struct bt_watch;
@@ -72,11 +75,14 @@ struct baton_child {
         struct bt_ring_end inbox;
         struct bt_ring_end outbox;
         uint64_t heir; /* LEAVING, PASSED: who gets it */
-        uint32_t leave_beat;   /* LEAVING: the heir's beat when it was told that the moment is near */
+        uint32_t leave_soon;   /* LEAVING: how the heir was told that the moment is near; its beat answers that */
         uint64_t leave_by_ns;  /* LEAVING: from then on the baton is passed to an heir that was not seen to run, too */
         uint64_t quiet_ns;     /* LEAVING: for how long the hub will not be rung for the passage */
         bool ring_due;         /* the hub was told something and not rung yet */
         uint64_t ring_at_ns;   /* PASSED: not before that, while the heir restores */
+        uint32_t soon_seen;    /* PARKED: read before READY was said, so an announcement after it is one */
+        bool rehearsing;       /* a double: rehearse.c */
+        struct bt_double *twin; /* NULL: unsupervised */
         bool retired;
         bool capturing;           /* in capture(), for whatever purpose */
         bool checkpointing;       /* and it is a checkpoint: nothing may be passed */
@@ -90,9 +96,7 @@ struct baton_child {
         struct bt_arena *arena; /* NULL: none */
         uint32_t bracket_depth;
 
-        struct bt_kept kept[BT_KEPT_MAX];
         uint32_t kept_count;
-        struct bt_listener listeners[BT_LISTEN_MAX];
         uint32_t listener_count;
         char *listener_names;
 
@@ -100,10 +104,19 @@ struct baton_child {
         struct baton_fd *taken;     /* descriptors from the predecessor */
         size_t taken_count;
         size_t taken_room;
+        uint64_t received;          /* descriptors of this passage so far, those that arriving() was given among them */
+        uint64_t *gone;             /* tags of those that are not any more, and that arriving() was given */
+        size_t gone_count;
+        size_t gone_room;
+        uint64_t gone_received;     /* as @received */
 
         int epoll; /* the ready-made loop's; -1: not used */
         int signals;
         struct bt_watch *watches;
+
+        /* Last: a rehearsal copies what is above. */
+        struct bt_kept kept[BT_KEPT_MAX];
+        struct bt_listener listeners[BT_LISTEN_MAX];
 };
 
 /* What capture() is given. */
@@ -132,7 +145,8 @@ void bt_child_read_channel(struct baton_child *child);
 void bt_child_resend_kept(struct baton_child *child);
 int bt_passing_flush(struct baton_child *child);
 void bt_passing_end(struct baton_child *child);
-int bt_child_receive_passed(struct baton_child *child, uint64_t count);
+int bt_child_receive_ahead(struct baton_child *child);
+int bt_child_receive_passed(struct baton_child *child, uint64_t count, uint64_t gone);
 void bt_child_drop_taken(struct baton_child *child);
 void bt_child_free_fds(struct baton_child *child);
 
@@ -140,7 +154,7 @@ void bt_child_free_fds(struct baton_child *child);
 int bt_child_can_read(const struct baton_child *child);
 void bt_child_describe(struct baton_child *child);
 void bt_child_prefault(const struct baton_child *child);
-void bt_child_rehearse(struct baton_child *child);
+void bt_child_date(struct baton_child *child);
 int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose);
 int bt_child_restore(struct baton_child *child, uint64_t predecessor);
 uint64_t bt_child_state_bytes(const struct baton_child *child);
@@ -159,9 +173,24 @@ void bt_child_publish_capture(struct baton_child *child, const struct baton_capt
 bool bt_child_checkpoints(const struct baton_child *child);
 int bt_child_repair_arena(struct baton_child *child);
 
+/* rehearse.c: the same, on a double, so that it is not the first time when it counts */
+struct bt_double *bt_double_new(void); /* NULL: no memory */
+struct bt_double *bt_double_free(struct bt_double *twin);
+void bt_child_rehearse_taking(struct baton_child *child);
+void bt_child_rehearse_leaving(struct baton_child *child);
+bool bt_child_head_known(const struct baton_child *child); /* the arena's head is what it was in the rehearsal, and that was valid */
+
+/* A fault point of the passage; a rehearsal is none. */
+#define BT_POINT_ON_STAGE(child, name)                                                             \
+        do {                                                                                       \
+                if (!(child)->rehearsing)                                                          \
+                        BT_POINT(name);                                                            \
+        } while (0)
+
 /* passage.c: the moment of a swap */
 int bt_child_park(struct baton_child *child); /* 0: the baton was passed to us; BATON_CHILD_STOP; -errno */
 int bt_child_take_over(struct baton_child *child);
+void bt_child_become_passed(struct baton_child *child); /* LEAVING, the heir watches */
 uint64_t bt_child_if_parallel(uint64_t ns); /* @ns where two processes can run at once, else 0 */
 void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec);
 void bt_child_on_resume(struct baton_child *child);

@@ -19,6 +19,7 @@
 #include "child-api/child.h"
 #include "child-api/post.h"
 
+#define GONE_ROOM 64   /* to begin with */
 #define LISTEN_FIRST 3 /* SD_LISTEN_FDS_START */
 
 /* ---- listening sockets ---- */
@@ -240,18 +241,35 @@ int baton_child_drop(struct baton_child *child, const char *name)
 
 /* ---- passing ---- */
 
+static int message_send(struct bt_passing *p, struct bt_handoff *message, uint32_t magic, uint32_t count, uint64_t first)
+{
+        bool with_fds = magic == BT_HANDOFF_MAGIC;
+
+        message->magic = magic;
+        message->count = count;
+        message->first = first;
+        return bt_scm_send(p->sock, message, offsetof(struct bt_handoff, tags) + count * sizeof(message->tags[0]), p->fds, with_fds ? count : 0);
+}
+
+static int gone_flush(struct bt_passing *p)
+{
+        int r = p->gone_batched ? message_send(p, &p->gone, BT_HANDOFF_GONE_MAGIC, p->gone_batched, p->gone_sent) : 0;
+
+        if (r)
+                return r;
+        p->gone_sent += p->gone_batched;
+        p->gone_batched = 0;
+        return 0;
+}
+
+/* What is gone goes first: its tag may be used again by what follows. */
 int bt_passing_flush(struct baton_child *child)
 {
         struct bt_passing *p = child->passing;
-        size_t bytes = offsetof(struct bt_handoff, tags) + p->batched * sizeof(p->message.tags[0]);
-        int r;
+        int r = gone_flush(p);
 
-        if (!p->batched)
-                return 0;
-        p->message.magic = BT_HANDOFF_MAGIC;
-        p->message.count = p->batched;
-        p->message.first = p->sent;
-        r = bt_scm_send(p->sock, &p->message, bytes, p->fds, p->batched);
+        if (!r && p->batched)
+                r = message_send(p, &p->message, BT_HANDOFF_MAGIC, p->batched, p->sent);
         if (r)
                 return r;
         p->sent += p->batched;
@@ -264,8 +282,8 @@ void bt_passing_end(struct baton_child *child)
         struct bt_passing *p = child->passing;
 
         p->sock = bt_close(p->sock);
-        p->batched = 0;
-        p->sent = 0;
+        p->batched = p->gone_batched = 0;
+        p->sent = p->gone_sent = 0;
 }
 
 int baton_child_pass(struct baton_child *child, int fd, uint64_t tag)
@@ -285,6 +303,22 @@ int baton_child_pass(struct baton_child *child, int fd, uint64_t tag)
         p->message.tags[p->batched] = tag;
         p->fds[p->batched++] = fd;
         return 0;
+}
+
+int baton_child_unpass(struct baton_child *child, uint64_t tag)
+{
+        struct bt_passing *p = child->passing;
+        int r = 0;
+
+        if (bt_child_forked())
+                return -BATON_E_FORKED;
+        if (!child->supervised || p->sock < 0 || child->stage != BT_CHILD_LEAVING || child->checkpointing)
+                return -BATON_E_PROTOCOL;
+        if (p->batched || p->gone_batched == BT_HANDOFF_FDS_MAX)
+                r = bt_passing_flush(child); /* it may be in the batch */
+        if (!r)
+                p->gone.tags[p->gone_batched++] = tag;
+        return r;
 }
 
 static int taken_add(struct baton_child *child, const struct bt_handoff *msg, const int *fds, size_t count)
@@ -308,34 +342,121 @@ static int taken_add(struct baton_child *child, const struct bt_handoff *msg, co
         return 0;
 }
 
-/* One message. 0, -EAGAIN nothing there, or why the hand-over cannot be trusted. */
-static int receive_message(struct baton_child *child)
+/* What it names is here and not given on yet, or arriving() has it. */
+static int gone_add(struct baton_child *child, uint64_t tag)
 {
-        struct bt_handoff msg;
-        int fds[BT_HANDOFF_FDS_MAX];
-        size_t count = 0;
-        ssize_t n = bt_scm_recv(child->handoff, &msg, sizeof(msg), fds, BT_HANDOFF_FDS_MAX, &count);
-        int r = 0;
+        uint64_t *bigger;
 
-        if (n < 0)
-                return n == -EMSGSIZE ? -BATON_E_FDS : (int)n;
-        if (n == 0)
-                return -EAGAIN; /* the predecessor closed its end after its last message */
-        if ((size_t)n < offsetof(struct bt_handoff, tags) || msg.magic != BT_HANDOFF_MAGIC || msg.count != count ||
-            msg.first != child->taken_count ||
-            (size_t)n != offsetof(struct bt_handoff, tags) + count * sizeof(msg.tags[0]))
-                r = -BATON_E_FDS;
+        for (size_t i = 0; i < child->taken_count; i++) {
+                if (child->taken[i].tag != tag)
+                        continue;
+                (void)bt_close(child->taken[i].fd);
+                memmove(&child->taken[i], &child->taken[i + 1], (--child->taken_count - i) * sizeof(*child->taken));
+                return 0;
+        }
+        if (child->gone_count == child->gone_room) {
+                size_t room = child->gone_room ? 2 * child->gone_room : GONE_ROOM;
+
+                bigger = realloc(child->gone, room * sizeof(*bigger));
+                if (!bigger)
+                        return -ENOMEM;
+                child->gone = bigger;
+                child->gone_room = room;
+        }
+        child->gone[child->gone_count++] = tag;
+        return 0;
+}
+
+/* Descriptors that came. */
+static int message_passed(struct baton_child *child, const struct bt_handoff *msg, const int *fds, size_t count)
+{
+        int r = msg->count == count && msg->first == child->received ? taken_add(child, msg, fds, count) : -BATON_E_FDS;
+
         if (!r)
-                r = taken_add(child, &msg, fds, count);
+                child->received += count;
         for (size_t i = 0; r && i < count; i++)
                 (void)bt_close(fds[i]);
         return r;
 }
 
-/* Takes what is there; all @count of them must be: they were sent before the word moved. */
-int bt_child_receive_passed(struct baton_child *child, uint64_t count)
+/* Descriptors that are not any more. */
+static int message_gone(struct baton_child *child, const struct bt_handoff *msg, const int *fds, size_t count)
 {
-        while (child->taken_count < count) {
+        int r = !count && msg->count <= BT_HANDOFF_FDS_MAX && msg->first == child->gone_received ? 0 : -BATON_E_FDS;
+
+        for (size_t i = 0; i < count; i++)
+                (void)bt_close(fds[i]);
+        for (uint32_t i = 0; !r && i < msg->count; i++)
+                r = gone_add(child, msg->tags[i]);
+        if (!r)
+                child->gone_received += msg->count;
+        return r;
+}
+
+/* One message. 0, -EAGAIN nothing there, or why the hand-over cannot be trusted. */
+static int receive_message(struct baton_child *child)
+{
+        struct bt_handoff msg = {0};
+        int fds[BT_HANDOFF_FDS_MAX];
+        size_t count = 0;
+        ssize_t n = bt_scm_recv(child->handoff, &msg, sizeof(msg), fds, BT_HANDOFF_FDS_MAX, &count);
+
+        if (n < 0)
+                return n == -EMSGSIZE ? -BATON_E_FDS : (int)n;
+        if (n == 0)
+                return -EAGAIN; /* the predecessor closed its end after its last message */
+        if ((size_t)n == offsetof(struct bt_handoff, tags) + msg.count * sizeof(msg.tags[0]) && msg.magic == BT_HANDOFF_MAGIC)
+                return message_passed(child, &msg, fds, count);
+        if ((size_t)n == offsetof(struct bt_handoff, tags) + msg.count * sizeof(msg.tags[0]) && msg.magic == BT_HANDOFF_GONE_MAGIC)
+                return message_gone(child, &msg, fds, count);
+        while (count)
+                (void)bt_close(fds[--count]);
+        return -BATON_E_FDS;
+}
+
+typedef int (*arriving_fn)(struct baton_child *child, const struct baton_fd *fds, size_t fd_count, void *ctx);
+
+static arriving_fn arriving(const struct baton_child *child)
+{
+        bool has = child->ops->size >= offsetof(struct baton_child_ops, arriving) + sizeof(child->ops->arriving);
+
+        return has ? child->ops->arriving : NULL;
+}
+
+/*
+ * What the predecessor passed ahead, while it serves. They are only descriptors: it may close them on its side, and says so in the passage. From arriving() on
+ * they are the program's; without it they wait here.
+ */
+int bt_child_receive_ahead(struct baton_child *child)
+{
+        size_t count;
+        int r;
+
+        if (child->handoff < 0)
+                return 0;
+        do
+                r = receive_message(child);
+        while (!r);
+        if (r != -EAGAIN) {
+                bt_child_say_why(child, "descriptors refused", r);
+                return r;
+        }
+        count = child->taken_count;
+        if (!count || !arriving(child))
+                return 0;
+        BT_POINT("arriving.begin");
+        child->taken_count = 0;
+        r = arriving(child)(child, child->taken, count, child->ctx);
+        if (r < 0)
+                bt_child_say_why(child, "arriving() failed", r);
+        BT_POINT("arriving.done");
+        return r < 0 ? r : 0;
+}
+
+/* Takes what is there; all @count and @gone of them must be: they were sent before the word moved. */
+int bt_child_receive_passed(struct baton_child *child, uint64_t count, uint64_t gone)
+{
+        while (child->received < count || child->gone_received < gone) {
                 int r = child->handoff < 0 ? -EAGAIN : receive_message(child);
 
                 if (r == -EAGAIN)
@@ -343,7 +464,7 @@ int bt_child_receive_passed(struct baton_child *child, uint64_t count)
                 if (r)
                         return r;
         }
-        return child->taken_count == count ? 0 : -BATON_E_FDS;
+        return child->received == count && child->gone_received == gone ? 0 : -BATON_E_FDS;
 }
 
 void bt_child_drop_taken(struct baton_child *child)
@@ -363,6 +484,8 @@ void bt_child_free_fds(struct baton_child *child)
         child->passing = NULL;
         free(child->taken);
         child->taken = NULL;
+        free(child->gone);
+        child->gone = NULL;
         for (uint32_t i = 0; i < child->listener_count; i++)
                 (void)bt_close(child->listeners[i].fd);
         free(child->listener_names);

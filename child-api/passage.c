@@ -3,9 +3,10 @@
  * The moment of a swap: how the baton goes from one process to the next, from the side of each.
  *
  *      predecessor n                                         heir m
- *      HANDOVER: prepare(), descriptors ahead                SPIN: awake, looks at what it will restore
- *      announces: soon + 1  ──────────────────────────────►  watches the word; its beat moves
- *      serves on, turn by turn, until the beat has moved
+ *      HANDOVER: prepare(), descriptors ahead                SPIN: awake, rehearses, watches
+ *      announces: soon + 1  ──────────────────────────────►  arriving(): has what was passed ahead
+ *      serves on, turn by turn, rehearsing, until            rehearses, watches the word; its beat answers
+ *      the beat has answered
  *      capture(), OFFERED(n,m) → PASSED(m,n)  ────────────►  restore(), PASSED(m,n) → HELD(m)
  *      sleeps; says PASSED                                   serve(), a turn of work, then rings the hub: RESTORED
  *
@@ -16,7 +17,9 @@
  *                   one that does not restore, and n must not serve for ever under an offer.
  *      the hub      what is told to it in the passage is put into the ring at once and rung for a turn later, because the hub would wake up on one of the two
  *                   processors that are wanted just then. Whatever happens, the hub finds it: it reads a ring to the end at each bell, deadline and exit.
- *      first times  page faults and cold lines: of the state, which the heir has looked at before it watches, and of this code.
+ *      first times  page faults, cold lines, cold code: rehearse.c.
+ *      the clock    is read once on each side: 25 ns are a tenth of the passage. The state's date is that of the announcement.
+ *      descriptors  that were passed ahead are taken, and given to the program, ahead. What is left for the passage is the difference.
  *
  * Between the predecessor's compare-and-swap and the successor's serve() there is no message to the hub, no allocation, no file.
  */
@@ -37,6 +40,9 @@
 
 /* For how long a predecessor serves on while its heir wakes up: 30-50 us, and a time slice or two of other programs where processors are scarce. */
 #define AWAKE_NS BT_NS_PER_MS
+
+/* And for each descriptor that was passed ahead: an heir takes it and has it watched in 1-2 us, before it watches the word. */
+#define TAKE_NS (10 * BT_NS_PER_US)
 
 /* An heir without connections has confirmed after 1-5 us, and then there is nothing to tell the hub that the heir does not tell. */
 #define QUIET_NS (20 * BT_NS_PER_US)
@@ -84,56 +90,6 @@ bool bt_child_wants_turn(const struct baton_child *child)
         return child->stage == BT_CHILD_LEAVING || child->ring_due;
 }
 
-/* ---- first times ---- */
-
-#define LINE_BYTES 64
-#define FUNCTION_BYTES 512 /* the longest of ours in the passage; of the program's, as much as there is a use in guessing */
-
-/* Into the caches, if it is mapped; never a fault. */
-static void bring_near(const void *at, size_t bytes)
-{
-        for (size_t off = 0; off < bytes; off += LINE_BYTES)
-                __builtin_prefetch((const char *)at + off);
-}
-
-static void bring_code(uintptr_t function)
-{
-        if (function)
-                bring_near((const void *)function, FUNCTION_BYTES); /* NOLINT(performance-no-int-to-ptr): it is only looked at */
-}
-
-/*
- * Of what an heir is going to do, all that changes nothing; the predecessor serves from the state meanwhile. Populating a large arena has just emptied
- * this processor's caches. Nothing here may move the word, not even a move that "must fail now": the baton may be passed to us at any moment.
- */
-static void rehearse_taking(struct baton_child *child)
-{
-        const struct bt_arena *arena = child->arena;
-
-        bt_child_rehearse(child);
-        bring_near(child, sizeof(*child));
-        bring_code((uintptr_t)bt_child_take_over);
-        bring_code((uintptr_t)bt_child_restore);
-        bring_code((uintptr_t)bt_baton_confirm);
-        bring_code((uintptr_t)child->ops->restore);
-        bring_code((uintptr_t)child->ops->serve);
-        if (arena)
-                bring_near((const char *)arena + arena->root, LINE_BYTES);
-}
-
-/* The same for a predecessor, which has never captured before. */
-static void rehearse_leaving(struct baton_child *child)
-{
-        bring_code((uintptr_t)bt_child_leave_when_due);
-        bring_code((uintptr_t)bt_child_capture);
-        bring_code((uintptr_t)bt_child_publish_capture);
-        bring_code((uintptr_t)bt_baton_pass);
-        bring_code((uintptr_t)child->ops->capture);
-        bt_child_describe(child);
-        (void)bt_boot_ns();
-        (void)bt_wall_ns();
-}
-
 /* ---- the heir ---- */
 
 /* Handles what the hub says to a parked process. Returns 0, or BATON_CHILD_STOP. @ret_watch: a hand-over is under way. */
@@ -150,10 +106,17 @@ static int parked_dispatch(struct baton_child *child, bool *ret_watch)
         return 0;
 }
 
+/* The predecessor serves on. */
+static int refuse(struct baton_child *child, int error)
+{
+        (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-error, 0, 0);
+        return error;
+}
+
 int bt_child_park(struct baton_child *child)
 {
         uint64_t watch_ns = bt_child_if_parallel(WATCH_NS);
-        uint32_t soon = atomic_load(&child->baton->soon);
+        uint32_t soon = child->soon_seen;
         bool watch = false;
 
         for (;;) {
@@ -163,15 +126,19 @@ int bt_child_park(struct baton_child *child)
                 if (r)
                         return r;
                 if (watch) {
-                        rehearse_taking(child);
+                        bt_child_rehearse_taking(child);
                         BT_POINT("watch.begin");
                 }
                 r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, called, soon, watch ? watch_ns : 0);
                 watch = r == BT_BATON_E_SOON;
-                if (watch)
-                        soon = atomic_load(&child->baton->soon);
-                else if (r != BT_BATON_E_CALLED)
+                if (watch) {
+                        soon = atomic_load(&child->baton->soon); /* what was passed ahead was sent before it */
+                        r = bt_child_receive_ahead(child);
+                        if (r)
+                                return refuse(child, r);
+                } else if (r != BT_BATON_E_CALLED) {
                         return r;
+                }
         }
 }
 
@@ -187,13 +154,11 @@ int bt_child_take_over(struct baton_child *child)
         if (r) {
                 if (predecessor)
                         (void)bt_baton_give_back(baton, child->incarnation, predecessor);
-                (void)bt_child_say(child, BT_MSG_REFUSED, child->incarnation, (uint64_t)-r, 0, 0);
-                return r;
+                return refuse(child, r);
         }
-        baton->restored_ns = bt_now_ns();
         if (bt_baton_confirm(baton, child->incarnation))
                 return -BATON_E_STALE;
-        BT_POINT("confirm.done");
+        BT_POINT_ON_STAGE(child, "confirm.done");
 
         /* No way back from here. */
         child->stage = BT_CHILD_HOLDING;
@@ -203,13 +168,14 @@ int bt_child_take_over(struct baton_child *child)
                 baton->meta.present = 0; /* delivered: a crash from here on must not bring it back as if it were ours (I5) */
         if (child->ops->serve)
                 child->ops->serve(child, child->ctx);
+        baton->restored_ns = bt_now_ns();
         if (child->arena)
                 bytes = bt_child_state_bytes(child);
         say_later(child, 0, BT_MSG_RESTORED, child->incarnation, bytes, 0);
         if (!predecessor && child->supervised)
                 (void)!write(child->bell, &one, sizeof(one)); /* nobody sleeps on it: no wake-up */
         bt_post_begin(child);
-        BT_POINT("serve.done");
+        BT_POINT_ON_STAGE(child, "serve.done");
         return 0;
 }
 
@@ -229,7 +195,7 @@ static void go_on(struct baton_child *child, bool told)
 }
 
 /* Captures and gives the baton to the heir. */
-static void become_passed(struct baton_child *child)
+void bt_child_become_passed(struct baton_child *child)
 {
         uint64_t heir = child->heir;
         int r = bt_child_capture(child, BATON_CAPTURE_HOT);
@@ -239,13 +205,12 @@ static void become_passed(struct baton_child *child)
                 (void)bt_child_say(child, BT_MSG_NOT_PASSED, heir, (uint64_t)-r, 0, 0);
                 return;
         }
-        child->baton->passed_ns = bt_now_ns();
         child->stage = BT_CHILD_PASSED;
         if (bt_baton_pass(child->baton, child->incarnation, heir)) {
                 go_on(child, true); /* withdrawn meanwhile: RESUME is on its way, and will find nothing to do */
                 return;
         }
-        BT_POINT("pass.done");
+        BT_POINT_ON_STAGE(child, "pass.done");
         say_later(child, bt_now_ns() + child->quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
         bt_post_end(child);
 }
@@ -282,9 +247,12 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
                 return;
         }
         /* One more turn of the program's loop before the moment, and as many as the heir needs to wake up: answer what comes in meanwhile. */
-        rehearse_leaving(child);
-        child->leave_beat = bt_baton_announce(child->baton);
-        child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS);
+        bt_child_describe(child);
+        bt_child_date(child);
+        child->baton->fd_count = child->passing->sent;
+        bt_child_rehearse_leaving(child);
+        child->leave_soon = bt_baton_announce(child->baton);
+        child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS) + child->passing->sent * TAKE_NS;
         child->quiet_ns = bt_child_if_parallel(QUIET_NS);
         BT_POINT("handover.announced");
 }
@@ -296,8 +264,10 @@ void bt_child_leave_when_due(struct baton_child *child)
         BT_POINT("handover.due");
         if (!offered_to(child, child->heir))
                 go_on(child, child->ops->prepare); /* as in become_passed() */
-        else if (bt_baton_watched(child->baton, child->leave_beat) || bt_now_ns() >= child->leave_by_ns)
-                become_passed(child);
+        else if (bt_baton_watched(child->baton, child->leave_soon) || bt_now_ns() >= child->leave_by_ns)
+                bt_child_become_passed(child);
+        else
+                bt_child_rehearse_leaving(child); /* what a turn of the program's loop has pushed out of the caches */
 }
 
 void bt_child_on_resume(struct baton_child *child)

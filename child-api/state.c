@@ -89,9 +89,31 @@ void bt_child_describe(struct baton_child *child)
                 memset(meta->schema, 0, sizeof(meta->schema));
                 memcpy(meta->schema, schema, strlen(schema));
         }
-        meta->version = child->ops->version;
-        meta->version_oldest = child->ops->version_oldest;
-        meta->incarnation = child->incarnation;
+        if (meta->version != child->ops->version)
+                meta->version = child->ops->version;
+        if (meta->version_oldest != child->ops->version_oldest)
+                meta->version_oldest = child->ops->version_oldest;
+        if (meta->incarnation != child->incarnation)
+                meta->incarnation = child->incarnation;
+}
+
+/* When it was captured. In a hot swap: when the capture was announced. */
+void bt_child_date(struct baton_child *child)
+{
+        child->baton->meta.boot_ns = bt_boot_ns();
+        child->baton->meta.wall_ns = bt_wall_ns();
+}
+
+/* An heir has read the description when it rehearsed: nothing is stored that is there already. */
+static void seal_arena(const struct baton_child *child, struct bt_state_meta *meta)
+{
+        uint64_t bytes = bt_child_state_bytes(child);
+        uint32_t present = arena_in_use(child);
+
+        if (meta->present != present)
+                meta->present = present;
+        if (meta->bytes != bytes)
+                meta->bytes = bytes;
 }
 
 static void seal(struct baton_child *child, const struct baton_capture *capture)
@@ -99,11 +121,10 @@ static void seal(struct baton_child *child, const struct baton_capture *capture)
         struct bt_state_meta *meta = &child->baton->meta;
 
         bt_child_describe(child);
-        meta->boot_ns = bt_boot_ns();
-        meta->wall_ns = bt_wall_ns();
+        if (capture->purpose != BATON_CAPTURE_HOT)
+                bt_child_date(child);
         if (child->arena) {
-                meta->present = arena_in_use(child);
-                meta->bytes = bt_child_state_bytes(child);
+                seal_arena(child, meta);
         } else if (capture->committed) {
                 meta->bytes = capture->bytes;
                 meta->xxh3 = bt_sum_of(capture->room, capture->bytes);
@@ -134,15 +155,18 @@ int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose)
                 bt_child_say_why(child, "capture() failed", r);
                 return r;
         }
-        BT_POINT("capture.done");
+        BT_POINT_ON_STAGE(child, "capture.done");
         r = bt_passing_flush(child);
         if (r) {
                 bt_child_say_why(child, "descriptors could not be passed", r);
                 return r;
         }
         seal(child, &capture);
-        child->baton->fd_count = child->passing->sent;
-        BT_POINT("capture.sealed");
+        if (child->baton->fd_count != child->passing->sent)
+                child->baton->fd_count = child->passing->sent;
+        if (child->baton->gone_count != child->passing->gone_sent)
+                child->baton->gone_count = (uint32_t)child->passing->gone_sent;
+        BT_POINT_ON_STAGE(child, "capture.sealed");
         return 0;
 }
 
@@ -189,6 +213,8 @@ static int check_arena(struct baton_child *child)
 {
         if (atomic_load_explicit(&child->baton->bracket, memory_order_relaxed))
                 return -BATON_E_TORN;
+        if (bt_child_head_known(child))
+                return 0;
         return bt_arena_valid(child->arena, child->baton->state_bytes_max) ? 0 : -BATON_E_CORRUPT;
 }
 
@@ -220,25 +246,19 @@ static int find_state(struct baton_child *child, uint64_t predecessor, struct ba
         return 0;
 }
 
-/* Looks at what a restore will look at, so that code and data are near when it counts. Changes nothing. A blob does not exist before it is passed. */
-void bt_child_rehearse(struct baton_child *child)
-{
-        struct baton_restore scratch;
-
-        if (arena_in_use(child))
-                (void)find_state(child, child->incarnation, &scratch); /* as if there were a predecessor, which keeps it from repairing anything */
-}
-
 int bt_child_restore(struct baton_child *child, uint64_t predecessor)
 {
         struct baton_restore restore = {.reason = child->reason, .predecessor = predecessor};
         int r;
 
         /* Passed by nobody: our predecessor died before it could. */
-        if (restore.reason == BATON_REASON_HOT && !predecessor)
+        if (restore.reason == BATON_REASON_HOT && !predecessor) {
                 restore.reason = child->reason = BATON_REASON_CRASH;
+                bt_child_drop_taken(child); /* nobody can say which of them are connections still */
+                child->received = 0;
+        }
 
-        r = bt_child_receive_passed(child, child->baton->fd_count);
+        r = bt_child_receive_passed(child, child->baton->fd_count, child->baton->gone_count);
         if (!r && !predecessor)
                 r = bt_post_recover(child);
         if (!r)
@@ -249,12 +269,14 @@ int bt_child_restore(struct baton_child *child, uint64_t predecessor)
                 bt_child_drop_taken(child);
                 return r;
         }
-        if (child->arena && !arena_in_use(child))
+        if (child->arena && !arena_in_use(child) && !child->rehearsing)
                 bt_arena_init(child->arena, child->baton->state_bytes_max);
 
-        BT_POINT("restore.begin");
+        BT_POINT_ON_STAGE(child, "restore.begin");
         restore.fds = child->taken;
         restore.fd_count = child->taken_count;
+        restore.gone = child->gone;
+        restore.gone_count = child->gone_count;
         child->taken_count = 0; /* theirs now */
         if (child->ops->restore) {
                 r = child->ops->restore(child, &restore, child->ctx);
@@ -264,6 +286,6 @@ int bt_child_restore(struct baton_child *child, uint64_t predecessor)
         }
         if (r < 0)
                 bt_child_say_why(child, "restore() failed", r);
-        BT_POINT("restore.done");
+        BT_POINT_ON_STAGE(child, "restore.done");
         return r < 0 ? r : 0;
 }

@@ -127,11 +127,12 @@ static int park_look(const struct bt_baton *baton, uint64_t inc, const _Atomic u
         return -EAGAIN;
 }
 
-/* Watches all three for at most @spin_ns; the beat moves from the first round on. */
+/* Watches all three for at most @spin_ns. The beat moves from the first round on, and says which announcement it answers. */
 static int park_spin(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint32_t soon_seen,
                      uint64_t spin_ns)
 {
         uint64_t until = bt_ns_add(bt_now_ns(), spin_ns);
+        uint32_t beat = soon_seen << BT_BEAT_BITS, count = 0;
 
         do {
                 for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
@@ -141,7 +142,8 @@ static int park_spin(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_
                                 return r;
                         bt_cpu_relax();
                 }
-                atomic_fetch_add_explicit(&baton->beat, 1, memory_order_relaxed);
+                count = (count + 1) & ((1u << BT_BEAT_BITS) - 1);
+                atomic_store_explicit(&baton->beat, beat | count, memory_order_relaxed);
         } while (bt_now_ns() < until);
         return -EAGAIN;
 }
@@ -151,6 +153,8 @@ int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *
 {
         int r = spin_ns ? park_spin(baton, inc, called, called_seen, soon_seen, spin_ns) : -EAGAIN;
 
+        if (r != -EAGAIN)
+                return r; /* awake all the time: @parked has said so, and that line may be the predecessor's just now */
         while (r == -EAGAIN) {
                 struct bt_futex_word words[] = {
                         {.word = bt_futex_low(&baton->word)},
@@ -173,12 +177,11 @@ int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *
 
 uint32_t bt_baton_announce(struct bt_baton *baton)
 {
-        uint32_t beat = atomic_load_explicit(&baton->beat, memory_order_relaxed);
+        uint32_t soon = atomic_fetch_add(&baton->soon, 1) + 1;
 
-        atomic_fetch_add(&baton->soon, 1);
         if (atomic_load(&baton->parked) == BT_PARK_FUTEX)
                 bt_futex_wake(&baton->soon);
-        return beat;
+        return soon;
 }
 
 static uint64_t page_up(uint64_t bytes)

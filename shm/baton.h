@@ -22,8 +22,9 @@
  * Waking: the heir says how it waits in @parked, then looks at the word, then sleeps on it; whoever moves the word looks at @parked
  * after that. Both sides are sequentially consistent, so one of them sees the other: a spinning heir costs no system call.
  *
- * A predecessor that is about to pass says so in @soon, and serves on until @beat has moved: the heir bumps it while it watches, so it runs, on
- * another processor. Both words are about time only: whoever writes nonsense there makes the passage slower, not wrong.
+ * A predecessor that is about to pass says so in @soon, and serves on until @beat answers: the heir has seen that @soon, has done what it does before it
+ * watches, and bumps its beat while it does, so it runs, on another processor. Both words are about time only: whoever writes nonsense there makes the
+ * passage slower, not wrong.
  */
 
 #include <stdbool.h>
@@ -97,12 +98,17 @@ bool bt_word_valid(uint64_t word);
 int bt_baton_park(struct bt_baton *baton, uint64_t inc, const _Atomic uint32_t *called, uint32_t called_seen, uint32_t soon_seen,
                   uint64_t spin_ns);
 
-/* Predecessor: tells the parked heir to watch, wakes it if it sleeps. Returns its beat as of now, for bt_baton_watched(). */
+/* Predecessor: tells the parked heir to watch, wakes it if it sleeps. Returns what it said, for bt_baton_watched(). */
 uint32_t bt_baton_announce(struct bt_baton *baton);
 
-static inline bool bt_baton_watched(const struct bt_baton *baton, uint32_t beat_seen)
+#define BT_BEAT_BITS 16 /* below: the count; above: as many bits of the soon that it answers */
+
+/* The heir watches, because of that announcement. */
+static inline bool bt_baton_watched(const struct bt_baton *baton, uint32_t soon)
 {
-        return atomic_load_explicit(&baton->beat, memory_order_relaxed) != beat_seen;
+        uint32_t beat = atomic_load_explicit(&baton->beat, memory_order_relaxed);
+
+        return beat >> BT_BEAT_BITS == (soon & ((1u << BT_BEAT_BITS) - 1)) && (beat & ((1u << BT_BEAT_BITS) - 1)) != 0;
 }
 
 /* ---- the segment ---- */

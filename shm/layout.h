@@ -278,14 +278,15 @@ struct bt_baton {
         /* 128: the hot words, each on a line of its own */
         _Atomic uint64_t word __attribute__((aligned(64)));   /* the holder word: CAS by hub, holder, heir */
         _Atomic uint32_t soon;                                /* W predecessor: moves when the moment is near, "watch now"; futex; R heir */
+        uint32_t gone_count;                                  /* tags of passed descriptors that are gone, sent there, too; W as fd_count */
+        uint64_t fd_count;                                    /* descriptors sent over the hand-off socket, in all; W holder, hub when nobody holds */
+        /* 192: the heir's */
         _Atomic uint32_t parked __attribute__((aligned(64))); /* BT_PARK_*; W the one parked successor; R predecessor, hub */
-        _Atomic uint32_t beat;                                /* W the same: moves while it watches, so it runs; R predecessor */
-        /* 256: the passage. Written by the predecessor before the flip, read by the successor after it. */
-        uint64_t capture_ns __attribute__((aligned(64)));     /* CLOCK_MONOTONIC: capture() is called */
-        uint64_t passed_ns;               /* the flip */
-        uint64_t fd_count;                /* descriptors sent over the hand-off socket, in all */
-        uint64_t restored_ns;             /* W successor: confirmed */
-        uint8_t reserved0[32];
+        _Atomic uint32_t beat;                                /* W the same: the low half of the soon it has seen, and a count that moves while it watches */
+        uint64_t restored_ns;                                 /* W the same, when it serves; CLOCK_MONOTONIC; R hub */
+        /* 256: the predecessor's. The heir does not read it: the line stays where it is written. */
+        uint64_t capture_ns __attribute__((aligned(64)));     /* CLOCK_MONOTONIC: capture() is called; R hub */
+        uint8_t reserved0[56];
         /* 320: the state */
         struct bt_state_meta meta;
         uint32_t form;                    /* enum baton_state_form; W hub, once */
@@ -305,8 +306,11 @@ struct bt_baton {
 };
 static_assert(offsetof(struct bt_baton, word) == 128, "own line");
 static_assert(offsetof(struct bt_baton, soon) == 136, "with the word: who watches one watches both");
+static_assert(offsetof(struct bt_baton, gone_count) == 140, "the same");
+static_assert(offsetof(struct bt_baton, fd_count) == 144, "with the word: it is read when the word has moved");
 static_assert(offsetof(struct bt_baton, parked) == 192, "own line");
 static_assert(offsetof(struct bt_baton, beat) == 196, "with parked: the same writer");
+static_assert(offsetof(struct bt_baton, restored_ns) == 200, "with parked: the same writer");
 static_assert(offsetof(struct bt_baton, capture_ns) == 256, "own line");
 static_assert(offsetof(struct bt_baton, meta) == 320, "aligned");
 static_assert(offsetof(struct bt_baton, form) == 448, "aligned");

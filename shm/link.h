@@ -38,6 +38,7 @@ struct bt_chan {
 
 /* What goes over a hand-off socket: a head, @count tags, @count descriptors. */
 #define BT_HANDOFF_MAGIC UINT32_C(0x46464f48) /* "HOFF" */
+#define BT_HANDOFF_GONE_MAGIC UINT32_C(0x454e4f47) /* "GONE" */
 #define BT_HANDOFF_FDS_MAX 253
 
 struct bt_handoff {

@@ -207,6 +207,7 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
         if (!bt_state_usable(child))
                 return;
         how.holding = child->holding;
+        how.holding->baton->gone_count = 0;
         how.holding->baton->fd_count = child->parcel.fd_count;
         if (child->parcel.count)
                 how.parcel = &child->parcel;

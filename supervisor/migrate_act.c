@@ -164,6 +164,7 @@ static void grant(struct bt_migration *m)
         struct bt_baton *baton = m->holding->baton;
 
         tell_recovered(m, bt_child_recover(m->child, m->holding, text, sizeof(text)), text);
+        baton->gone_count = 0;
         baton->fd_count = m->swap.kind == BT_SWAP_COLD ? m->parcel.fd_count : 0;
         if (bt_baton_grant(baton, m->succ_number))
                 bt_child_note(m->child, "the holder word is not vacant");
@@ -270,7 +271,7 @@ static void do_offer(struct bt_migration *m)
         if (!bt_inc_send(m->pred, &msg, m->handoff_out))
                 flags = BT_REC_F_HANDOFF;
         m->handoff_out = bt_close(m->handoff_out);
-        baton->fd_count = 0;
+        baton->fd_count = baton->gone_count = 0;
         if (bt_baton_offer(baton, m->pred_number, m->succ_number))
                 return; /* not the holder any more: it died, which will be an event */
         bt_inc_say(m->succ, BT_MSG_SPIN, m->pred_number, 0, 0, 0);
@@ -291,7 +292,7 @@ static void do_query(struct bt_migration *m)
                 (void)bt_close(ends[0]);
                 m->handoff_in = ends[1];
         }
-        m->holding->baton->fd_count = 0;
+        m->holding->baton->fd_count = m->holding->baton->gone_count = 0;
         bt_inc_say(m->pred, BT_MSG_CAPTURE, 0, flags, BATON_CAPTURE_COLD, 0);
         bt_migration_tell(m, "querying", m->pred_number, "");
 }
@@ -379,8 +380,8 @@ static void do_commit(struct bt_migration *m)
                 bt_child_seated(child);
         }
         child->total_ns = bt_now_ns() - m->begun_ns;
-        child->pause_ns = m->succ->link && baton->restored_ns > baton->passed_ns && baton->passed_ns >= m->begun_ns
-                                  ? baton->restored_ns - baton->passed_ns
+        child->pause_ns = m->succ->link && baton->restored_ns > baton->capture_ns && baton->capture_ns >= m->begun_ns
+                                  ? baton->restored_ns - baton->capture_ns
                                   : 0;
         if (m->swap.kind == BT_SWAP_HOT && !m->swap.handover)
                 child->pause_ns = 0;

@@ -217,16 +217,16 @@ static void an_announcement_wakes_a_sleeping_heir(void **state)
 {
         uint64_t spin = 0;
         pthread_t thread;
-        uint32_t beat;
+        uint32_t soon;
 
         (void)state;
         baton.word = bt_word_pack(BT_WORD_OFFERED, 3, 7);
         assert_int_equal(pthread_create(&thread, NULL, parker, &spin), 0);
         await_asleep();
-        beat = bt_baton_announce(&baton);
+        soon = bt_baton_announce(&baton);
         assert_int_equal(pthread_join(thread, NULL), 0);
         assert_int_equal(parked_result, BT_BATON_E_SOON);
-        assert_false(bt_baton_watched(&baton, beat)); /* it has only slept */
+        assert_false(bt_baton_watched(&baton, soon)); /* it has only slept */
 }
 
 static void the_beat_moves_while_the_heir_watches(void **state)

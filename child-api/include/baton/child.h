@@ -52,6 +52,8 @@ struct baton_restore {
         const struct baton_fd *fds; /* descriptors the predecessor passed, in its order; each is owned by restore() */
         size_t fd_count;
         uint64_t predecessor;       /* its incarnation number, 0: none */
+        const uint64_t *gone;       /* tags of descriptors that arriving() was given and that the predecessor has taken back: close them */
+        size_t gone_count;
 };
 
 /*
@@ -81,6 +83,18 @@ struct baton_child_ops {
         int (*on_message)(struct baton_child *child, const struct baton_message *message, void *ctx);
         /* 0: may be moved to another node now. Else: later. Asked before each such move, by dispatch(); NULL: never asked. */
         int (*may_migrate)(struct baton_child *child, void *ctx);
+        /*
+         * Successor of a hot swap, inside ready(): what the predecessor passed in prepare(), while it serves. Each is owned by the program from here on and is
+         * not in restore()'s list. Have them watched, and do nothing else with them: no read, no write, no look at the state, no wait on the epoll, until serve().
+         * restore() is told which of them are gone; when it is told of no predecessor, which has died, nobody knew: look into the state, or close them.
+         * Negative: the swap is called off, the predecessor was not disturbed. NULL: restore() gets them all.
+         */
+        int (*arriving)(struct baton_child *child, const struct baton_fd *fds, size_t fd_count, void *ctx);
+        /*
+         * Shortly before a hot swap's moment, in both processes (baton_child_serving(): the predecessor), perhaps often: go through capture(), or restore() and
+         * serve(), without doing anything, so that code and data are near when nobody serves. Changes nothing but scratch memory of its own.
+         */
+        void (*rehearse)(struct baton_child *child, void *ctx);
 };
 
 /* Results of baton_child_dispatch() above 0. */
@@ -246,14 +260,27 @@ int baton_child_drop(struct baton_child *child, const char *name);
  * baton_child_pass() - hand an open descriptor (a connection) to the successor
  * @tag: what restore() will find beside it; e.g. the connection's number in the state
  *
- * Allowed in prepare() (ahead of the moment, still serving) and in capture(). What was passed in prepare() and closed since must
- * be dropped by the successor, which sees that in the state. No limit but RLIMIT_NOFILE; sent in batches.
+ * Allowed in prepare() (ahead of the moment, still serving) and in capture(). What was passed in prepare() and closed since is taken back with
+ * baton_child_unpass(), or must be dropped by a successor that sees it in the state. No limit but RLIMIT_NOFILE; sent in batches.
  *
  * Ownership: borrows @fd.
  * Errors:    -BATON_E_PROTOCOL elsewhere, or a capture for shutdown; -errno of sendmsg(2), after which capture() should return it.
  * Since:     0.1
  */
 int baton_child_pass(struct baton_child *child, int fd, uint64_t tag);
+
+/**
+ * baton_child_unpass() - take back what was passed ahead
+ * @tag: that it was passed with
+ *
+ * For a connection that ends between prepare() and capture(): the successor has a descriptor of it, and as long as that is open the other side does not see the
+ * end, so shutdown(2) it as well. The successor's restore() finds @tag among those that are gone; the library closes it itself when arriving() was not given it.
+ * The same tag may be passed again, in capture().
+ *
+ * Errors:    -BATON_E_PROTOCOL no hot swap is between prepare() and the end of capture(); -errno of sendmsg(2).
+ * Since:     0.1
+ */
+int baton_child_unpass(struct baton_child *child, uint64_t tag);
 
 /* ---- blob state, in capture() ---- */
 
