@@ -44,7 +44,7 @@ int kv_peer_watch(struct kv_server *server, uint32_t slot, int fd)
         if (epoll_ctl(server->epoll, op, fd, &event) < 0)
                 return -errno;
         if (peer->fd < 0)
-                *peer = (struct kv_peer){.fd = fd};
+                *peer = (struct kv_peer){.fd = fd, .id = conn->id};
         peer->events = event.events;
         return 0;
 }
@@ -55,7 +55,7 @@ void kv_conn_close(struct kv_server *server, uint32_t slot)
 
         (void)epoll_ctl(server->epoll, EPOLL_CTL_DEL, peer->fd, NULL);
         if (peer->passed)
-                (void)shutdown(peer->fd, SHUT_RDWR);
+                kv_peer_take_back(server, peer);
         (void)close(peer->fd);
         *peer = (struct kv_peer){.fd = -1};
 

@@ -23,6 +23,9 @@ void kv_listener_pause(struct kv_server *server, bool pause);
 /* Has epoll watch a slot's descriptor for what its connection waits for. 0 or -errno. */
 int kv_peer_watch(struct kv_server *server, uint32_t slot, int fd);
 
+/* A connection that ends and that the successor of the swap under way has a descriptor of. */
+void kv_peer_take_back(struct kv_server *server, const struct kv_peer *peer);
+
 /* Executes what is in the read buffer, sends what can be sent. May close the connection. */
 void kv_conn_go_on(struct kv_server *server, uint32_t slot);
 

@@ -76,6 +76,7 @@ struct kv_peer {
         int fd; /* -1: no descriptor */
         uint32_t events;
         bool passed; /* the successor of the swap that is under way has it */
+        uint64_t id; /* its connection's */
 };
 
 struct kv_server {
@@ -87,6 +88,8 @@ struct kv_server {
         bool listener_paused; /* out of descriptors: wait until a client leaves */
         bool kick;            /* bytes may wait in read buffers */
         bool retired;
+        int unpass_error;     /* what was passed ahead could not be taken back: no swap */
+        uint32_t adopted;     /* successor: connections that came along */
         int port;
         int64_t started_ms;
         struct kv_peer peers[KV_CLIENTS_MAX];
