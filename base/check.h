@@ -26,13 +26,17 @@ __attribute__((cold)) int bt_fold_at(int r, const char *file, int line);
 
 /*
  * Named fault points. In the testing build BATON_KILL_AT=name kills the process with SIGKILL when it gets there (name:3 the third time),
- * BATON_STOP_AT=name stops it with SIGSTOP, and BATON_EXIT_AT=name makes it _exit(42). Elsewhere it is nothing.
+ * BATON_STOP_AT=name stops it with SIGSTOP, and BATON_EXIT_AT=name makes it _exit(42). In a build for profiling it is a stamp: profile.c. Elsewhere it
+ * is nothing.
  */
 #ifdef BT_TESTING
 void bt_point_hit(const char *name);
 #define BT_POINT(name) bt_point_hit(name)
 /* Appends @line, with its newline, to the file that BATON_STEPS names: one write, so the lines of all processes have one order. */
 void bt_point_note(const char *line, size_t bytes);
+#elif defined(BT_PROFILE)
+void bt_point_stamp(const char *name);
+#define BT_POINT(name) bt_point_stamp(name)
 #else
 #define BT_POINT(name) ((void)0)
 #endif

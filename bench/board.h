@@ -18,6 +18,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/clock.h"
+
 #define BENCH_BOARD_BYTES 4096
 
 enum bench_mode {
@@ -49,6 +51,8 @@ struct bench_board {
         uint32_t cpu;         /* W benchmark, before anybody starts: 0: anywhere; else 1 + the processor who serves is bound to */
         uint32_t port;        /* the same: whom it connects to, @connections times, when it is the first to serve */
         uint32_t connections; /* passed on from one to the next */
+        /* A line that only a predecessor writes: when its capture() was called, in ticks. */
+        uint64_t left_ticks __attribute__((aligned(64)));
         /* The last stamp of who serves, where it is not in an arena. */
         _Atomic uint64_t last __attribute__((aligned(64)));
         /* Bare hand-over. */
@@ -60,6 +64,19 @@ struct bench_board {
         _Atomic uint32_t soon;                                /* W benchmark: heir, watch, it comes; futex */
         _Atomic uint32_t go __attribute__((aligned(64)));     /* W benchmark 1, holder 0: hand over, or end */
 };
+
+/*
+ * A stamp that costs a third of a clock read: where the time went is no reason to take longer. Who wants nanoseconds compares two pairs of ticks and clock, taken
+ * a while apart.
+ */
+static inline uint64_t bench_ticks(void)
+{
+#if defined(__x86_64__)
+        return __builtin_ia32_rdtsc();
+#else
+        return bt_now_ns();
+#endif
+}
 
 /* Maps the board at @path for who is measured, and binds the caller to its processor. Returns 0 or -errno. */
 int bench_board_attach(struct bench_board **ret_board, const char *path);

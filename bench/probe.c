@@ -59,6 +59,10 @@ struct probe {
         bool passed;            /* the successor has them already */
         bool looked;            /* this process has read all of its state */
         const char *wrong;      /* what was wrong with the state */
+        uint64_t born_ticks;    /* a pair, as the process began */
+        uint64_t born_ns;
+        uint64_t restore_ticks; /* the callbacks of this process */
+        uint64_t serve_ticks;
 };
 
 /* ---- filling and checking ---- */
@@ -197,7 +201,7 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
         int r;
 
         (void)child;
-        probe->board->stamps.capture = bt_now_ns();
+        probe->board->left_ticks = bench_ticks();
         r = connections_pass(child, probe);
         if (r || !probe->blob)
                 return r;
@@ -208,11 +212,22 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
         return baton_capture_commit(capture, probe->bytes);
 }
 
+/* The predecessor answers them still. */
+static int arriving(struct baton_child *child, const struct baton_fd *fds, size_t fd_count, void *ctx)
+{
+        int r = 0;
+
+        (void)child;
+        for (size_t i = 0; i < fd_count; i++)
+                r = connection_take(ctx, fds[i].tag, fds[i].fd) ? -EINVAL : r;
+        return r;
+}
+
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
 {
         struct probe *probe = ctx;
 
-        probe->board->stamps.restore = bt_now_ns();
+        probe->restore_ticks = bench_ticks();
         probe->board->reason = restore->reason;
         for (size_t i = 0; i < restore->fd_count; i++) {
                 if (connection_take(probe, restore->fds[i].tag, restore->fds[i].fd))
@@ -233,12 +248,33 @@ static void serve(struct baton_child *child, void *ctx)
 {
         struct probe *probe = ctx;
 
-        probe->board->stamps.serve = bt_now_ns();
+        probe->serve_ticks = bench_ticks();
         if (!probe->blob && !probe->root && arena_fill(child, probe))
                 probe->wrong = "the arena is too small for its state";
         if (probe->board->reason == BATON_REASON_FRESH && connections_open(probe))
                 probe->wrong = "the connections cannot be made";
         probe->last = probe->blob ? &probe->board->last : &probe->root->last;
+}
+
+/* The same functions, on a probe that is nobody's. */
+static void rehearse(struct baton_child *child, void *ctx)
+{
+        const struct baton_restore nothing = {.reason = BATON_REASON_HOT};
+        static struct bench_board board;
+        static struct probe twin;
+
+        twin = *(const struct probe *)ctx;
+        twin.board = &board;
+        twin.blob = NULL;
+        twin.passed = true;
+        if (baton_child_serving(child)) {
+                (void)capture(child, NULL, &twin);
+        } else if (!((const struct probe *)ctx)->blob) {
+                (void)restore(child, &nothing, &twin);
+                serve(child, &twin);
+        }
+        __builtin_prefetch(((const struct probe *)ctx)->board);
+        __builtin_prefetch(&((const struct probe *)ctx)->board->left_ticks);
 }
 
 /* ---- the loop ---- */
@@ -286,6 +322,27 @@ static void turn(struct baton_child *child, struct probe *probe)
         pause_for(probe, fds, 2);
 }
 
+/* When it was @ticks, given what time it was at @at_ticks; not before @not_before. */
+static uint64_t time_of(const struct probe *probe, uint64_t ticks, uint64_t at_ticks, uint64_t at_ns, uint64_t not_before)
+{
+        double ns = (double)(at_ns - probe->born_ns) / (double)(at_ticks - probe->born_ticks);
+        uint64_t back = ticks < at_ticks ? (uint64_t)((double)(at_ticks - ticks) * ns) : 0;
+
+        return back > at_ns - not_before ? not_before : at_ns - back;
+}
+
+/* The first stamp was made. @last: the predecessor's last one; 0: there was none. */
+static void tell_stamps(struct probe *probe, uint64_t last, uint64_t first)
+{
+        struct bench_stamps *stamps = &probe->board->stamps;
+        uint64_t ticks = bench_ticks();
+
+        stamps->capture = time_of(probe, probe->board->left_ticks, ticks, first, last);
+        stamps->restore = time_of(probe, probe->restore_ticks, ticks, first, stamps->capture);
+        stamps->serve = time_of(probe, probe->serve_ticks, ticks, first, stamps->restore);
+        bench_board_served(probe->board, last, first, (int32_t)getpid());
+}
+
 static int run(struct baton_child *child, struct probe *probe)
 {
         struct pollfd bell = {.fd = baton_child_fd(child), .events = POLLIN};
@@ -298,7 +355,7 @@ static int run(struct baton_child *child, struct probe *probe)
                 return -ENOMEM;
         now = bt_now_ns();
         last = atomic_exchange_explicit(probe->last, now, memory_order_relaxed);
-        bench_board_served(probe->board, last, now, (int32_t)getpid());
+        tell_stamps(probe, last, now);
         while (!r) {
                 if (baton_child_serving(child))
                         turn(child, probe);
@@ -329,6 +386,8 @@ static int prepare(struct probe *probe, char **argv)
 {
         int r = bench_board_attach(&probe->board, argv[1]);
 
+        probe->born_ns = bt_now_ns();
+        probe->born_ticks = bench_ticks();
         if (r)
                 return r;
         probe->wake = open(argv[2], O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -352,7 +411,7 @@ int main(int argc, char **argv)
         static struct probe probe;
         const struct baton_child_ops ops = {
                 .size = sizeof(ops), .schema = "bench", .version = 1, .version_oldest = 1,
-                .restore = restore, .serve = serve, .prepare = ahead, .capture = capture,
+                .restore = restore, .serve = serve, .prepare = ahead, .capture = capture, .arriving = arriving, .rehearse = rehearse,
         };
         struct baton_child *child = NULL;
         int r;
