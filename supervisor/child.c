@@ -271,7 +271,8 @@ static void child_on_slow_start(struct bt_loop_timer *timer)
         if (child->phase != BT_PHASE_STARTING || !child->current)
                 return;
         child->limits_hit++;
-        bt_child_note(child, "has not said that it is ready (if it does not use libbaton, it needs protocol: plain)");
+        bt_child_note(child, child->spec->protocol == BT_PROTOCOL_NOTIFY ? "has not said READY=1 to NOTIFY_SOCKET"
+                                                                         : "has not said that it is ready (if it does not use libbaton, it needs protocol: plain)");
         bt_child_publish(child);
 }
 
@@ -526,6 +527,20 @@ void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struc
         else if (child->current == inc)
                 current_on_message(child, inc, rec);
         /* else: a predecessor that drains; RETIRED needs no answer, its exit follows */
+}
+
+/* As READY and RESTORED of one that speaks with us: there is nothing to restore. */
+void bt_child_on_notified(struct bt_child *child, struct bt_inc *inc)
+{
+        struct bt_migration *m = child->migration;
+
+        if (m && m->succ == inc) {
+                bt_migration_event(m, BT_SWAP_EV_READY);
+                if (child->migration == m)
+                        bt_migration_event(m, BT_SWAP_EV_RESTORED);
+        } else if (child->current == inc && child->phase == BT_PHASE_STARTING) {
+                bt_child_running(child, inc);
+        }
 }
 
 /* ---- how they end ---- */

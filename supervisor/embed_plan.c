@@ -238,7 +238,8 @@ static void put_limits(const struct baton_hub_child *child, struct bt_plan_child
         uint64_t room = child->state == BATON_STATE_ARENA ? UINT64_C(1) << 30 : UINT64_C(1) << 20;
 
         bt_plan_child_init(record);
-        record->protocol = child->plain ? BT_PROTOCOL_PLAIN : BT_PROTOCOL_BATON;
+        record->protocol = child->plain ? BT_PROTOCOL_PLAIN : child->notify ? BT_PROTOCOL_NOTIFY : BT_PROTOCOL_BATON;
+        record->watchdog_ns = child->watchdog_ns;
         record->strategy = (uint32_t)child->strategy;
         record->handover = child->handover;
         record->state_form = child->state;

@@ -32,6 +32,7 @@
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
 #include "supervisor/live.h"
+#include "supervisor/notify.h"
 #include "supervisor/keeper.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/request.h"
@@ -223,6 +224,8 @@ static int open_all(struct bt_hub *hub)
                 r = bt_hub_open_store(hub);
         if (!r)
                 r = open_registry(hub);
+        if (!r)
+                bt_notify_clean(hub);
         if (!r)
                 r = bt_callers_open(hub);
         if (!r)

@@ -47,6 +47,7 @@ struct bt_mail;
 struct bt_callers;
 struct bt_live_item;
 struct bt_move;
+struct bt_notify;
 struct bt_redistribution;
 
 /* ---- things with more than one user: counted ---- */
@@ -123,7 +124,8 @@ struct bt_inc {
         pid_t pid;
         int pidfd;
         struct bt_seg link_seg;
-        struct bt_link *link; /* NULL: plain program */
+        struct bt_link *link;     /* NULL: a program that does not use libbaton */
+        struct bt_notify *notify; /* what it says instead: notify.h; NULL: nothing */
         int bell;
         int channel;
         struct bt_ring_end inbox;
@@ -188,6 +190,8 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
+/* Its process is @pid by now, whose pidfd it takes. Returns the pidfd it had, which is the caller's, or -errno, with @pidfd closed. */
+int bt_inc_main_is(struct bt_inc *inc, pid_t pid, int pidfd);
 void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
@@ -344,6 +348,7 @@ int bt_child_fresh_baton(struct bt_child *child);
 
 /* What processes do: called by inc.c. */
 void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec);
+void bt_child_on_notified(struct bt_child *child, struct bt_inc *inc); /* READY=1 */
 void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc);
 
 /* checkpoint.c */
@@ -359,6 +364,9 @@ void bt_child_on_checkpointed(struct bt_child *child, struct bt_inc *inc, const 
 bool bt_child_on_channel(struct bt_child *child, struct bt_inc *inc); /* true: there may be more */
 void bt_child_send_kept(struct bt_child *child, struct bt_inc *inc);
 void bt_child_free_kept(struct bt_child *child);
+/* Takes @fd. @several: beside what has that name already, and not in its place. */
+void bt_child_keep(struct bt_child *child, const char *name, int fd, bool several);
+void bt_child_drop_kept(struct bt_child *child, const char *name); /* all of that name */
 
 /* ---- a migration ---- */
 
@@ -440,6 +448,7 @@ struct bt_hub {
         struct bt_found *found; /* at the start only */
         uint32_t found_count;
         int null_fd;
+        uint64_t notify_last; /* number of the last notification socket */
         int lock_fd;
         bool staged; /* bt_spawn_stage_open() */
         int listener; /* control socket */

@@ -30,6 +30,7 @@
 #include "supervisor/embed.h"
 #include "supervisor/function.h"
 #include "supervisor/mailbox.h"
+#include "supervisor/notify.h"
 
 #define FIRST_FD 3
 #define PID_TEXT "LISTEN_PID=0000000000\0"
@@ -74,6 +75,8 @@ void bt_inc_listen(struct bt_inc *inc)
         struct bt_rec rec;
         int r = 0;
 
+        if (inc->notify)
+                bt_notify_listen(inc);
         if (!inc->link)
                 return;
         if (inc->held) {
@@ -124,8 +127,13 @@ static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
 {
         struct bt_inc *inc = bt_container_of(watch, struct bt_inc, exit_watch);
         bool was_dead = inc->dead;
+        pid_t pid = inc->pid;
 
         (void)events;
+        if (inc->notify)
+                bt_notify_listen(inc);
+        if (inc->pid != pid)
+                return; /* its last word was that another one goes on for it (MAINPID) */
         if (inc->reaped || bt_proc_reap(inc->pidfd, &inc->how) == -EAGAIN)
                 return; /* not ended after all */
         /* Any other error: not our own child but one we adopted. It ended, and how is known only to init. */
@@ -281,7 +289,10 @@ void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
 {
         inc->retires = true;
         bound_draining(inc->child);
-        bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention_ns, 0);
+        if (inc->link)
+                bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention_ns, 0);
+        else
+                bt_inc_stop(inc);
         (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), retention_ns), inc_on_retention_over);
 }
 
@@ -291,6 +302,7 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
 {
         if (!inc)
                 return NULL;
+        bt_notify_close(inc);
         bt_loop_forget(&inc->exit_watch);
         bt_loop_forget(&inc->life_watch);
         bt_loop_forget(&inc->channel_watch);
@@ -328,7 +340,10 @@ struct start {
         char link_env[32];
         char held_env[32];
         char listen_env[32];
-        char names_env[16 + BT_CHILD_SOCKETS_MAX * (BATON_NAME_BYTES_MAX + 1)];
+        char names_env[16 + BT_CHILD_SOCKETS_MAX * (BATON_NAME_BYTES_MAX + 1) + BT_KEPT_MAX * sizeof(((struct bt_kept_fd *)NULL)->name)];
+        uint32_t listen_count;
+        char notify_env[BT_NOTIFY_ENV_BYTES];
+        char watchdog_env[48];
         char pid_env[sizeof(PID_TEXT)];
         char **argv;
         char **envp;
@@ -376,6 +391,18 @@ static size_t start_node_env(struct start *start, const struct bt_hub_node *node
         return count;
 }
 
+/* What a program that uses no library left with the hub (FDSTORE), behind its sockets. */
+static size_t start_kept(struct start *start, const struct bt_child *child, size_t used, int *to)
+{
+        for (uint32_t i = 0; i < child->kept_count; i++) {
+                (void)bt_spawn_move(&start->spawn, child->kept[i].fd, (*to)++);
+                used += (size_t)snprintf(start->names_env + used, sizeof(start->names_env) - used, "%s%s", start->listen_count ? ":" : "",
+                                         child->kept[i].name);
+                start->listen_count++;
+        }
+        return used;
+}
+
 /* Listening sockets from descriptor 3 on, and the variables that announce them. Returns the next free number. */
 static int start_sockets(struct start *start, const struct bt_child *child)
 {
@@ -390,7 +417,10 @@ static int start_sockets(struct start *start, const struct bt_child *child)
                 used += (size_t)snprintf(start->names_env + used, sizeof(start->names_env) - used, "%s%s", i ? ":" : "",
                                          bt_plan_string(plan, plan->sockets[idx].name));
         }
-        (void)snprintf(start->listen_env, sizeof(start->listen_env), "LISTEN_FDS=%u", child->spec->socket_count);
+        start->listen_count = child->spec->socket_count;
+        if (child->spec->protocol == BT_PROTOCOL_NOTIFY)
+                (void)start_kept(start, child, used, &to);
+        (void)snprintf(start->listen_env, sizeof(start->listen_env), "LISTEN_FDS=%u", start->listen_count);
         memcpy(start->pid_env, PID_TEXT, sizeof(PID_TEXT));
         start->spawn.pid_room = start->pid_env + strlen("LISTEN_PID=");
         return to;
@@ -481,6 +511,21 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         return 0;
 }
 
+static int start_notify(struct start *start, struct bt_inc *inc, size_t *n)
+{
+        int r = bt_notify_open(inc, start->notify_env);
+
+        if (r)
+                return r;
+        start->envp[(*n)++] = start->notify_env;
+        if (inc->child->spec->watchdog_ns) {
+                (void)snprintf(start->watchdog_env, sizeof(start->watchdog_env), "WATCHDOG_USEC=%llu",
+                               (unsigned long long)(inc->child->spec->watchdog_ns / BT_NS_PER_US));
+                start->envp[(*n)++] = start->watchdog_env;
+        }
+        return 0;
+}
+
 static int start_describe(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
 {
         const struct bt_child *child = how->child;
@@ -491,7 +536,7 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         int to, r = 0;
 
         start->argv = start_vector(plan, spec->argv, spec->argv_count, (uint32_t)altered);
-        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 6 + (uint32_t)altered);
+        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 8 + (uint32_t)altered);
         if (!start->argv || !start->envp)
                 return -ENOMEM;
         n = bt_alter_apply(child, start->argv, spec->argv_count, start->envp, spec->env_count, &cwd);
@@ -503,7 +548,9 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
         to = start_sockets(start, child);
         if (spec->protocol == BT_PROTOCOL_BATON)
                 r = start_link(start, inc, how, to);
-        if (spec->socket_count) {
+        if (spec->protocol == BT_PROTOCOL_NOTIFY)
+                r = start_notify(start, inc, &n);
+        if (start->listen_count) {
                 start->envp[n++] = start->listen_env;
                 start->envp[n++] = start->names_env;
                 start->envp[n++] = start->pid_env;
@@ -557,9 +604,33 @@ static int inc_watch(struct bt_inc *inc)
         struct bt_loop *loop = inc->child->hub->loop;
         int r = bt_loop_watch_fd(loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit);
 
+        if (!r && inc->notify)
+                r = bt_notify_watch(inc);
         if (!r && inc->link)
                 r = bt_loop_watch_fd(loop, &inc->channel_watch, inc->channel, EPOLLIN, inc_on_channel);
         return r;
+}
+
+int bt_inc_main_is(struct bt_inc *inc, pid_t pid, int pidfd)
+{
+        int was = inc->pidfd;
+        int r;
+
+        bt_loop_forget(&inc->exit_watch);
+        r = bt_loop_watch_fd(inc->child->hub->loop, &inc->exit_watch, pidfd, EPOLLIN, inc_on_exit);
+        if (r) {
+                (void)bt_loop_watch_fd(inc->child->hub->loop, &inc->exit_watch, was, EPOLLIN, inc_on_exit);
+                (void)bt_close(pidfd);
+                return r;
+        }
+        inc->pid = pid;
+        inc->pidfd = pidfd;
+        if (inc->entry) {
+                inc->entry->pid = pid;
+                inc->entry->started_ticks = bt_proc_started(pid);
+        }
+        bt_child_publish(inc->child);
+        return was;
 }
 
 static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt_binary *binary, struct bt_holding *holding)

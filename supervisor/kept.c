@@ -21,10 +21,9 @@ static struct bt_kept_fd *kept_find(struct bt_child *child, const char *name)
         return NULL;
 }
 
-/* Takes @fd. */
-static void kept_put(struct bt_child *child, const char *name, int fd)
+void bt_child_keep(struct bt_child *child, const char *name, int fd, bool several)
 {
-        struct bt_kept_fd *kept = kept_find(child, name);
+        struct bt_kept_fd *kept = several ? NULL : kept_find(child, name);
 
         if (!child->kept)
                 child->kept = calloc(BT_KEPT_MAX, sizeof(*child->kept));
@@ -43,14 +42,18 @@ static void kept_put(struct bt_child *child, const char *name, int fd)
         kept->fd = fd;
 }
 
-static void kept_drop(struct bt_child *child, const char *name)
+/* The order of the others stays: it is the order in which the next process gets them. */
+void bt_child_drop_kept(struct bt_child *child, const char *name)
 {
-        struct bt_kept_fd *kept = kept_find(child, name);
+        uint32_t left = 0;
 
-        if (!kept)
-                return;
-        (void)bt_close(kept->fd);
-        *kept = child->kept[--child->kept_count];
+        for (uint32_t i = 0; i < child->kept_count; i++) {
+                if (!strcmp(child->kept[i].name, name))
+                        (void)bt_close(child->kept[i].fd);
+                else
+                        child->kept[left++] = child->kept[i];
+        }
+        child->kept_count = left;
 }
 
 bool bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
@@ -70,7 +73,7 @@ bool bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
                         fd = -1;
                 msg.name[n == (ssize_t)sizeof(msg) ? sizeof(msg.name) - 1 : 0] = '\0';
                 if (n == (ssize_t)sizeof(msg) && msg.type == BT_CHAN_KEEP && fd >= 0 && msg.name[0]) {
-                        kept_put(child, msg.name, BT_STEAL_FD(fd));
+                        bt_child_keep(child, msg.name, BT_STEAL_FD(fd), false);
                         /* A successor that is already under way hears of it, too. */
                         if (child->migration && child->migration->succ && child->migration->succ != inc) {
                                 struct bt_kept_fd *kept = kept_find(child, msg.name);
@@ -79,7 +82,7 @@ bool bt_child_on_channel(struct bt_child *child, struct bt_inc *inc)
                                         (void)bt_inc_send(child->migration->succ, &msg, kept->fd);
                         }
                 } else if (n == (ssize_t)sizeof(msg) && msg.type == BT_CHAN_DROP) {
-                        kept_drop(child, msg.name);
+                        bt_child_drop_kept(child, msg.name);
                 } /* else: it only rang */
                 (void)bt_close(fd);
         }

@@ -396,6 +396,10 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
             (child->strategy != BT_STRATEGY_COLD || child->handover ||
              child->state_form != BATON_STATE_NONE))
                 return plan_bad(check, "a plain child has a state, a handover or a hot swap");
+        if (child->protocol == BT_PROTOCOL_NOTIFY && (child->handover || child->state_form != BATON_STATE_NONE))
+                return plan_bad(check, "a notify child has a state or a handover");
+        if (child->watchdog_ns && (child->protocol != BT_PROTOCOL_NOTIFY || child->watchdog_ns > BT_PLAN_NS_MAX))
+                return plan_bad(check, "a child's watchdog is too long, or of a child that cannot be heard");
         if (child->checkpoint > 1 || child->durability >= _BT_DURABILITY_N || child->checkpoint_every_ns > BT_PLAN_NS_MAX)
                 return plan_bad(check, "a child's checkpoint, checkpoint_every or durability is out of range");
         if ((child->checkpoint && child->state_form == BATON_STATE_NONE) || (child->checkpoint_every_ns && !child->checkpoint) ||

@@ -70,6 +70,7 @@ enum bt_bad_state {
 enum bt_protocol {
         BT_PROTOCOL_BATON = 0, /* links libbaton: says when it is ready, captures, restores */
         BT_PROTOCOL_PLAIN = 1, /* knows nothing: running as soon as it is exec'ed, SIGTERM ends it, no state, no hot swap */
+        BT_PROTOCOL_NOTIFY = 2, /* says READY=1 to NOTIFY_SOCKET (notify.h): plain, and a hot swap starts the next one beside it. No state, no hand-over */
         _BT_PROTOCOL_N,
 };
 
@@ -180,6 +181,7 @@ struct bt_plan_child {
         uint64_t retention_ns;               /* 5 s */
         uint32_t max_draining;               /* 1 .. BT_PLAN_DRAINING_MAX predecessors that drain at once; default 8 */
         uint32_t reserved_draining;
+        uint64_t watchdog_ns;                /* BT_PROTOCOL_NOTIFY: silence that is taken for death; 0: none */
         uint64_t handover_data_wait_ns;      /* 3 s */
         uint64_t child_migration_timeout_ns; /* 10 s */
         uint64_t state_ttl_ns;               /* 30 s; BT_NS_INFINITE: none */

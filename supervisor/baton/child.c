@@ -47,7 +47,7 @@ struct child_key {
 static const struct word strategy_words[] = {
         {"cold", BT_STRATEGY_COLD}, {"hot", BT_STRATEGY_HOT}, {NULL, 0}};
 static const struct word protocol_words[] = {
-        {"baton", BT_PROTOCOL_BATON}, {"plain", BT_PROTOCOL_PLAIN}, {NULL, 0}};
+        {"baton", BT_PROTOCOL_BATON}, {"plain", BT_PROTOCOL_PLAIN}, {"notify", BT_PROTOCOL_NOTIFY}, {NULL, 0}};
 static const struct word restart_words[] = {{"permanent", BT_RESTART_PERMANENT},
                                             {"transient", BT_RESTART_TRANSIENT},
                                             {"temporary", BT_RESTART_TEMPORARY},
@@ -570,6 +570,7 @@ static const struct child_key child_keys[] = {
         {"shutdown", apply_duration, AT(shutdown_ns), MS, 0, shutdown_words},
         {"retention", apply_duration, AT(retention_ns), MS, 0, NULL},
         {"max_draining", apply_count, AT(max_draining), 0, BT_PLAN_DRAINING_MAX, NULL},
+        {"watchdog", apply_duration, AT(watchdog_ns), MS, MS, every_words},
         {"handover_data_wait", apply_duration, AT(handover_data_wait_ns), MS, MS, NULL},
         {"child_migration_timeout", apply_duration, AT(child_migration_timeout_ns), MS, MS, NULL},
         {"state_ttl", apply_duration, AT(state_ttl_ns), MS, MS, ttl_words},

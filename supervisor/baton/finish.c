@@ -13,12 +13,18 @@
 #include "supervisor/baton/find.h"
 #include "supervisor/baton/reader.h"
 
-/* A plain program has no state to hand over. Said on the child itself that is a mistake; from `defaults` it is just not meant for it. */
-static void finish_plain(struct bt_reader *reader, struct bt_config_child *child)
+/*
+ * A program that does not use the library has no state to hand over, and a plain one does not even say when it is ready. Said on the child itself that is a
+ * mistake; from `defaults` it is just not meant for it.
+ */
+static void finish_foreign(struct bt_reader *reader, struct bt_config_child *child)
 {
-        static const char *const refused[] = {"strategy", "handover", "state", "spare"};
-        const bool wants[] = {child->spec.strategy == BT_STRATEGY_HOT, child->spec.handover != 0,
-                              child->spec.state_form != BATON_STATE_NONE, child->spec.spare != 0};
+        static const char *const refused[] = {"handover", "state", "spare", "strategy", "watchdog"};
+        bool plain = child->spec.protocol == BT_PROTOCOL_PLAIN;
+        const bool wants[] = {child->spec.handover != 0, child->spec.state_form != BATON_STATE_NONE,
+                              child->spec.spare != 0,
+                              plain && child->spec.strategy == BT_STRATEGY_HOT,
+                              plain && child->spec.watchdog_ns};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(refused); i++) {
                 const struct bt_yaml *own = bt_yaml_get(child->node, refused[i]);
@@ -26,14 +32,16 @@ static void finish_plain(struct bt_reader *reader, struct bt_config_child *child
                 if (own && wants[i])
                         bt_diag_error(reader->diag, own->mark,
                                       "'%s' needs a program that speaks with the hub, and this "
-                                      "child's protocol is "
-                                      "plain",
-                                      refused[i]);
+                                      "child's protocol is %s",
+                                      refused[i], plain ? "plain" : "notify");
         }
         child->spec.spare = 0;
-        child->spec.strategy = BT_STRATEGY_COLD;
         child->spec.handover = 0;
         child->spec.state_form = BATON_STATE_NONE;
+        if (!plain)
+                return;
+        child->spec.strategy = BT_STRATEGY_COLD;
+        child->spec.watchdog_ns = 0;
 }
 
 static void finish_state(struct bt_reader *reader, struct bt_config_child *child)
@@ -70,6 +78,13 @@ static void finish_spare(struct bt_reader *reader, struct bt_config_child *child
                 return;
         refuse_own(reader, child, "spare", why);
         child->spec.spare = 0;
+}
+
+/* A child that uses the library is watched by nobody yet: said, and not silently ignored. */
+static void finish_watchdog(struct bt_reader *reader, struct bt_config_child *child)
+{
+        refuse_own(reader, child, "watchdog", "needs protocol: notify");
+        child->spec.watchdog_ns = 0;
 }
 
 /* To be asked for checkpoints, or to have them on the disk, takes room for them; either says so by itself. */
@@ -148,8 +163,10 @@ static void finish_exec(struct bt_reader *reader, struct bt_config_child *child)
 void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
                           const struct bt_config_child *defaults)
 {
-        if (child->spec.protocol == BT_PROTOCOL_PLAIN)
-                finish_plain(reader, child);
+        if (child->spec.protocol != BT_PROTOCOL_BATON)
+                finish_foreign(reader, child);
+        else if (child->spec.watchdog_ns)
+                finish_watchdog(reader, child);
         finish_state(reader, child);
         finish_checkpoint(reader, child);
         finish_spare(reader, child);

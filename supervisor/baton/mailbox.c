@@ -113,11 +113,12 @@ void bt_read_mailbox_finish(struct bt_reader *reader, struct bt_config_child *ch
         struct bt_plan_child *spec = &child->spec;
         const struct bt_yaml *own = bt_yaml_get(child->node, "mailbox");
 
-        if (spec->mailbox_slots && spec->protocol == BT_PROTOCOL_PLAIN) {
+        if (spec->mailbox_slots && spec->protocol != BT_PROTOCOL_BATON) {
                 if (own)
                         bt_diag_error(reader->diag, own->mark,
                                       "'mailbox' needs a program that speaks with the hub, and "
-                                      "this child's protocol is plain");
+                                      "this child's protocol is %s",
+                                      spec->protocol == BT_PROTOCOL_PLAIN ? "plain" : "notify");
                 spec->mailbox_slots = spec->mailbox_bytes = spec->mailbox_spin_ns = 0;
                 spec->mailbox_undo_bytes = 0;
         }

@@ -50,6 +50,7 @@ static const struct option of_child[] = {
         {"healthy", "3s", "", "OTP_6_a_healthy_time_starts_the_back_off_over"},
         {"shutdown", "brutal_kill", "", "OTP_4_brutal_kill_does_not_ask"},
         {"retention", "6s", "", "HOT_4_each_predecessor_has_its_own_retention"},
+        {"watchdog", "1s", "protocol: notify", "a_silent_process_is_aborted_and_started_again"},
         {"max_draining", "2", "", "R4_more_predecessors_than_may_drain_cost_the_oldest"},
         {"handover_data_wait", "4s", "", "SHUT_9_the_limit_of_a_hot_swap_ends_the_wait_for_a_state"},
         {"child_migration_timeout", "20s", "", "HOT_6_one_that_hangs_takes_one_place_until_its_own_deadline"},

@@ -428,6 +428,8 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD_AT(offsetof(struct bt_plan_child, sockets), 2, "not there"),
                 CHILD(protocol, _BT_PROTOCOL_N, "protocol"),
                 CHILD(protocol, BT_PROTOCOL_PLAIN, "plain child"),
+                CHILD(protocol, BT_PROTOCOL_NOTIFY, "notify child"),
+                CHILD(watchdog_ns, 1, "watchdog"),
                 CHILD(strategy, _BT_STRATEGY_N, "strategy"),
                 CHILD(handover, 2, "handover"),
                 CHILD(state_form, _BATON_STATE_N, "state"),

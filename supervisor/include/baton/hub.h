@@ -182,6 +182,8 @@ struct baton_hub_child {
         bool checkpoint;              /* room for checkpoints; the two below imply it */
         uint64_t checkpoint_every_ns; /* 0: the hub asks for none */
         enum baton_hub_durability durability; /* ASYNC, SYNC: with @handover and a state */
+        bool notify;                  /* a program that does not use libbaton, and says READY=1 to NOTIFY_SOCKET; not together with @plain */
+        uint64_t watchdog_ns;         /* of a @notify one: silence that is taken for death; 0: none */
         uint32_t max_draining;        /* 1 to 64 predecessors that drain at once; the next one costs the oldest */
         const struct baton_hub_command *on;   /* for events of this child */
         size_t on_count;
