@@ -42,7 +42,7 @@ static int hex_digit(char c)
         return -1;
 }
 
-int bt_boot_id(uint8_t ret_id[16])
+static int boot_id_read(uint8_t ret_id[16])
 {
         char text[64] = "";
         int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -64,5 +64,17 @@ int bt_boot_id(uint8_t ret_id[16])
                 ret_id[nibbles / 2] = (uint8_t)(ret_id[nibbles / 2] << 4 | digit);
                 nibbles++;
         }
+        return r;
+}
+
+int bt_boot_id(uint8_t ret_id[16])
+{
+        /* Does not change while we live, and a stop asks for it once for each child. */
+        static _Thread_local uint8_t known[16];
+        static _Thread_local int is_known;
+        int r = is_known ? 0 : boot_id_read(known);
+
+        memcpy(ret_id, known, sizeof(known));
+        is_known = !r;
         return r;
 }

@@ -158,6 +158,8 @@ int bt_hub_child_remove(struct bt_child *child)
         bt_event(hub, BT_EVENT_CHILD_UNREGISTERED, child, 0, "removed");
         if (hub->load_next == child)
                 hub->load_next = bt_hub_child_after(hub, child);
+        if (hub->ask_next == child)
+                hub->ask_next = bt_hub_child_after(hub, child);
         index_remove(&hub->children, child);
         hub->children.count--;
         bt_list_unlink(&child->order);

@@ -278,6 +278,7 @@ static void close_all(struct bt_hub *hub)
         bt_hub_close_sockets(hub);
         if (hub->loop) {
                 bt_loop_timer_disarm(&hub->shutdown_timer);
+                bt_loop_timer_disarm(&hub->ask_timer);
                 bt_loop_timer_disarm(&hub->stop_timer);
                 bt_loop_forget(&hub->signals_watch);
                 hub->store_sender = bt_loop_sender_free(hub->store_sender);

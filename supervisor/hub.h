@@ -309,6 +309,7 @@ struct bt_child {
         uint64_t capture_sequence;
         bool asked;    /* shutdown: its state was asked for, no answer yet */
         bool captured; /* shutdown: state is in the baton, whole */
+        bool handed_in; /* and the store has been told */
         bool adopted;  /* has processes of a hub that was killed: it is not started */
         bool in_transit;  /* its state was captured for a cold swap and is not restored yet: state_ttl runs */
         bool with_keeper; /* what it has is with the keeper, too: keeper.h */
@@ -470,9 +471,13 @@ struct bt_hub {
         struct bt_callers *callers; /* callers.h; NULL: not open */
         struct bt_shutdown shutdown;
         struct bt_loop_timer shutdown_timer;
+        struct bt_loop_timer ask_timer; /* stop.c: the next slice of children that are asked for their states */
+        struct bt_child *ask_next;      /* the first of them; NULL: all were */
         struct bt_loop_timer stop_timer; /* shutdown_timeout */
         uint64_t stop_deadline_ns;       /* while stopping; BT_NS_NEVER: none */
         uint32_t loads; /* states asked for in the store, no answer yet */
+        struct bt_store_batch *stop_batch; /* states of a stop, from the first capture to the last; NULL: not under way */
+        int stop_result;                   /* why one of them could not be handed in */
         struct bt_events *events; /* events.h */
         struct bt_hooks *hooks;   /* hooks.h; NULL: there are none */
         bool settled;       /* the first start of all children is over */
@@ -520,7 +525,8 @@ void bt_hub_drop_stored(struct bt_hub *hub);  /* records of children that were a
 int bt_hub_open_store(struct bt_hub *hub);
 void bt_child_load(struct bt_child *child);             /* its record, if there is one, into its baton; then starts it */
 void bt_child_fill_record(struct bt_store_item *item, struct bt_child *child); /* of what is in its baton */
-int bt_hub_store_states(struct bt_hub *hub);            /* one put of all captured states, ends in bt_hub_stored(); 1: nothing to store; -errno */
+void bt_hub_hand_in(struct bt_hub *hub, struct bt_child *child); /* at a stop: it was captured, and the store may begin with it */
+int bt_hub_store_states(struct bt_hub *hub);            /* all captured states in one transaction, ends in bt_hub_stored(); 1: nothing to store; -errno */
 void bt_child_salvage(struct bt_child *child);          /* at a stop: what a child that is down left in its arena */
 void bt_hub_load_all(struct bt_hub *hub);               /* starts all children that were added and not started yet, a bounded number at once */
 void bt_child_forget_stored(struct bt_child *child);    /* delivered and confirmed */

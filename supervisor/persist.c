@@ -2,8 +2,10 @@
 /*
  * States over a stop of the hub.
  *
- * Stop: the states that were captured are in their batons; one put writes them all, straight from the segments, in one transaction. Start:
- * each child's record is read into its baton before the child is started, so it restores before it serves. The record is deleted after the child
+ * Stop: the states that were captured are in their batons; one transaction writes them all, straight from the segments. It takes the first while the last
+ * are still being captured.
+ *
+ * Start: each child's record is read into its baton before the child is started, so it restores before it serves. The record is deleted after the child
  * confirmed, and only the very record that was delivered (by its sequence): a crash in between delivers again and never loses (SHUT-4).
  */
 #include "supervisor/hub.h"
@@ -27,6 +29,9 @@
 
 /* How many reads are asked for at once; the rest follows as answers come. */
 #define LOADS_MAX 256
+
+/* Of a state whose size is not known, for the size of a transaction. */
+#define STATE_GUESS_BYTES (UINT64_C(16) << 20)
 
 static bool child_keeps_state(const struct bt_child *child)
 {
@@ -129,27 +134,51 @@ void bt_child_salvage(struct bt_child *child)
         child->captured = true;
 }
 
-int bt_hub_store_states(struct bt_hub *hub)
+/* About how much there will be. Too little costs the store a second try, too much addresses. */
+static uint64_t states_bytes(const struct bt_hub *hub)
 {
-        struct bt_store_item *items = calloc(hub->children.count ? hub->children.count : 1, sizeof(*items));
-        size_t count = 0;
+        uint64_t bytes = 0;
+
+        bt_hub_foreach_child (child, hub) {
+                uint64_t most = child->spec->state_bytes_max < STATE_GUESS_BYTES ? child->spec->state_bytes_max : STATE_GUESS_BYTES;
+
+                if (child_keeps_state(child))
+                        bytes += (child->state_bytes ? child->state_bytes : most) + sizeof(struct bt_record);
+        }
+        return bytes;
+}
+
+/*
+ * The transaction is begun with the first state: while other children still capture the store copies and sums, with the processor that is left. Their
+ * segments stay open until it is done.
+ */
+void bt_hub_hand_in(struct bt_hub *hub, struct bt_child *child)
+{
+        const struct bt_state_meta *meta = &child->holding->baton->meta;
+        struct bt_store_item item = {.fd = -1};
         int r = 0;
 
-        if (!items)
-                return -ENOMEM;
-        bt_hub_foreach_child (child, hub) {
-                const struct bt_state_meta *meta = &child->holding->baton->meta;
-
-                if (!child->captured || meta->present != 1 || meta->bytes > child->holding->baton->state_bytes_max)
-                        continue;
-                bt_child_fill_record(&items[count++], child);
+        if (child->handed_in || !child->captured || meta->present != 1 || meta->bytes > child->holding->baton->state_bytes_max)
+                return;
+        if (!hub->stop_batch)
+                r = bt_store_batch_open(&hub->stop_batch, hub->store, states_bytes(hub), on_stored, hub);
+        if (!r) {
+                bt_child_fill_record(&item, child);
+                r = bt_store_batch_add(hub->stop_batch, &item);
         }
-        if (count)
-                r = bt_store_put(hub->store, items, count, on_stored, hub);
-        free(items);
-        if (r)
-                return r;
-        return count ? 0 : 1;
+        if (r && !hub->stop_result)
+                hub->stop_result = r;
+        child->handed_in = !r;
+}
+
+int bt_hub_store_states(struct bt_hub *hub)
+{
+        bt_hub_foreach_child (child, hub)
+                bt_hub_hand_in(hub, child);
+        if (!hub->stop_batch)
+                return hub->stop_result ? hub->stop_result : 1;
+        bt_store_batch_end(hub->store, BT_STEAL(hub->stop_batch));
+        return 0;
 }
 
 /* ---- start ---- */

@@ -80,7 +80,33 @@ static void on_shutdown_timer(struct bt_loop_timer *timer)
         shutdown_event(bt_container_of(timer, struct bt_hub, shutdown_timer), BT_SHUTDOWN_EV_TIMEOUT, 0);
 }
 
-/* All at once; one deadline, the longest that any of them was given. */
+/* So many in a turn of the loop: between two of these what the first ones captured is given to the store, instead of after the last one was asked. */
+#define ASK_SLICE 32
+
+static void ask_slice(struct bt_hub *hub)
+{
+        uint32_t asked = 0;
+
+        for (; hub->ask_next && asked < ASK_SLICE; hub->ask_next = bt_hub_child_after(hub, hub->ask_next)) {
+                struct bt_child *child = hub->ask_next;
+
+                if (!child->asked || !child->current)
+                        continue;
+                bt_inc_say(child->current, BT_MSG_CAPTURE, 0, 0, BATON_CAPTURE_SHUTDOWN, 0);
+                asked++;
+        }
+}
+
+static void on_ask_timer(struct bt_loop_timer *timer)
+{
+        struct bt_hub *hub = bt_container_of(timer, struct bt_hub, ask_timer);
+
+        ask_slice(hub);
+        if (hub->ask_next)
+                (void)bt_loop_timer_arm(hub->loop, &hub->ask_timer, bt_now_ns(), on_ask_timer);
+}
+
+/* All together; one deadline, the longest that any of them was given. */
 static struct next shutdown_ask(struct bt_hub *hub)
 {
         uint64_t wait = 0;
@@ -104,11 +130,12 @@ static struct next shutdown_ask(struct bt_hub *hub)
                 asked++;
                 if (child->spec->handover_data_wait_ns > wait)
                         wait = child->spec->handover_data_wait_ns;
-                bt_inc_say(inc, BT_MSG_CAPTURE, 0, 0, BATON_CAPTURE_SHUTDOWN, 0);
         }
+        hub->ask_next = asked ? bt_hub_child_after(hub, NULL) : NULL;
         if (asked)
                 (void)bt_loop_timer_arm(hub->loop, &hub->shutdown_timer, bt_ns_add(bt_now_ns(), within_stop(hub, wait)),
                                             on_shutdown_timer);
+        on_ask_timer(&hub->ask_timer);
         return (struct next){.event = BT_SHUTDOWN_EV_ASKED, .count = asked};
 }
 
@@ -120,7 +147,9 @@ void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole)
                 bt_event(hub, BT_EVENT_STATE_CAPTURED, child, 0, "%llu bytes", (unsigned long long)child->state_bytes);
         else
                 bt_event(hub, BT_EVENT_STATE_MISSING, child, 0, "it gave none");
-        if (!whole)
+        if (whole)
+                bt_hub_hand_in(hub, child);
+        else
                 note_kept(hub, "%s: gave no state\n", child->id);
         shutdown_event(hub, BT_SHUTDOWN_EV_ANSWERED, 0);
 }
@@ -129,10 +158,11 @@ void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole)
 static void note_stored(struct bt_hub *hub, int result)
 {
         bt_hub_foreach_child (child, hub) {
-
                 if (child->captured)
-                        note_kept(hub, "%s: %s\n", child->id, result ? "state LOST, the store could not be written" : "state kept");
+                        note_kept(hub, "%s: %s\n", child->id,
+                                  result ? "state LOST, the store could not be written" : child->handed_in ? "state kept" : "state LOST, it could not be given to the store");
         }
+        result = result ? result : hub->stop_result;
         if (!result)
                 return;
         hub->exit_status = 1;
@@ -165,7 +195,8 @@ static bool shutdown_store(struct bt_hub *hub)
 void bt_hub_stored(struct bt_hub *hub, int result)
 {
         note_stored(hub, result);
-        bt_event(hub, BT_EVENT_STATES_STORED, NULL, 0, "%s", result ? "they could not be written" : "all that were captured");
+        bt_event(hub, BT_EVENT_STATES_STORED, NULL, 0, "%s",
+                 result ? "they could not be written" : hub->stop_result ? "not all that were captured" : "all that were captured");
         shutdown_event(hub, BT_SHUTDOWN_EV_STORED, 0);
 }
 

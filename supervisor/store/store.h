@@ -67,6 +67,17 @@ struct bt_store *bt_store_close(struct bt_store *store);
  */
 int bt_store_put(struct bt_store *store, const struct bt_store_item *items, size_t count, bt_store_done_fn done, void *ctx);
 
+/*
+ * A put whose items are not all there yet: the stop of a hub, where the first states are copied while other children still capture. One transaction, as in
+ * any put; what is asked for behind it waits until it is ended, so it is ended soon. One at a time: -EBUSY. @need: about how many bytes will come.
+ * @done is called after bt_store_batch_end(), whatever happened before that. A store that is closed in between stores nothing of it.
+ */
+struct bt_store_batch;
+int bt_store_batch_open(struct bt_store_batch **ret_batch, struct bt_store *store, uint64_t need, bt_store_done_fn done, void *ctx);
+/* @item is copied; its descriptor is not duplicated, a thousand of them may not be there to be had: it stays open until @done. Errors as those of a put. */
+int bt_store_batch_add(struct bt_store_batch *batch, const struct bt_store_item *item);
+void bt_store_batch_end(struct bt_store *store, struct bt_store_batch *batch);
+
 /* Reads the state of @child into @fd at @off, at most @room bytes; @fd is duplicated. What is in the room means something only with OK. */
 int bt_store_get(struct bt_store *store, const char *child, int fd, uint64_t off, uint64_t room, bt_store_done_fn done, void *ctx);
 

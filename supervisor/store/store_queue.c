@@ -30,6 +30,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "shm/record.h"
+#include "supervisor/store/store_batch.h"
 #include "supervisor/store/store_notes.h"
 #include "supervisor/store/store_records.h"
 
@@ -37,6 +38,7 @@
 
 enum job_kind {
         JOB_PUT,
+        JOB_BATCH,
         JOB_GET,
         JOB_DEL,
         JOB_LIST,
@@ -68,6 +70,7 @@ struct bt_store_job {
         struct bt_record *records; /* list: the answer; owned */
         struct bt_aside *aside;    /* list aside: the answer; owned */
         size_t record_count;
+        struct bt_store_batch *batch; /* owned */
         struct bt_note *notes;    /* put notes; owned, with what they say */
         size_t note_count;
         size_t item_count;        /* put */
@@ -86,6 +89,7 @@ static struct bt_store_job *job_free(struct bt_store_job *job)
         for (size_t i = 0; i < job->note_count; i++)
                 free((void *)job->notes[i].at);
         free(job->notes);
+        (void)bt_batch_free(job->batch);
         free(job->records);
         free(job->aside);
         free(job);
@@ -165,13 +169,20 @@ static int store_has_room(struct bt_store *store)
 
 /* calls */
 
+static int item_check(const struct bt_store_item *item)
+{
+        uint64_t bytes = item->record.payload_bytes;
+
+        return bt_record_valid(&item->record) && bytes <= BT_STORE_PAYLOAD_BYTES_MAX && item->off <= (uint64_t)INT64_MAX - bytes ? 0 : -EINVAL;
+}
+
 static int item_copy(struct bt_store_item *to, const struct bt_store_item *from)
 {
         uint64_t bytes = from->record.payload_bytes;
+        int r = item_check(from);
 
-        if (!bt_record_valid(&from->record) || bytes > BT_STORE_PAYLOAD_BYTES_MAX ||
-            from->off > (uint64_t)INT64_MAX - bytes)
-                return -EINVAL;
+        if (r)
+                return r;
         *to = *from;
         to->fd = -1;
         return bytes ? fd_duplicate(&to->fd, from->fd) : 0;
@@ -201,6 +212,43 @@ int bt_store_put(struct bt_store *store, const struct bt_store_item *items, size
                 job->item_count++;
         }
         return job_push(BT_STEAL(job));
+}
+
+int bt_store_batch_open(struct bt_store_batch **ret_batch, struct bt_store *store, uint64_t need, bt_store_done_fn done, void *ctx)
+{
+        BT_CLEANUP(job_freep) struct bt_store_job *job = NULL;
+        struct bt_store_batch *batch;
+        int r = store->batch ? -EBUSY : store_has_room(store);
+
+        bt_assert(done);
+        if (r)
+                return r;
+        job = job_new(store, JOB_BATCH, 0, ctx);
+        if (!job)
+                return -ENOMEM;
+        job->done = done;
+        r = bt_batch_new(&job->batch, need);
+        if (r)
+                return r;
+        batch = job->batch;
+        r = job_push(BT_STEAL(job));
+        if (!r)
+                *ret_batch = store->batch = batch;
+        return r;
+}
+
+int bt_store_batch_add(struct bt_store_batch *batch, const struct bt_store_item *item)
+{
+        int r = item_check(item);
+
+        return r ? r : bt_batch_add(batch, item);
+}
+
+void bt_store_batch_end(struct bt_store *store, struct bt_store_batch *batch)
+{
+        bt_assert(store->batch == batch);
+        store->batch = NULL;
+        bt_batch_end(batch, true);
 }
 
 int bt_store_get(struct bt_store *store, const char *child, int fd, uint64_t off, uint64_t room,
@@ -430,6 +478,10 @@ static void job_run(struct bt_store_job *job)
         case JOB_PUT:
                 job->result = bt_records_put(engine, job->items, job->item_count, store->part_bytes);
                 break;
+        case JOB_BATCH:
+                job->result = bt_records_put_all(engine, bt_batch_next, job->batch, bt_batch_need(job->batch), store->part_bytes);
+                bt_batch_await_end(job->batch); /* also after an error: until then the hub adds to it */
+                break;
         case JOB_GET:
                 job->result = bt_records_get(engine, job->child, job->fd, job->off, job->room, &job->record);
                 break;
@@ -590,6 +642,8 @@ struct bt_store *bt_store_close(struct bt_store *store)
 {
         if (!store)
                 return NULL;
+        if (store->batch)
+                bt_batch_end(BT_STEAL(store->batch), false);
         bt_assert(pthread_mutex_lock(&store->lock) == 0);
         store->closing = true;
         bt_assert(pthread_cond_signal(&store->changed) == 0);

@@ -23,6 +23,8 @@ struct bt_store {
         struct bt_list posted;    /* done, not yet completed */
         size_t job_count;         /* in both lists and in the thread's hands */
         bool closing;
+
+        struct bt_store_batch *batch; /* open; hub's thread only */
 };
 
 /* Takes @engine in every case. */

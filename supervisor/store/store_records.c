@@ -47,8 +47,8 @@ static int del_record(struct bt_engine *engine, const char *child)
 #define PUT_E_DIFFERS 103 /* an outcome of the transaction, above the engine's: the payload is not what its header says */
 
 struct put {
-        const struct bt_store_item *items;
-        size_t count;
+        bt_records_next_fn next;
+        void *ctx;
         uint64_t part_bytes;
 };
 
@@ -121,30 +121,56 @@ static int put_one(struct bt_engine *engine, const struct bt_store_item *item, u
 static int put_body(struct bt_engine *engine, void *ctx)
 {
         const struct put *put = ctx;
+        const struct bt_store_item *item = NULL;
 
-        for (size_t i = 0; i < put->count; i++) {
-                int r = put_one(engine, &put->items[i], put->part_bytes);
+        for (;;) {
+                int r = put->next(put->ctx, item, &item);
 
+                if (!r && item)
+                        r = put_one(engine, item, put->part_bytes);
                 if (r)
                         return r;
+                if (!item)
+                        break;
         }
         BT_POINT("store.put.before_commit");
         return 0;
 }
 
-int bt_records_put(struct bt_engine *engine, const struct bt_store_item *items, size_t count, uint64_t part_bytes)
+int bt_records_put_all(struct bt_engine *engine, bt_records_next_fn next, void *ctx, uint64_t need, uint64_t part_bytes)
 {
-        struct put put = {.items = items, .count = count, .part_bytes = part_bytes};
-        uint64_t need = 0;
+        struct put put = {.next = next, .ctx = ctx, .part_bytes = part_bytes};
         int r;
 
-        for (size_t i = 0; i < count; i++)
-                need += items[i].record.payload_bytes + sizeof(struct bt_record);
         BT_POINT("store.put.begin");
         r = bt_tx_run(engine, true, need, put_body, &put, NULL);
         if (!r)
                 BT_POINT("store.put.after_commit");
         return r == PUT_E_DIFFERS ? BT_STORE_E_CORRUPT : bt_tx_result(r);
+}
+
+struct items {
+        const struct bt_store_item *first;
+        const struct bt_store_item *end;
+};
+
+static int items_next(void *ctx, const struct bt_store_item *before, const struct bt_store_item **ret_item)
+{
+        const struct items *items = ctx;
+        const struct bt_store_item *item = before ? before + 1 : items->first;
+
+        *ret_item = item < items->end ? item : NULL;
+        return 0;
+}
+
+int bt_records_put(struct bt_engine *engine, const struct bt_store_item *items, size_t count, uint64_t part_bytes)
+{
+        struct items all = {.first = items, .end = items + count};
+        uint64_t need = 0;
+
+        for (size_t i = 0; i < count; i++)
+                need += items[i].record.payload_bytes + sizeof(struct bt_record);
+        return bt_records_put_all(engine, items_next, &all, need, part_bytes);
 }
 
 /* get */

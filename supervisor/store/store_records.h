@@ -16,6 +16,9 @@
 
 int bt_records_put(struct bt_engine *engine, const struct bt_store_item *items, size_t count,
                    uint64_t part_bytes);
+/* The same of what @next has: the item behind @before, NULL for the first; NULL is the end. May begin again. @need: bytes, about. */
+typedef int (*bt_records_next_fn)(void *ctx, const struct bt_store_item *before, const struct bt_store_item **ret_item);
+int bt_records_put_all(struct bt_engine *engine, bt_records_next_fn next, void *ctx, uint64_t need, uint64_t part_bytes);
 int bt_records_get(struct bt_engine *engine, const char *child, int fd, uint64_t off, uint64_t room,
                    struct bt_record *ret_record);
 int bt_records_del(struct bt_engine *engine, const char *child, uint64_t sequence);
