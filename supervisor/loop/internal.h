@@ -11,10 +11,11 @@
 
 /*
  * 256 submissions are queued before an extra system call is needed: more than a turn of a hub with 100 children makes. The completion queue is
- * larger, because 10 000 multishot polls can all fire between two turns; past it the kernel keeps completions in a list of its own (NODROP).
+ * larger, because 10 000 multishot polls can all fire between two turns; past it the kernel keeps completions in a list of its own (NODROP). Its size also
+ * decides how many lists the kernel has to look for a poll in when it is cancelled: 256 from 8192 on, and never more.
  */
 #define BT_LOOP_SQ_ENTRIES 256
-#define BT_LOOP_CQ_ENTRIES 4096
+#define BT_LOOP_CQ_ENTRIES 8192
 
 /* FUTEX_WAIT is younger than liburing 2.3. */
 #define BT_LOOP_OP_FUTEX_WAIT 51

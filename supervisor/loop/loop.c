@@ -70,6 +70,8 @@ int bt_loop_new_polled(struct bt_loop **ret_loop, char ret_reason[BT_LOOP_REASON
         return loop_new(ret_loop, ret_reason, true);
 }
 
+#define FINISH_VISITS_MAX 8192
+
 /*
  * Closing a ring cancels its requests, but in a kernel worker, some time after close() has returned; until then they hold the files they
  * poll, and a peer sees no end of file. So cancel here, and let the kernel finish what it has put off to our next visit (DEFER_TASKRUN).
@@ -87,8 +89,12 @@ static void loop_cancel_all(struct bt_loop *loop)
         };
 
         (void)io_uring_submit(&loop->ring);
-        (void)io_uring_get_events(&loop->ring);
-        bt_loop_reap(loop);
+        for (uint32_t i = 0; i < FINISH_VISITS_MAX; i++) { /* the kernel finishes some twenty at each */
+                (void)io_uring_get_events(&loop->ring);
+                if (!io_uring_cq_ready(&loop->ring))
+                        break;
+                bt_loop_reap(loop);
+        }
         (void)io_uring_register_sync_cancel(&loop->ring, &reg);
         (void)io_uring_get_events(&loop->ring);
 }
