@@ -28,6 +28,8 @@
 #define ENV "env."
 #define ARG "arg="
 #define CWD "cwd="
+#define META "meta."
+#define NODE "node="
 
 struct bt_alter {
         struct bt_child *child;
@@ -40,6 +42,8 @@ struct bt_alter {
         size_t coming_bytes;
         char *text; /* the answer that counts; NULL: none */
         size_t text_bytes;
+        char *meta; /* the child's with what the answer says; NULL: as specified */
+        uint32_t meta_count;
 };
 
 static bool in_program(const struct bt_hub *hub)
@@ -63,6 +67,15 @@ static bool begins(const char *record, const char *with)
         return strncmp(record, with, strlen(with)) == 0;
 }
 
+static const char *meta_wrong(const char *pair)
+{
+        const char *equals = strchr(pair, '=');
+
+        if (!equals || !bt_plan_name_valid(pair, (size_t)(equals - pair)))
+                return "meta. is followed by no name and =";
+        return strlen(equals + 1) > BT_CHILD_META_BYTES_MAX ? "meta is for labels: at most 255 bytes" : NULL;
+}
+
 static const char *record_wrong(const char *record)
 {
         const char *name = record + strlen(ENV);
@@ -72,8 +85,12 @@ static const char *record_wrong(const char *record)
                 return NULL;
         if (begins(record, CWD))
                 return record[strlen(CWD)] == '/' && strlen(record) < PATH_MAX ? NULL : "cwd is not an absolute path";
+        if (begins(record, META))
+                return meta_wrong(record + strlen(META));
+        if (begins(record, NODE))
+                return NULL; /* whether there is such a node is known when the child is started */
         if (!begins(record, ENV))
-                return "it begins with none of env. arg= cwd=";
+                return "it begins with none of env. arg= cwd= meta. node=";
         equals = strchr(name, '=');
         if (!equals || equals == name)
                 return "env. is followed by no NAME=";
@@ -137,10 +154,94 @@ size_t bt_alter_apply(const struct bt_child *child, char **argv, size_t argc, ch
                         envc = env_put(envp, envc, at + strlen(ENV));
                 else if (begins(at, ARG))
                         argv[argc++] = (char *)at + strlen(ARG);
-                else
+                else if (begins(at, CWD))
                         *cwd = at + strlen(CWD);
         }
         return envc;
+}
+
+/* ---- metadata ---- */
+
+struct bt_labels bt_child_meta(const struct bt_child *child)
+{
+        const struct bt_alter *alter = child->alter;
+
+        if (alter && alter->meta)
+                return (struct bt_labels){alter->meta, alter->meta_count};
+        return (struct bt_labels){bt_plan_string(&child->plan->view, child->spec->meta), child->spec->meta_count};
+}
+
+struct bt_labels bt_child_tags(const struct bt_child *child)
+{
+        return (struct bt_labels){bt_plan_string(&child->plan->view, child->spec->tags), child->spec->tag_count};
+}
+
+/* In the place of the same key, or behind the others. False: there are too many. */
+static bool meta_put(const char **pairs, uint32_t *count, const char *pair)
+{
+        size_t name = (size_t)(strchr(pair, '=') - pair) + 1;
+        uint32_t i = 0;
+
+        while (i < *count && strncmp(pairs[i], pair, name) != 0)
+                i++;
+        if (i == BT_CHILD_META_MAX)
+                return false;
+        pairs[i] = pair;
+        *count += i == *count;
+        return true;
+}
+
+/* 0; 1: it would have too many; -ENOMEM. On success what the answer says is in @alter. */
+static int meta_take(struct bt_alter *alter, const char *text, size_t bytes)
+{
+        const struct bt_child *child = alter->child;
+        const char *pairs[BT_CHILD_META_MAX], *at = bt_plan_string(&child->plan->view, child->spec->meta);
+        uint32_t count = child->spec->meta_count;
+        bool any = false;
+        char *meta;
+
+        for (uint32_t i = 0; i < count; i++, at = bt_plan_string_next(at))
+                pairs[i] = at;
+        for (at = record_next(text, bytes, NULL); at; at = record_next(text, bytes, at)) {
+                if (begins(at, META) && !meta_put(pairs, &count, at + strlen(META)))
+                        return 1;
+                any |= begins(at, META);
+        }
+        if (!any)
+                return 0;
+        meta = malloc((size_t)BT_CHILD_META_MAX * (BATON_NAME_BYTES_MAX + BT_CHILD_META_BYTES_MAX + 2));
+        if (!meta)
+                return -ENOMEM;
+        alter->meta = meta;
+        alter->meta_count = count;
+        for (uint32_t i = 0; i < count; i++)
+                meta = stpcpy(meta, pairs[i]) + 1;
+        return 0;
+}
+
+/* ---- the node ---- */
+
+/* The last that the answer names; NULL: none. */
+static const char *node_named(const char *text, size_t bytes)
+{
+        const char *name = NULL;
+
+        for (const char *at = record_next(text, bytes, NULL); at; at = record_next(text, bytes, at)) {
+                if (begins(at, NODE))
+                        name = at + strlen(NODE);
+        }
+        return name;
+}
+
+/* A start is about to follow: the child has no process, and may be anywhere. */
+static void node_take(const struct bt_alter *alter, struct bt_hub_node *node)
+{
+        struct bt_child *child = alter->child;
+        const struct bt_hub_node *from = child->seat.node;
+
+        if (node == from || bt_child_reseat(child, node))
+                return; /* a directory has room for all children of a hub */
+        bt_event(child->hub, BT_EVENT_CHILD_FORWARDED, child, 0, "from %s to %s, by alter", from->name, node->name);
 }
 
 /* ---- the end of one ---- */
@@ -160,17 +261,39 @@ __attribute__((format(printf, 2, 3))) static void alter_failed(struct bt_alter *
 
 static void alters_start(struct bt_hub *hub);
 
+/* False, with a sentence; nothing of it counts then. @ret_node: where the child is to be started; NULL: where it is. */
+static bool answer_usable(struct bt_alter *alter, struct bt_hub_node **ret_node, char *ret_why, size_t why_bytes)
+{
+        const char *name;
+        int r;
+
+        if (!answer_valid(alter->coming, alter->coming_bytes, ret_why, why_bytes))
+                return false;
+        name = node_named(alter->coming, alter->coming_bytes);
+        *ret_node = name ? bt_hub_node_find(alter->child->hub, name) : NULL;
+        if (name && (!*ret_node || !bt_hub_node_takes(*ret_node))) {
+                (void)snprintf(ret_why, why_bytes, "there is no node %.63s that takes children", name);
+                return false;
+        }
+        r = meta_take(alter, alter->coming, alter->coming_bytes);
+        if (r)
+                (void)snprintf(ret_why, why_bytes, "%s", r > 0 ? "with its answer the child would have more than 32 keys in meta" : "out of memory");
+        return !r;
+}
+
 /* What was answered counts from here on, or nothing does; and whoever waits goes on. */
 static void alter_settle(struct bt_alter *alter, bool good)
 {
         struct bt_child *child = alter->child;
+        struct bt_hub_node *node = NULL;
         bool wanted = alter->wanted;
-        char why[128];
+        char why[256];
 
         free(alter->text);
-        alter->text = NULL;
+        free(alter->meta);
+        alter->text = alter->meta = NULL;
         alter->text_bytes = 0;
-        if (good && !answer_valid(alter->coming, alter->coming_bytes, why, sizeof(why)))
+        if (good && !answer_usable(alter, &node, why, sizeof(why)))
                 alter_failed(alter, "%s", why);
         else if (good && alter->coming_bytes) {
                 alter->text = BT_STEAL(alter->coming);
@@ -182,8 +305,11 @@ static void alter_settle(struct bt_alter *alter, bool good)
         alter->wanted = false;
         if (wanted)
                 child->note[0] = '\0';
-        if (wanted && !child->hub->stopping && !child->current && !child->migration)
-                bt_child_start_altered(child, alter->reason);
+        if (!wanted || child->hub->stopping || child->current || child->migration)
+                return;
+        if (node)
+                node_take(alter, node);
+        bt_child_start_altered(child, alter->reason);
 }
 
 /* Reads what is there. */
@@ -274,6 +400,7 @@ static void spec_tell(struct spec_text *spec, const struct bt_alter *alter)
         spec_put(spec, "BATON_HANDOVER=%s", child->spec->handover ? "true" : "false");
         spec_put(spec, "BATON_STATE=%s", forms[child->spec->state_form]);
         spec_put(spec, "BATON_RESTART=%s", restarts[child->spec->restart]);
+        spec_put(spec, "BATON_NODE=%s", child->seat.node->name);
 }
 
 static void alter_begin(struct bt_alter *alter)
@@ -367,6 +494,7 @@ void bt_alter_free(struct bt_child *child)
         bt_errand_end(&alter->errand);
         free(alter->coming);
         free(alter->text);
+        free(alter->meta);
         free(alter);
         alters_start(child->hub);
 }

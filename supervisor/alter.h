@@ -15,8 +15,10 @@
  *      env.NAME=VALUE      a variable, over the specified one of that name. Not one of those that the hub sets itself
  *      arg=TEXT            one more argument, behind the specified ones
  *      cwd=/ABSOLUTE       the folder it is started in
+ *      meta.KEY=TEXT       a key of its metadata, over the specified one
+ *      node=NAME           where it is started; of one that runs already it is not read
  *
- * The daemon parses no text: a record is compared with these three beginnings and otherwise copied. Whatever is wrong with one refuses them all,
+ * The daemon parses no text: a record is compared with these five beginnings and otherwise copied. Whatever is wrong with one refuses them all,
  * because half an alteration is a start that nobody specified.
  *
  * What cannot be altered: the program (that is an upgrade, which can be rolled back), and limits and strategy, which the state machines read while
@@ -25,6 +27,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <baton/types.h>
 
@@ -48,6 +51,17 @@ void bt_alter_free(struct bt_child *child); /* kills its command, if one runs */
 size_t bt_alter_count(const struct bt_child *child);
 /* Adds to vectors with room for so many; returns the new end of @envp. @cwd is replaced or left alone. */
 size_t bt_alter_apply(const struct bt_child *child, char **argv, size_t argc, char **envp, size_t envc, const char **cwd);
+
+/* ---- what a child is found by ---- */
+
+/* Strings, one after the other. Valid until the child is asked about again. */
+struct bt_labels {
+        const char *first;
+        uint32_t count;
+};
+
+struct bt_labels bt_child_tags(const struct bt_child *child);
+struct bt_labels bt_child_meta(const struct bt_child *child); /* KEY=TEXT: as specified, or as an answer changed it */
 
 /* ---- in a program that has a hub inside (embed.c): asked after the turn, in place of a command ---- */
 

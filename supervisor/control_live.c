@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "supervisor/alter.h"
 #include "supervisor/control_state.h"
 #include "supervisor/live.h"
 
@@ -153,20 +154,20 @@ struct listing {
         size_t count, strings_bytes;
 };
 
-static size_t labels_bytes(const struct bt_plan_view *view, uint32_t off, uint32_t count)
+static size_t labels_bytes(struct bt_labels labels)
 {
-        const char *from = bt_plan_string(view, off), *at = from;
+        const char *at = labels.first;
 
-        while (count--)
+        while (labels.count--)
                 at = bt_plan_string_next(at);
-        return (size_t)(at - from);
+        return (size_t)(at - labels.first);
 }
 
-static uint32_t labels_put(struct listing *listing, const struct bt_plan_view *view, uint32_t off, uint32_t count, size_t strings_off)
+static uint32_t labels_put(struct listing *listing, struct bt_labels labels, size_t strings_off)
 {
-        size_t bytes = labels_bytes(view, off, count), at = listing->strings_bytes;
+        size_t bytes = labels_bytes(labels), at = listing->strings_bytes;
 
-        memcpy(listing->strings + at, bt_plan_string(view, off), bytes);
+        memcpy(listing->strings + at, labels.first, bytes);
         listing->strings_bytes += bytes;
         return (uint32_t)(strings_off + at);
 }
@@ -174,8 +175,7 @@ static uint32_t labels_put(struct listing *listing, const struct bt_plan_view *v
 static void listing_put(struct listing *listing, const struct bt_child *child, size_t strings_off)
 {
         struct bt_ctl_child *record = &listing->records[listing->count++];
-        const struct bt_plan_view *view = &child->plan->view;
-        const struct bt_plan_child *spec = child->spec;
+        struct bt_labels tags = bt_child_tags(child), meta = bt_child_meta(child);
 
         (void)snprintf(record->id, sizeof(record->id), "%s", child->id);
         (void)snprintf(record->pool, sizeof(record->pool), "%s", child->pool);
@@ -184,10 +184,10 @@ static void listing_put(struct listing *listing, const struct bt_child *child, s
         record->live = child->plan != child->hub->plan_ref;
         record->incarnation = child->current ? child->current->number : 0;
         record->pid = child->current ? child->current->pid : 0;
-        record->tag_count = spec->tag_count;
-        record->meta_count = spec->meta_count;
-        record->tags = labels_put(listing, view, spec->tags, spec->tag_count, strings_off);
-        record->meta = labels_put(listing, view, spec->meta, spec->meta_count, strings_off);
+        record->tag_count = tags.count;
+        record->meta_count = meta.count;
+        record->tags = labels_put(listing, tags, strings_off);
+        record->meta = labels_put(listing, meta, strings_off);
 }
 
 /* 0 or -errno. */
@@ -199,8 +199,7 @@ static int listing_make(struct listing *listing, const struct bt_hub *hub, const
                 if (!bt_live_selected(child, select))
                         continue;
                 count++;
-                bytes += labels_bytes(&child->plan->view, child->spec->tags, child->spec->tag_count) +
-                         labels_bytes(&child->plan->view, child->spec->meta, child->spec->meta_count);
+                bytes += labels_bytes(bt_child_tags(child)) + labels_bytes(bt_child_meta(child));
         }
         listing->records = calloc(count + 1, sizeof(*listing->records));
         listing->strings = malloc(bytes);

@@ -387,7 +387,7 @@ int baton_hub_alter(struct baton_hub_alter *alter, const char *record)
 {
         if (!alter || !record)
                 return -EINVAL;
-        if (bt_alter_child((struct bt_alter *)alter)->binary->function)
+        if (bt_alter_child((struct bt_alter *)alter)->binary->function && strncmp(record, "meta.", 5) != 0 && strncmp(record, "node=", 5) != 0)
                 return -ENOTSUP;
         return bt_alter_say((struct bt_alter *)alter, record);
 }

@@ -6,13 +6,15 @@
 
 #include <string.h>
 
+#include "supervisor/alter.h"
+
 /* ---- who is meant ---- */
 
-static bool list_has(const struct bt_plan_view *view, uint32_t off, uint32_t count, const char *text)
+static bool labels_have(struct bt_labels labels, const char *text)
 {
-        const char *at = bt_plan_string(view, off);
+        const char *at = labels.first;
 
-        for (uint32_t i = 0; i < count; i++, at = bt_plan_string_next(at))
+        for (uint32_t i = 0; i < labels.count; i++, at = bt_plan_string_next(at))
                 if (!strcmp(at, text))
                         return true;
         return false;
@@ -20,11 +22,9 @@ static bool list_has(const struct bt_plan_view *view, uint32_t off, uint32_t cou
 
 bool bt_live_selected(const struct bt_child *child, const struct bt_ctl_select *select)
 {
-        const struct bt_plan_view *view = &child->plan->view;
-
         return (!*select->id || !strcmp(child->id, select->id) || !strcmp(child->pool, select->id)) &&
-               (!*select->tag || list_has(view, child->spec->tags, child->spec->tag_count, select->tag)) &&
-               (!*select->meta || list_has(view, child->spec->meta, child->spec->meta_count, select->meta)) &&
+               (!*select->tag || labels_have(bt_child_tags(child), select->tag)) &&
+               (!*select->meta || labels_have(bt_child_meta(child), select->meta)) &&
                (!*select->node || !strcmp(child->seat.node->name, select->node));
 }
 

@@ -87,6 +87,17 @@ static bool name_valid(const char *name, size_t bytes_max, bool slash)
         return true;
 }
 
+bool bt_plan_name_valid(const char *name, size_t bytes)
+{
+        char copy[BATON_NAME_BYTES_MAX + 1];
+
+        if (bytes >= sizeof(copy))
+                return false;
+        memcpy(copy, name, bytes);
+        copy[bytes] = '\0';
+        return name_valid(copy, BATON_NAME_BYTES_MAX, false);
+}
+
 static bool path_valid(const char *path)
 {
         return path && path[0] == '/' && strnlen(path, PATH_MAX) < PATH_MAX;
@@ -311,14 +322,11 @@ static bool labels_valid(struct plan_check *check, uint32_t off, uint32_t count,
         if (!list_valid(check, off, count))
                 return false;
         for (uint32_t i = 0; i < count; i++, at = bt_plan_string_next(at)) {
-                char name[BATON_NAME_BYTES_MAX + 1];
                 size_t bytes = pairs ? strcspn(at, "=") : strlen(at);
 
-                if (bytes >= sizeof(name) || (pairs && (!at[bytes] || strlen(at + bytes + 1) > BT_CHILD_META_BYTES_MAX)))
+                if (pairs && (!at[bytes] || strlen(at + bytes + 1) > BT_CHILD_META_BYTES_MAX))
                         return false;
-                memcpy(name, at, bytes);
-                name[bytes] = 0;
-                if (!name_valid(name, BATON_NAME_BYTES_MAX, false))
+                if (!bt_plan_name_valid(at, bytes))
                         return false;
         }
         return true;
@@ -579,39 +587,6 @@ static bool wishes_valid(struct plan_check *check)
                         return plan_bad(check, "a wish is not a child's or pool's name and a node's");
         }
         return true;
-}
-
-/* ---- defaults ---- */
-
-void bt_plan_node_init(struct bt_plan_node *node)
-{
-        *node = (struct bt_plan_node){.weight = 1, .numa = -1};
-        bt_plan_child_init(&node->defaults);
-}
-
-void bt_plan_child_init(struct bt_plan_child *child)
-{
-        *child = (struct bt_plan_child){
-                .max_restarts = 3,
-                .max_seconds_ns = 5 * BT_NS_PER_S,
-                .backoff_min_ns = 100 * BT_NS_PER_MS,
-                .backoff_max_ns = 10 * BT_NS_PER_S,
-                .healthy_ns = 10 * BT_NS_PER_S,
-                .shutdown_ns = 5 * BT_NS_PER_S,
-                .retention_ns = 5 * BT_NS_PER_S,
-                .max_draining = 8,
-                .handover_data_wait_ns = 3 * BT_NS_PER_S,
-                .child_migration_timeout_ns = 10 * BT_NS_PER_S,
-                .state_ttl_ns = 30 * BT_NS_PER_S,
-                .hold = 1,
-                .state_query_timeout_ns = 5 * BT_NS_PER_S,
-                .stored_ttl_ns = BT_NS_INFINITE,
-                .on_bad_state = BT_BAD_STATE_FRESH,
-                .restore_attempts = 3,
-                .consent_timeout_ns = 5 * BT_NS_PER_S,
-                .consent_retry_ns = 10 * BT_NS_PER_S,
-                .consent_limit_ns = 600 * BT_NS_PER_S,
-        };
 }
 
 /* ---- open, close ---- */

@@ -267,11 +267,11 @@ struct bt_plan_node {
         uint64_t reserved[2];
 };
 
+/* plan_options.c */
 /* All zero but the defaults of docs/config.md. */
 void bt_plan_child_init(struct bt_plan_child *child);
 void bt_plan_node_init(struct bt_plan_node *node);
 
-/* plan_node.c */
 /* @child as it is on @node: with the node's defaults where neither it nor sense is against them. False: as it is anywhere, @ret_child is not written. */
 bool bt_plan_child_on(struct bt_plan_child *ret_child, const struct bt_plan_child *child, const struct bt_plan_node *node);
 /* The options in which @child is not as bt_plan_child_init() makes it. */
@@ -303,6 +303,9 @@ static inline const char *bt_plan_string(const struct bt_plan_view *view, uint32
 {
         return view->strings + off;
 }
+
+/* Letters, digits and ._-, at most BATON_NAME_BYTES_MAX, not beginning with a dot. @name need not end there. */
+bool bt_plan_name_valid(const char *name, size_t bytes);
 
 /* Variables that the hub sets for each process, and that say something about that one only: LISTEN_PID, BATON_LINK_FD, .. @name need not end there. */
 bool bt_plan_reserved_variable(const char *name, size_t bytes);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -56,6 +57,65 @@ static void HOOK_3_a_command_changes_variables_arguments_and_folder(void **state
         world_end(w);
 }
 
+/* With the command's words for a baton that runs. */
+static int baton(const struct world *w, char *out, size_t bytes, const char *const *words)
+{
+        char program[640], path[128];
+        char *argv[12] = {program};
+        int status;
+
+        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
+        (void)setenv("BATON_RUNTIME_DIR", path, 1); /* one thread: NOLINT(concurrency-mt-unsafe) */
+        world_program(w, program, "baton");
+        for (size_t n = 1; *words && n < BT_ARRAY_LEN(argv) - 1; n++)
+                argv[n] = (char *)(uintptr_t)*words++;
+        status = world_wait(world_spawn(w, argv, "out"));
+        world_read(w, "out", out, bytes);
+        return status;
+}
+
+#define BATON(w, out, ...) baton((w), (out), sizeof(out), (const char *const[]){__VA_ARGS__, NULL})
+
+static void HOOK_3_a_command_changes_metadata_and_node(void **state)
+{
+        struct world *w = *state;
+        char out[4096];
+        const char *pid;
+
+        /* To green at first; where it is when it was there already. Its second start says another owner, and nothing of the site. */
+        script(w, "alter", "echo \"asked on $BATON_NODE\" >&2\n"
+                           "[ $BATON_INCARNATION = 1 ] && printf 'node=green\\0meta.owner=ops\\0meta.site=east = 1\\0' || printf 'meta.owner=dev\\0'\n");
+        world_start(w, "hub: w\nnodes: {blue: {env: {A: blue}}, green: {env: {A: green}}}\n"
+                       "distribution: {strategy: guided, map: {a: blue, b: blue}}\n"
+                       "defaults: {meta: {owner: nobody, team: x}}\nchildren:\n" SHELL("a", "    alter: [./alter]\n") SHELL("b", ""));
+        world_log_wait(w, "a | has green, , /usr", 1);
+        world_log_wait(w, "b | has blue, , /usr", 1);
+        assert_true(world_log_has(w, "alter a | asked on blue"));
+        assert_int_equal(BATON(w, out, "child", "list", "--meta", "owner=ops", "--json"), 0);
+        assert_non_null(strstr(out, "\"child\":\"a\""));
+        assert_non_null(strstr(out, "\"node\":\"green\""));
+        assert_non_null(strstr(out, "\"site\":\"east = 1\""));
+        assert_non_null(strstr(out, "\"team\":\"x\"")); /* what it does not name stays */
+        assert_null(strstr(out, "\"child\":\"b\""));
+        assert_int_equal(BATON(w, out, "child", "list", "--meta", "owner=nobody", "--json"), 0);
+        assert_null(strstr(out, "\"child\":\"a\""));
+        assert_non_null(strstr(out, "\"child\":\"b\""));
+        assert_int_equal(BATON(w, out, "events"), 0);
+        assert_non_null(strstr(out, "from blue to green, by alter"));
+
+        /* A restart asks again, is on green, and has what is answered now. */
+        assert_int_equal(BATON(w, out, "child", "find", "a", "--json"), 0);
+        pid = strstr(out, "\"pid\":");
+        assert_non_null(pid);
+        assert_int_equal(kill((pid_t)strtol(pid + strlen("\"pid\":"), NULL, 10), SIGKILL), 0);
+        world_log_wait(w, "alter a | asked on green", 1);
+        world_log_wait(w, "a | has green, , /usr", 2);
+        assert_int_equal(BATON(w, out, "child", "list", "--meta", "owner=dev", "--json"), 0);
+        assert_non_null(strstr(out, "\"child\":\"a\""));
+        assert_null(strstr(out, "site"));
+        world_end(w);
+}
+
 static void HOOK_3_whatever_is_wrong_with_it_is_said_and_the_start_goes_on_as_specified(void **state)
 {
         static const struct {
@@ -66,11 +126,15 @@ static void HOOK_3_whatever_is_wrong_with_it_is_said_and_the_start_goes_on_as_sp
                 {"exec sleep 1000", "took longer than hook_timeout (300 ms) and was killed"},
                 {"printf 'env.A=x\\0'; exit 1", "exit 1"},
                 {"printf 'env.A=x'", "does not end with a NUL byte"},
-                {"printf 'env.A=x\\0nonsense\\0'", "record 2 of its answer cannot be used: it begins with none of env. arg= cwd="},
+                {"printf 'env.A=x\\0nonsense\\0'", "record 2 of its answer cannot be used: it begins with none of env. arg= cwd= meta. node="},
                 {"printf 'env.=x\\0'", "env. is followed by no NAME="},
                 {"printf 'env.A\\0'", "env. is followed by no NAME="},
                 {"printf 'env.LISTEN_PID=1\\0'", "the hub itself sets this variable"},
                 {"printf 'cwd=usr\\0'", "cwd is not an absolute path"},
+                {"printf 'env.A=x\\0meta.=x\\0'", "meta. is followed by no name and ="},
+                {"printf 'env.A=x\\0meta.a b=x\\0'", "meta. is followed by no name and ="},
+                {"printf 'env.A=x\\0node=nowhere\\0'", "there is no node nowhere that takes children"},
+                {"i=0; printf 'env.A=x\\0'; while [ $i -lt 33 ]; do printf \"meta.k$i=x\\0\"; i=$((i + 1)); done", "more than 32 keys in meta"},
                 {"exec head -c 65537 /dev/zero", "has more than 65536 bytes"},
                 {"while :; do echo; done", "has more than 65536 bytes"},
                 {"i=0; while [ $i -lt 257 ]; do printf 'arg=x\\0'; i=$((i + 1)); done", "record 257 of its answer cannot be used: there are more than 256"},
@@ -198,6 +262,7 @@ int main(void)
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 SCENARIO(HOOK_3_a_command_changes_variables_arguments_and_folder),
+                SCENARIO(HOOK_3_a_command_changes_metadata_and_node),
                 SCENARIO(HOOK_3_whatever_is_wrong_with_it_is_said_and_the_start_goes_on_as_specified),
                 SCENARIO(HOOK_3_restarts_are_asked_for_and_successors_have_what_their_predecessors_had),
                 SCENARIO(HOOK_3_a_child_that_waits_for_its_command_shows_it_and_holds_nobody_up),

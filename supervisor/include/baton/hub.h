@@ -261,12 +261,12 @@ int baton_hub_stop(struct baton_hub *hub);
 
 /**
  * baton_hub_alter() - change the start that the callback alter() is asked about
- * @record: "env.NAME=VALUE", "arg=TEXT" or "cwd=/ABSOLUTE", as a command answers it: docs/config.md. Copied
+ * @record: "env.NAME=VALUE", "arg=TEXT", "cwd=/ABSOLUTE", "meta.KEY=TEXT" or "node=NAME", as a command answers it: docs/config.md. Copied
  *
  * It counts for all processes of the child until the callback is asked again: successors have what their predecessors had.
  *
  * Errors:    -EINVAL no such record, or a variable that the hub sets itself; -ENOSPC more than 64 KiB; -ENOTSUP the child is a function, which has the
- *            program's environment and no arguments.
+ *            program's environment and no arguments: only meta and node. Whether there is such a node is seen afterwards: hook_failed.
  * Since:     0.1
  */
 int baton_hub_alter(struct baton_hub_alter *alter, const char *record);

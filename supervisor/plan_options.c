@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a child's options are on a node that has defaults: the node's lie between those of the file (`defaults`) and the child's own keys.
+ * Options of a child that the file does not say, and what they are on a node that has defaults: the node's lie between those of the file (`defaults`) and the child's own keys.
  *
  *      defaults of the hub  <  defaults of the node  <  the child's own
  *
@@ -12,7 +12,42 @@
  */
 #include "supervisor/plan.h"
 
-#include <string.h>
+#include "base/clock.h"
+
+/* ---- what is not said ---- */
+
+void bt_plan_child_init(struct bt_plan_child *child)
+{
+        *child = (struct bt_plan_child){
+                .max_restarts = 3,
+                .max_seconds_ns = 5 * BT_NS_PER_S,
+                .backoff_min_ns = 100 * BT_NS_PER_MS,
+                .backoff_max_ns = 10 * BT_NS_PER_S,
+                .healthy_ns = 10 * BT_NS_PER_S,
+                .shutdown_ns = 5 * BT_NS_PER_S,
+                .retention_ns = 5 * BT_NS_PER_S,
+                .max_draining = 8,
+                .handover_data_wait_ns = 3 * BT_NS_PER_S,
+                .child_migration_timeout_ns = 10 * BT_NS_PER_S,
+                .state_ttl_ns = 30 * BT_NS_PER_S,
+                .hold = 1,
+                .state_query_timeout_ns = 5 * BT_NS_PER_S,
+                .stored_ttl_ns = BT_NS_INFINITE,
+                .on_bad_state = BT_BAD_STATE_FRESH,
+                .restore_attempts = 3,
+                .consent_timeout_ns = 5 * BT_NS_PER_S,
+                .consent_retry_ns = 10 * BT_NS_PER_S,
+                .consent_limit_ns = 600 * BT_NS_PER_S,
+        };
+}
+
+void bt_plan_node_init(struct bt_plan_node *node)
+{
+        *node = (struct bt_plan_node){.weight = 1, .numa = -1};
+        bt_plan_child_init(&node->defaults);
+}
+
+/* ---- on a node ---- */
 
 /* Those of @wanted that make sense for @child. */
 static uint64_t fitting(const struct bt_plan_child *child, uint64_t wanted)
