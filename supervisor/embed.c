@@ -130,6 +130,7 @@ static void handle_free(struct baton_hub *hub)
         free(hub->runtime_dir);
         free(hub->state_dir);
         free(hub->embed.state_dir);
+        free((char *)hub->embed.place_ops.name);
         free(hub);
 }
 

@@ -13,6 +13,9 @@ struct bt_embed {
         bool signals;
         bool polled;     /* it has a loop of its own */
         bool alters;     /* it is asked before starts: alter.h */
+        baton_hub_place_fn place; /* its own strategy; NULL: one of ours */
+        void *place_ctx;
+        struct bt_placement_ops place_ops; /* what placement is given in its place: embed_place.c */
         char *state_dir; /* resolved, from the start on; NULL: states are kept in memory */
         const struct bt_function **functions; /* by child; NULL: a program */
         void (*say)(void *ctx, const char *sentence); /* NULL: to stderr */
@@ -32,6 +35,7 @@ struct bt_planner {
         struct bt_plan_hook *hooks;
         uint32_t hook_count;
         uint32_t hub_hook_count; /* the first of them: added before any child */
+        uint32_t distribution;   /* enum bt_distribution */
         bool failed; /* no memory, or too large: said by seal */
 };
 

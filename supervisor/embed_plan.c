@@ -345,7 +345,7 @@ int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *option
         size_t arrays = p->socket_count * sizeof(*p->sockets) + p->child_count * sizeof(*p->children) + p->hook_count * sizeof(*p->hooks);
         struct bt_plan plan = {.magic = BT_PLAN_MAGIC, .version = BT_PLAN_VERSION, .head_bytes = sizeof(plan), .socket_count = p->socket_count,
                                .child_count = p->child_count, .flags = options ? 0 : BT_PLAN_FRAGMENT, .hook_count = p->hook_count,
-                               .hub_hook_count = p->hub_hook_count, .hook_timeout_ns = 5 * BT_NS_PER_S};
+                               .hub_hook_count = p->hub_hook_count, .distribution = p->distribution, .hook_timeout_ns = 5 * BT_NS_PER_S};
         int r;
 
         if (fd < 0)

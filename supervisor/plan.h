@@ -91,6 +91,7 @@ enum bt_distribution {
         BT_DISTRIBUTION_LEAST_LOADED = 3,
         BT_DISTRIBUTION_ROUND_ROBIN = 4,
         _BT_DISTRIBUTION_N,
+        BT_DISTRIBUTION_OWN = _BT_DISTRIBUTION_N, /* of the program that the hub is in (embed_place.c); never in a plan */
 };
 
 struct bt_plan {

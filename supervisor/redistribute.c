@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "supervisor/embed.h"
 #include "supervisor/events.h"
 #include "supervisor/node_ask.h"
 #include "supervisor/node_load.h"
@@ -120,6 +121,8 @@ static enum bt_distribution strategy_of(const struct bt_child *child)
 
         if (child->spec->distribution)
                 return (enum bt_distribution)child->spec->distribution;
+        if (child->hub->embed && child->hub->embed->place)
+                return BT_DISTRIBUTION_OWN;
         return of_hub ? (enum bt_distribution)of_hub : BT_DISTRIBUTION_CONSISTENT_HASH;
 }
 
@@ -143,9 +146,12 @@ static void ask_children(struct question *q, struct bt_hub *hub, enum bt_distrib
         q->placement.child_count = n;
 }
 
-static const struct bt_placement_ops *ops_of(enum bt_distribution strategy)
+static const struct bt_placement_ops *ops_of(const struct bt_hub *hub,
+                                             enum bt_distribution strategy)
 {
         switch (strategy) {
+        case BT_DISTRIBUTION_OWN:
+                return &hub->embed->place_ops;
         case BT_DISTRIBUTION_GUIDED:
                 return &bt_placement_guided;
         case BT_DISTRIBUTION_LEAST_LOADED:
@@ -166,17 +172,18 @@ static int place_all(struct bt_hub *hub,
         int r = question_new(&q, hub) ? 0 : -ENOMEM;
 
         (void)snprintf(ret_why, why_bytes, "out of memory");
-        for (int strategy = 1; r != -ENOMEM && strategy < _BT_DISTRIBUTION_N; strategy++) {
+        for (int strategy = 1; r != -ENOMEM && strategy <= BT_DISTRIBUTION_OWN; strategy++) {
                 int wrong;
 
                 q.placement.entry_count = 0;
+                q.placement.ctx = hub->embed;
                 ask_nodes(&q, hub);
                 if (strategy == BT_DISTRIBUTION_GUIDED)
                         ask_wishes(&q, hub);
                 ask_children(&q, hub, (enum bt_distribution)strategy);
                 if (!q.placement.child_count)
                         continue;
-                wrong = bt_place(ops_of((enum bt_distribution)strategy), &q.placement, q.answer,
+                wrong = bt_place(ops_of(hub, (enum bt_distribution)strategy), &q.placement, q.answer,
                                  ret_why, why_bytes);
                 for (uint32_t i = 0; !wrong && i < q.placement.child_count; i++)
                         each(q.hub_children[i], q.hub_nodes[q.answer[i]], again);

@@ -65,6 +65,7 @@ struct bt_placement {
         uint32_t child_count;
         const struct bt_placement_entry *entries; /* guided */
         uint32_t entry_count;
+        void *ctx; /* for a strategy that is not ours */
 };
 
 enum bt_placement_result {

@@ -39,7 +39,7 @@
         X(baton_client_free) X(baton_client_stats) X(baton_target_bytes_max) X(baton_target_stats)
 #define HUB_FUNCTIONS(X) \
         X(baton_hub_open) X(baton_hub_close) X(baton_hub_add_socket) X(baton_hub_add_child) X(baton_hub_child_init) X(baton_hub_start) \
-        X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_alter) X(baton_hub_swap) X(baton_hub_upgrade) \
+        X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_distribute) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_alter) X(baton_hub_distribute) X(baton_hub_swap) X(baton_hub_upgrade) \
         X(baton_hub_upgrade_function) X(baton_hub_look) X(baton_hub_child_add) X(baton_hub_child_remove)
 /* clang-format on */
 

@@ -5,8 +5,6 @@
  *
  * The commands write what they were told into one file, so a line in it is an event that was raised, had its command, and told it what it is about.
  */
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +13,7 @@
 
 #include <baton/hub.h>
 
-#include "base/cleanup.h"
+#include "tests/support/embedded.h"
 #include "tests/support/placed.h"
 #include "tests/support/rows.h"
 
@@ -154,93 +152,17 @@ static void HOOK_1_a_state_that_is_quarantined_and_the_beginning_of_a_stop(void 
 
 /* ---- a program that has the hub inside ---- */
 
-struct told {
-        struct baton_hub *hub;
-        int over;
-        char events[1 << 16]; /* as rows_events() writes them */
-        size_t bytes;
-};
-
-static void on_event(void *ctx, const struct baton_hub_event *event)
+static void start_hub(const struct world *w, struct embedded *t, const char *const env[])
 {
-        struct told *t = ctx;
-        int n = snprintf(t->events + t->bytes, sizeof(t->events) - t->bytes, "%s %s %s\n",
-                         event->child, event->name, event->text);
-
-        t->bytes += (size_t)n;
-        assert_true(t->bytes < sizeof(t->events));
-}
-
-/* One turn, if there is anything to do within @ms. False: there is not. */
-static bool turn(struct told *t, int ms)
-{
-        struct pollfd fd = {.fd = baton_hub_fd(t->hub), .events = POLLIN};
-        int n = poll(&fd, 1, ms);
-
-        if (n == 1) {
-                t->over = baton_hub_dispatch(t->hub);
-                assert_true(t->over >= 0);
-        }
-        return n == 1 || (n < 0 && errno == EINTR);
-}
-
-static void turn_until(struct told *t, const char *event)
-{
-        while (!strstr(t->events, event)) {
-                if (!turn(t, WORLD_WAIT_MS))
-                        fail_msg("nothing happened for %d ms, and no '%s' among:\n%s",
-                                 WORLD_WAIT_MS, event, t->events);
-        }
-}
-
-/* The end of a command is no event of the hub, and its answer may need a turn: so we look again. */
-static void turn_until_ended(struct told *t, pid_t pid)
-{
-        while (!world_has_ended(pid))
-                (void)turn(t, 1);
-        assert_int_equal(world_wait(pid), 0);
-}
-
-static void open_hub(const struct world *w, struct told *t, const char *const env[])
-{
-        char runtime[96], states[96], exec[640];
-        const struct baton_hub_options options = {.size = sizeof(options),
-                                                  .name = w->hub,
-                                                  .runtime_dir = runtime,
-                                                  .state_dir = states,
-                                                  .event = on_event,
-                                                  .ctx = t};
         struct baton_hub_child child;
 
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        (void)snprintf(states, sizeof(states), "%s/state", w->dir);
-        world_program(w, exec, "child_placed");
-        *t = (struct told){.bytes = 0};
-        assert_int_equal(baton_hub_open(&t->hub, &options), 0);
-        baton_hub_child_init(&child, sizeof(child));
-        child.id = "busy";
-        child.exec = exec;
-        child.env = (char *const *)(uintptr_t)env;
-        child.strategy = BATON_HUB_HOT;
-        child.handover = true;
-        child.state = BATON_STATE_BLOB;
-        child.restore_attempts = 1;
+        embedded_open(w, t);
+        embedded_placed(w, &child, "busy", env);
         assert_int_equal(baton_hub_add_child(t->hub, &child), 0);
-        if (baton_hub_start(t->hub))
-                fail_msg("%s", baton_hub_error(t->hub));
-        turn_until(t, "children_started");
+        embedded_start(t);
 }
 
-static void stop_hub(struct told *t)
-{
-        assert_int_equal(baton_hub_stop(t->hub), 0);
-        turn_until(t, "shutdown_over");
-        while (t->over != BATON_HUB_STOPPED)
-                t->over = baton_hub_dispatch(t->hub);
-        t->hub = baton_hub_close(t->hub);
-}
-
-static pid_t pid_of(const struct told *t)
+static pid_t pid_of(const struct embedded *t)
 {
         struct baton_hub_look look = {.size = sizeof(look)};
 
@@ -253,23 +175,23 @@ static void HOOK_1_a_program_with_the_hub_inside_is_called_at_each(void **state)
         struct world *w = *state;
         char at[128], at_more[] = "PLACED_BYTES=8", consent[] = "PLACED_CONSENT=1";
         const char *const env[] = {at, consent, NULL}, *const env_more[] = {at, at_more, NULL};
-        static struct told t;
+        static struct embedded t;
         pid_t pid;
 
         write_live(w);
         (void)snprintf(at, sizeof(at), "PLACED_AT=%s", w->dir);
-        open_hub(w, &t, env);
+        start_hub(w, &t, env);
         pid = BEGIN("node", "add", "gray"); /* by its hash it is not due to any child here */
-        turn_until_ended(&t, pid);
+        embedded_until_ended(&t, pid);
         pid = BEGIN("node", "remove", "local");
-        turn_until(&t, "migration_deferred");
+        embedded_until(&t, "migration_deferred");
         assert_int_equal(kill(pid_of(&t), SIGUSR1), 0);
-        turn_until_ended(&t, pid);
+        embedded_until_ended(&t, pid);
         pid = BEGIN("child", "add", "live.yaml");
-        turn_until_ended(&t, pid);
+        embedded_until_ended(&t, pid);
         pid = BEGIN("child", "remove", "live");
-        turn_until_ended(&t, pid);
-        stop_hub(&t);
+        embedded_until_ended(&t, pid);
+        embedded_stop(&t);
         rows_in_order(t.events,
                       (const char *const[]){
                               "busy child_registered", " children_starting 1",
@@ -285,8 +207,8 @@ static void HOOK_1_a_program_with_the_hub_inside_is_called_at_each(void **state)
         rows_in_order(t.events, (const char *const[]){"busy migration_begun",
                                                       "busy child_pid_changed", NULL});
 
-        open_hub(w, &t, env_more); /* which expects another state than there is */
-        stop_hub(&t);
+        start_hub(w, &t, env_more); /* which expects another state than there is */
+        embedded_stop(&t);
         rows_in_order(t.events,
                       (const char *const[]){"busy state_quarantined", "busy child_running", NULL});
         world_end(w);

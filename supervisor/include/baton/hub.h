@@ -274,6 +274,50 @@ int baton_hub_alter(struct baton_hub_alter *alter, const char *record);
 /* What went wrong last, a sentence; "" when nothing has. Valid until the next call. Since: 0.1 */
 const char *baton_hub_error(const struct baton_hub *hub);
 
+/* ---- where children run ---- */
+
+#define BATON_HUB_NOWHERE UINT32_MAX
+
+struct baton_hub_place_node {
+        const char *name;
+        uint32_t weight;
+        bool available;   /* false: it leaves, or takes nothing */
+        double cpu;       /* what it has to do, averaged: of the processors it may use, 0 .. 1 */
+        double memory;    /* of the memory it may use, 0 .. 1 */
+        double run_queue; /* threads that wait for a processor, for each processor */
+};
+
+struct baton_hub_place_child {
+        const char *id;
+        const char *pool;
+        uint32_t current; /* index of the node it is on; BATON_HUB_NOWHERE: a new one */
+};
+
+/* What there is when a plan is made. Valid during the callback. */
+struct baton_hub_place {
+        size_t size;
+        const struct baton_hub_place_node *nodes;
+        uint32_t node_count;
+        const struct baton_hub_place_child *children;
+        uint32_t child_count;
+};
+
+/* @ret_node: for each child the index of an available node. 0; else the plan moves none of these children, and the reason, -errno, is said. */
+typedef int (*baton_hub_place_fn)(void *ctx, const struct baton_hub_place *place, uint32_t *ret_node);
+
+/**
+ * baton_hub_distribute() - which child belongs on which node (docs/nodes.md): by a strategy of one's own, or one of ours
+ * @name:  of one's own: letters, digits, . _ -, for messages. Of ours, with @place NULL: "consistent_hash" (the default), "least_loaded", "round_robin"
+ * @place: pure: the same question has the same answer. It is called whenever a plan is made, from baton_hub_start() on, in the middle of the hub's work:
+ *         it may call nothing of the hub, and the hub does nothing else until it returns. An answer that makes no sense is said, and moves nobody
+ *
+ * Before baton_hub_start(). Nodes are added by `baton node add`, or were by a hub of this name before.
+ *
+ * Errors:    -EINVAL no such strategy, or no name; -EBUSY started; -ENOMEM.
+ * Since:     0.1
+ */
+int baton_hub_distribute(struct baton_hub *hub, const char *name, baton_hub_place_fn place, void *ctx);
+
 /* ---- migrations ---- */
 
 struct baton_hub_outcome {
