@@ -46,7 +46,7 @@ static int question_make(struct baton_hub_place *q, const struct bt_placement *p
         return 0;
 }
 
-static int place(const struct bt_placement *p, uint32_t *ret_node, char *ret_why, size_t why_bytes)
+static int place_own(const struct bt_placement *p, uint32_t *ret_node, char *ret_why, size_t why_bytes)
 {
         const struct bt_embed *embed = p->ctx;
         BT_CLEANUP(question_free) struct baton_hub_place question = {0};
@@ -79,11 +79,11 @@ static enum bt_distribution ours(const char *name)
                                                 : BT_DISTRIBUTION_ROUND_ROBIN;
 }
 
-int baton_hub_distribute(struct baton_hub *hub, const char *name, baton_hub_place_fn fn, void *ctx)
+int baton_hub_distribute(struct baton_hub *hub, const char *name, baton_hub_place_fn place, void *ctx)
 {
         char *copy;
 
-        if (!hub || !name_valid(name) || (fn ? bt_placement_find(name) != NULL : !ours(name)))
+        if (!hub || !name_valid(name) || (place ? bt_placement_find(name) != NULL : !ours(name)))
                 return -EINVAL;
         if (hub->started)
                 return -EBUSY;
@@ -91,9 +91,9 @@ int baton_hub_distribute(struct baton_hub *hub, const char *name, baton_hub_plac
         if (!copy)
                 return -ENOMEM;
         free((void *)hub->embed.place_ops.name);
-        hub->embed.place_ops = (struct bt_placement_ops){.name = copy, .place = place};
-        hub->embed.place = fn;
+        hub->embed.place_ops = (struct bt_placement_ops){.name = copy, .place = place_own};
+        hub->embed.place = place;
         hub->embed.place_ctx = ctx;
-        hub->planner.distribution = fn ? BT_DISTRIBUTION_DEFAULT : ours(name);
+        hub->planner.distribution = place ? BT_DISTRIBUTION_DEFAULT : ours(name);
         return 0;
 }

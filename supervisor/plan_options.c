@@ -54,6 +54,8 @@ static uint64_t fitting(const struct bt_plan_child *child, uint64_t wanted)
 {
         if (child->protocol == BT_PROTOCOL_PLAIN)
                 wanted &= ~(BT_PLAN_OPTION_BIT(strategy) | BT_PLAN_OPTION_BIT(handover));
+        if (child->protocol == BT_PROTOCOL_NOTIFY)
+                wanted &= ~BT_PLAN_OPTION_BIT(handover);
         if (child->durability >= BT_DURABILITY_ASYNC) /* what is on the disk must be read back */
                 wanted &= ~BT_PLAN_OPTION_BIT(handover);
         if (!child->checkpoint) /* its baton has no room for any */

@@ -396,6 +396,80 @@ static void BUG_3_writers_while_a_node_leaves_lose_nothing_and_meet_no_blank_chi
         world_end(w);
 }
 
+/* ---- arenas ---- */
+
+/* What is mapped at @address in @pid, as the kernel names it: where it begins, that it is shared, device and inode. */
+static void mapping_of(int pid, const char *address, char out[160])
+{
+        unsigned long long at = strtoull(address, NULL, 16);
+        char path[64], line[512];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+        file = fopen(path, "re");
+        assert_non_null(file);
+        *out = '\0';
+        while (fgets(line, sizeof(line), file)) {
+                unsigned long long begin, end, off, inode;
+                char perms[8], device[16];
+
+                /* The kernel's numbers fit. NOLINTNEXTLINE(cert-err34-c) */
+                if (sscanf(line, "%llx-%llx %7s %llx %15s %llu", &begin, &end, perms, &off, device,
+                           &inode) == 6 &&
+                    begin <= at && at < end)
+                        (void)snprintf(out, 160, "%llx +%llx %c %s %llu", begin, off, perms[3],
+                                       device, inode);
+        }
+        (void)fclose(file);
+        assert_non_null(strstr(out, " s "));
+}
+
+struct arena {
+        struct placed seen;
+        char mapping[160];
+};
+
+/* Every state is there, each successor has the very pages of its predecessor at the same address, and so not one of them was copied. */
+static void BUG_15_a_thousand_arenas_leave_a_node_and_none_is_copied(void **state)
+{
+        struct world *w = *state;
+        struct arena *before = calloc(THOUSAND, sizeof(*before));
+        char yaml[1024], counted[64];
+
+        assert_non_null(before);
+        world_limit(WORLD_LIMIT_S * 2);
+        (void)snprintf(yaml, sizeof(yaml),
+                       "hub: w\n"
+                       "defaults: {handover: true, state: {form: arena, max: 2MiB}, env: {PLACED_AT: "
+                       "'@dir@', PLACED_ARENA: 1048576}}\n"
+                       "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}}}\n"
+                       "distribution: {strategy: guided, map: {web: [blue, green]}}\n"
+                       "children:\n  web: {exec: ['@bin@/child_placed'], instances: %d, strategy: hot}\n",
+                       THOUSAND);
+        world_start(w, yaml);
+        for (int i = 0; i < THOUSAND; i++) {
+                placed_ask(w, placed_id(i), &before[i].seen);
+                assert_string_equal(before[i].seen.node, "blue");
+                mapping_of(before[i].seen.pid, before[i].seen.version, before[i].mapping);
+        }
+        RUN(0, "", "node", "remove", "blue");
+        (void)snprintf(counted, sizeof(counted), "node blue: %d moved, 0 of them forced, 0 not", THOUSAND);
+        world_log_wait(w, counted, 1);
+        for (int i = 0; i < THOUSAND; i++) {
+                struct arena after;
+
+                placed_ask(w, placed_id(i), &after.seen);
+                assert_string_equal(after.seen.node, "green");
+                assert_int_equal(after.seen.count, 2);
+                assert_int_not_equal(after.seen.pid, before[i].seen.pid);
+                assert_string_equal(after.seen.version, before[i].seen.version); /* the address */
+                mapping_of(after.seen.pid, after.seen.version, after.mapping);
+                assert_string_equal(after.mapping, before[i].mapping);
+        }
+        free(before);
+        world_end(w);
+}
+
 /* ---- unlucky moments ---- */
 
 static void BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody(void **state)
@@ -543,6 +617,7 @@ int main(void)
                 ROW(NODE_5_a_drain_hands_over_and_forces_what_is_left_at_its_deadline),
                 ROW(NODE_1_the_processes_of_a_node_run_with_what_it_gives),
                 ROW(BUG_3_writers_while_a_node_leaves_lose_nothing_and_meet_no_blank_child),
+                ROW(BUG_15_a_thousand_arenas_leave_a_node_and_none_is_copied),
                 ROW(BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody),
                 ROW(BUG_10_a_hub_killed_while_a_node_leaves_is_followed_by_one_that_knows),
                 ROW(NODE_3_the_children_of_a_node_that_was_killed_go_on_elsewhere),
