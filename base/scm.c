@@ -90,6 +90,37 @@ ssize_t bt_scm_recv(int sock, void *data, size_t bytes, int *ret_fds, size_t fds
         return n;
 }
 
+ssize_t bt_scm_recv_from(int sock, void *data, size_t bytes, pid_t *ret_pid)
+{
+        union scm_room room;
+        struct iovec iov = {.iov_base = data, .iov_len = bytes};
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = room.bytes,
+                .msg_controllen = sizeof(room.bytes),
+        };
+        int fds[BT_SCM_FDS_MAX];
+        struct ucred cred = {0};
+        size_t count;
+        ssize_t n;
+
+        do
+                n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        count = scm_take(&msg, fds, BT_SCM_FDS_MAX); /* nobody asked for any */
+        for (size_t i = 0; i < count; i++)
+                (void)bt_close(fds[i]);
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+                if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len >= CMSG_LEN(sizeof(cred)))
+                        memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+        }
+        *ret_pid = cred.pid;
+        return n;
+}
+
 int bt_scm_pair(int ret_ends[2])
 {
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_ends) < 0)

@@ -17,5 +17,8 @@ int bt_scm_send(int sock, const void *data, size_t bytes, const int *fds, size_t
 ssize_t bt_scm_recv(int sock, void *data, size_t bytes, int *ret_fds, size_t fds_max,
                     size_t *ret_fd_count);
 
+/* The same without descriptors, from a socket with SO_PASSCRED; @ret_pid: who sent it, as the kernel says. */
+ssize_t bt_scm_recv_from(int sock, void *data, size_t bytes, pid_t *ret_pid);
+
 /* A connected pair, O_CLOEXEC and non-blocking. Returns 0 or -errno. */
 int bt_scm_pair(int ret_ends[2]);

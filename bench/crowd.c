@@ -31,13 +31,14 @@
         "    handover_data_wait: 60s\n"                                                            \
         "    child_migration_timeout: 60s\n"                                                       \
         "    state_query_timeout: 60s\n"                                                           \
-        "    state_ttl: infinity\n"
+        "    state_ttl: infinity\n"                                                                \
+        "    zygote: %s\n"
 
 static const char NODES[] = "distribution: {strategy: guided, map: {m: [blue, green]}}\n"
                             "nodes: {blue: {}, green: {}}\n";
 
 static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
-                      const char *nodes)
+                      const char *nodes, bool zygote)
 {
         char program[4096];
         int r = bench_program_find(program, sizeof(program), "bench-member");
@@ -51,7 +52,7 @@ static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_
         if (!r)
                 r = bench_daemon_configure(&crowd->daemon, CONFIG, nodes, program,
                                            crowd->muster.path, state_bytes, count,
-                                           (state_bytes + 1023) / 1024);
+                                           (state_bytes + 1023) / 1024, zygote ? "true" : "false");
         if (r)
                 bench_complain("%" PRIu32 " children cannot be prepared: %s", count,
                                strerrordesc_np(-r));
@@ -60,12 +61,13 @@ static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_
 
 int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
 {
-        return crowd_open(crowd, count, state_bytes, "");
+        return crowd_open(crowd, count, state_bytes, "", false);
 }
 
-int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
+int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
+                           bool zygote)
 {
-        return crowd_open(crowd, count, state_bytes, NODES);
+        return crowd_open(crowd, count, state_bytes, NODES, zygote);
 }
 
 static uint64_t last_service(const struct bench_crowd *crowd)

@@ -22,7 +22,7 @@ struct bench_crowd {
 /* Each returns 0 or -errno, with a complaint. */
 int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
 /* The same with nodes: all of them are on blue, go to green when blue leaves, and back when it joins again. */
-int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
+int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes, bool zygote);
 /* `baton run`, until the last of them serves and the hub knows. @ret_ns: to the last one's service. */
 int bench_crowd_start(struct bench_crowd *crowd, uint64_t *ret_ns);
 /* All of them, each as it comes to its turn. @ret_ns: from the request to the last commit. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <baton/child.h>
 
@@ -96,13 +97,17 @@ int main(int argc, char **argv)
         };
         struct baton_child *child = NULL;
         const char *number;
+        pid_t started;
         int r;
 
         if (argc != 3 || bench_muster_attach(&member.muster, argv[1])) {
                 (void)fputs("bench-member is started by baton-bench, through a hub\n", stderr);
                 return 2;
         }
-        member.main_ns = main_ns;
+        started = getpid();
+        if (baton_child_zygote()) /* all have the same roll, so it is attached before the fork */
+                return 1;
+        member.main_ns = getpid() == started ? main_ns : bt_now_ns();
         member.bytes = strtoul(argv[2], NULL, 10);
         if (!member.bytes)
                 ops.schema = NULL;

@@ -265,32 +265,44 @@ static void moved(struct scale *scale, const char *name, const char *prefix, uin
         }
 }
 
-static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
+static int move_there_and_back(uint32_t count, uint64_t bytes, bool zygote, uint64_t *ret_leave_ns,
+                               uint64_t *ret_join_ns)
 {
         BT_CLEANUP(crowd_closep) struct bench_crowd crowd = BENCH_CROWD_NULL;
-        uint64_t start_ns, join_ns = 0, leave_ns = 0;
+        uint64_t start_ns;
+        int r = bench_crowd_open_nodes(&crowd, count, bytes, zygote);
+
+        if (!r)
+                r = bench_crowd_start(&crowd, &start_ns);
+        if (!r)
+                r = bench_crowd_move(&crowd, BENCH_CROWD_LEAVE, ret_leave_ns);
+        if (!r)
+                r = bench_crowd_move(&crowd, BENCH_CROWD_JOIN, ret_join_ns);
+        return r;
+}
+
+/* Forked from a zygote, which the table of targets judges, and executed. */
+static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
+{
+        uint64_t leave_ns[2] = {0}, join_ns[2] = {0};
         char name[48], size[BENCH_SIZE_TEXT];
         struct floors floors = {0};
         int r = floor_measure(count, true, &floors.forks_ns);
 
         if (!r)
                 r = floor_measure(count, false, &floors.starts_ns);
-        if (!r)
-                r = bench_crowd_open_nodes(&crowd, count, bytes);
-        if (!r)
-                r = bench_crowd_start(&crowd, &start_ns);
-        if (!r)
-                r = bench_crowd_move(&crowd, BENCH_CROWD_LEAVE, &leave_ns);
-        if (!r)
-                r = bench_crowd_move(&crowd, BENCH_CROWD_JOIN, &join_ns);
+        for (int exec = 0; !r && exec <= 1; exec++)
+                r = move_there_and_back(count, bytes, !exec, &leave_ns[exec], &join_ns[exec]);
         if (r)
                 return r;
         (void)snprintf(name, sizeof(name), "nodes-%" PRIu32 "x%s", count,
                        bench_size_text(size, bytes));
         bench_out_value(&scale->out, name, "forks_ms", (double)floors.forks_ns / 1e6, "ms");
         bench_out_value(&scale->out, name, "starts_ms", (double)floors.starts_ns / 1e6, "ms");
-        moved(scale, name, "", leave_ns, &floors);
-        moved(scale, name, "join_", join_ns, &floors);
+        moved(scale, name, "", leave_ns[0], &floors);
+        moved(scale, name, "join_", join_ns[0], &floors);
+        moved(scale, name, "exec_", leave_ns[1], &floors);
+        moved(scale, name, "exec_join_", join_ns[1], &floors);
         return 0;
 }
 

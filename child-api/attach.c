@@ -23,6 +23,7 @@
 #include "child-api/child.h"
 #include "child-api/hold.h"
 #include "child-api/post.h"
+#include "shm/zygote.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -52,7 +53,7 @@ static void watch_forks(void)
 }
 
 /* A descriptor number from the environment, made CLOEXEC. -1 when there is none or it is not an open descriptor. */
-static int fd_from_env(const char *name)
+int bt_child_fd_from_env(const char *name)
 {
         /* Open happens before other threads use the environment: see baton_child_open(). NOLINTNEXTLINE(concurrency-mt-unsafe) */
         const char *text = getenv(name);
@@ -173,7 +174,7 @@ static int find_link(const struct baton_child_place *place)
                 atomic_store_explicit(&forked, false, memory_order_relaxed);
                 return place->link_fd < 0 ? -ENOTCONN : fcntl(place->link_fd, F_SETFD, FD_CLOEXEC) < 0 ? -EBADF : place->link_fd;
         }
-        fd = fd_from_env("BATON_LINK_FD");
+        fd = bt_child_fd_from_env("BATON_LINK_FD");
         if (fd < 0)
                 return -ENOTCONN;
         (void)unsetenv("BATON_LINK_FD"); /* NOLINT(concurrency-mt-unsafe): as above */
@@ -185,6 +186,8 @@ int bt_child_attach(struct baton_child *child, const struct baton_child_place *p
 {
         int r;
 
+        if (!place && getenv(BT_ZYGOTE_VARIABLE)) /* NOLINT(concurrency-mt-unsafe): as above */
+                return -BATON_E_PROTOCOL; /* it did not call baton_child_zygote(), or that failed: this process is to serve nobody */
         watch_forks();
         r = find_link(place);
         if (r < 0)

@@ -135,6 +135,10 @@ struct baton_capture {
 int bt_child_attach(struct baton_child *child, const struct baton_child_place *place);
 int bt_child_attach_alone(struct baton_child *child);
 bool bt_child_forked(void);
+int bt_child_fd_from_env(const char *name); /* CLOEXEC by now; -1: none */
+
+/* zygote.c: this process is about to be given the baton, so its hub knows it */
+void bt_child_zygote_known(void);
 
 /* describe.c: does not return when this process was started to be asked what it is */
 void bt_child_answer_describe(const struct baton_child_ops *ops);

@@ -149,7 +149,10 @@ int bt_child_take_over(struct baton_child *child)
         uint64_t predecessor = bt_baton_word(baton).heir;
         const uint64_t one = 1;
         uint64_t bytes;
-        int r = bt_child_restore(child, predecessor);
+        int r;
+
+        bt_child_zygote_known();
+        r = bt_child_restore(child, predecessor);
 
         if (r) {
                 if (predecessor)

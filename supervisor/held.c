@@ -43,7 +43,7 @@ static bool audited(const struct bt_child *child)
 
 bool bt_held_possible(const struct bt_child *child, const struct bt_binary *binary)
 {
-        return child->spec->hold && child->spec->protocol == BT_PROTOCOL_BATON && binary->holds && !binary->function && !audited(child);
+        return child->spec->hold && (!child->spec->zygote || child->spec->spare) && child->spec->protocol == BT_PROTOCOL_BATON && binary->holds && !binary->function && !audited(child);
 }
 
 void bt_held_said(struct bt_inc *inc)

@@ -38,6 +38,7 @@
 #include "supervisor/request.h"
 #include "supervisor/rolling.h"
 #include "supervisor/embed.h"
+#include "supervisor/zygote.h"
 
 #define LOCK_WAIT_NS BT_NS_PER_S
 #define LOCK_PAUSE_NS (2 * BT_NS_PER_MS)
@@ -266,6 +267,7 @@ static void close_all(struct bt_hub *hub)
         hub->store = bt_store_close(hub->store);
         bt_redistribution_close(hub);
         bt_children_free_all(hub);
+        bt_zygotes_end(hub);
         bt_callers_close(hub);
         bt_hub_close_control(hub);
         bt_events_close(hub);
@@ -301,6 +303,7 @@ void bt_hub_init(struct bt_hub *hub)
         bt_list_init(&hub->clients);
         bt_list_init(&hub->requests);
         bt_list_init(&hub->lives);
+        bt_list_init(&hub->zygotes);
         bt_list_init(&hub->rollings);
         bt_list_init(&hub->nodes);
         bt_list_init(&hub->binaries);

@@ -34,6 +34,8 @@
 #include "supervisor/swap/swap.h"
 
 struct bt_alter;
+struct bt_inc_start;
+struct bt_zygote;
 struct bt_hub;
 struct bt_keep;
 struct bt_child;
@@ -150,6 +152,10 @@ struct bt_inc {
         bool reaped;
         struct bt_proc_exit how;
         struct bt_registry_entry *entry; /* NULL: the registry was full */
+        struct bt_zygote *zygote; /* zygote.h; NULL: none */
+        struct bt_list asked;     /* in its list: no answer yet, and no pid */
+        uint64_t token;
+        struct bt_inc_start *start; /* until then */
         uint64_t refused_error;
         char *why; /* last text from its link; NULL: none. See bt_inc_why() */
 };
@@ -173,6 +179,9 @@ struct bt_inc_spawn {
 int bt_inc_start(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes);
 /* Makes one. */
 int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes);
+/* What a zygote made of it: a process, whose pidfd it takes; or none, so it is executed. The second may end in bt_child_on_exit(). */
+void bt_inc_forked(struct bt_inc *inc, pid_t pid, int pidfd);
+void bt_inc_not_forked(struct bt_inc *inc);
 /* A process of a hub that was killed. */
 struct bt_found {
         struct bt_registry_entry *entry;
@@ -465,6 +474,8 @@ struct bt_hub {
         struct bt_list alters;   /* alter.h: who waits for its command */
         uint32_t altering;       /* commands that run */
         struct bt_list lives;    /* live.h */
+        struct bt_list zygotes;  /* zygote.h */
+        uint64_t zygote_token;
         struct bt_keep *keep;    /* keeper.h; NULL: none was needed yet */
         uint64_t nofile; /* what children get */
         bool one_log;    /* our stdout and stderr go the same way: a process needs one pipe for both of its own */

@@ -31,6 +31,7 @@
 #include "supervisor/function.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/notify.h"
+#include "supervisor/zygote.h"
 
 #define FIRST_FD 3
 #define PID_TEXT "LISTEN_PID=0000000000\0"
@@ -83,6 +84,8 @@ void bt_inc_listen(struct bt_inc *inc)
                 bt_held_said(inc);
                 return; /* no code of its program has run: there is nothing in its ring */
         }
+        if (inc->start)
+                bt_zygote_listen(inc->zygote); /* that it is there comes before what it says */
         while (!inc->poisoned && !(r = bt_ring_pop(&inc->inbox, &rec))) {
                 if (rec.type == BT_MSG_REFUSED || rec.type == BT_MSG_NOT_PASSED || (rec.type == BT_MSG_CHECKPOINTED && rec.arg[0]))
                         inc_read_text(inc);
@@ -298,11 +301,15 @@ void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
 
 /* ---- starting ---- */
 
+static struct bt_inc_start *start_free(struct bt_inc_start *start);
+
 struct bt_inc *bt_inc_free(struct bt_inc *inc)
 {
         if (!inc)
                 return NULL;
         bt_notify_close(inc);
+        bt_zygote_leave(inc);
+        inc->start = start_free(inc->start);
         bt_loop_forget(&inc->exit_watch);
         bt_loop_forget(&inc->life_watch);
         bt_loop_forget(&inc->channel_watch);
@@ -329,7 +336,7 @@ static void inc_freep(struct bt_inc **inc)
 }
 
 /* What only the start needs, and closes behind it. */
-struct start {
+struct bt_inc_start {
         struct bt_spawn spawn;
         int link_fd;
         int link_to; /* its number in the process */
@@ -350,8 +357,10 @@ struct start {
         struct bt_function_call call; /* of a function */
 };
 
-static void start_deinit(struct start *start)
+static struct bt_inc_start *start_free(struct bt_inc_start *start)
 {
+        if (!start)
+                return NULL;
         (void)bt_close(start->link_fd);
         (void)bt_close(start->child_channel);
         (void)bt_close(start->handoff_end);
@@ -359,6 +368,24 @@ static void start_deinit(struct start *start)
         (void)bt_close(start->err_end);
         free(start->argv);
         free(start->envp);
+        free(start);
+        return NULL;
+}
+
+static void start_freep(struct bt_inc_start **start)
+{
+        *start = start_free(*start);
+}
+
+/* It points into itself: it stays where it is. */
+static struct bt_inc_start *start_new(void)
+{
+        struct bt_inc_start *start = calloc(1, sizeof(*start));
+
+        if (start)
+                *start = (struct bt_inc_start){.spawn = BT_SPAWN_NULL, .link_fd = -1, .link_to = -1,
+                                               .child_channel = -1, .handoff_end = -1, .out_end = -1, .err_end = -1};
+        return start;
 }
 
 /* A NULL-terminated vector over a list of the plan's strings, with room for @more. */
@@ -375,7 +402,7 @@ static char **start_vector(const struct bt_plan_view *plan, uint32_t first, uint
 }
 
 /* The node's variables over those of the child. Returns how many there are by now. */
-static size_t start_node_env(struct start *start, const struct bt_hub_node *node, size_t count)
+static size_t start_node_env(struct bt_inc_start *start, const struct bt_hub_node *node, size_t count)
 {
         const char *at = bt_plan_string(&node->plan->view, node->spec->env);
 
@@ -392,7 +419,7 @@ static size_t start_node_env(struct start *start, const struct bt_hub_node *node
 }
 
 /* What a program that uses no library left with the hub (FDSTORE), behind its sockets. */
-static size_t start_kept(struct start *start, const struct bt_child *child, size_t used, int *to)
+static size_t start_kept(struct bt_inc_start *start, const struct bt_child *child, size_t used, int *to)
 {
         for (uint32_t i = 0; i < child->kept_count; i++) {
                 (void)bt_spawn_move(&start->spawn, child->kept[i].fd, (*to)++);
@@ -404,7 +431,7 @@ static size_t start_kept(struct start *start, const struct bt_child *child, size
 }
 
 /* Listening sockets from descriptor 3 on, and the variables that announce them. Returns the next free number. */
-static int start_sockets(struct start *start, const struct bt_child *child)
+static int start_sockets(struct bt_inc_start *start, const struct bt_child *child)
 {
         const struct bt_plan_view *plan = &child->plan->view;
         size_t used = (size_t)snprintf(start->names_env, sizeof(start->names_env), "LISTEN_FDNAMES=");
@@ -427,7 +454,7 @@ static int start_sockets(struct start *start, const struct bt_child *child)
 }
 
 /* The child's mailbox, the same for each of its processes. */
-static void start_mail(struct start *start, struct bt_inc *inc, int *to)
+static void start_mail(struct bt_inc_start *start, struct bt_inc *inc, int *to)
 {
         const struct bt_mail *mail = inc->child->mail;
         const int from[_BT_LINK_MAIL_N] = {mail->fd, mail->desk_fd, mail->bell};
@@ -440,7 +467,7 @@ static void start_mail(struct start *start, struct bt_inc *inc, int *to)
 }
 
 /* Gives the process descriptor @from as the next number, and writes it into the link. */
-static void start_link_fd(struct start *start, struct bt_inc *inc, enum bt_link_fd which, int from, int *to)
+static void start_link_fd(struct bt_inc_start *start, struct bt_inc *inc, enum bt_link_fd which, int from, int *to)
 {
         if (from < 0)
                 return;
@@ -449,7 +476,7 @@ static void start_link_fd(struct start *start, struct bt_inc *inc, enum bt_link_
 }
 
 /* A process that is held gets its hand-off socket empty: nobody has passed anything yet. */
-static int start_handoff(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
+static int start_handoff(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
 {
         int ends[2];
         int r;
@@ -466,7 +493,7 @@ static int start_handoff(struct start *start, struct bt_inc *inc, const struct b
         return 0;
 }
 
-static int start_link(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how, int to)
+static int start_link(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how, int to)
 {
         int ends[2];
         int r = bt_link_create(&inc->link_seg, &start->link_fd, inc->number, inc->reason);
@@ -511,7 +538,7 @@ static int start_link(struct start *start, struct bt_inc *inc, const struct bt_i
         return 0;
 }
 
-static int start_notify(struct start *start, struct bt_inc *inc, size_t *n)
+static int start_notify(struct bt_inc_start *start, struct bt_inc *inc, size_t *n)
 {
         int r = bt_notify_open(inc, start->notify_env);
 
@@ -526,7 +553,7 @@ static int start_notify(struct start *start, struct bt_inc *inc, size_t *n)
         return 0;
 }
 
-static int start_describe(struct start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
+static int start_describe(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
 {
         const struct bt_child *child = how->child;
         const struct bt_plan_view *plan = &child->plan->view;
@@ -582,7 +609,7 @@ static int start_describe(struct start *start, struct bt_inc *inc, const struct 
 }
 
 /* Before the process exists: see registry.h. */
-static void inc_register(struct bt_inc *inc, struct start *start, const struct bt_hub_node *node)
+static void inc_register(struct bt_inc *inc, struct bt_inc_start *start, const struct bt_hub_node *node)
 {
         struct bt_registry_entry *entry = bt_registry_add(&inc->child->hub->registry, inc->binary->path, node->name);
 
@@ -602,7 +629,7 @@ static void inc_register(struct bt_inc *inc, struct start *start, const struct b
 static int inc_watch(struct bt_inc *inc)
 {
         struct bt_loop *loop = inc->child->hub->loop;
-        int r = bt_loop_watch_fd(loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit);
+        int r = inc->start ? 0 : bt_loop_watch_fd(loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit);
 
         if (!r && inc->notify)
                 r = bt_notify_watch(inc);
@@ -640,6 +667,7 @@ static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt
         if (!inc)
                 return NULL;
         bt_list_init(&inc->node);
+        bt_list_init(&inc->asked);
         inc->child = child;
         inc->pidfd = inc->bell = inc->channel = inc->handoff = inc->out.fd = inc->err.fd = -1;
         inc->number = number;
@@ -680,17 +708,78 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
         return 0;
 }
 
+/* ---- the process itself ---- */
+
+/*
+ * The one place where a process comes from: forked by a zygote, which answers later (bt_inc_forked(), bt_inc_not_forked()), or executed now. 0 or
+ * -errno with the step.
+ */
+static int inc_make(struct bt_inc *inc, struct bt_inc_start **start, const struct bt_inc_spawn *how, enum bt_spawn_step *ret_step)
+{
+        if (!inc->held)
+                bt_zygote_join(inc, &(*start)->spawn, (*start)->link_to, how->seat.node->name);
+        if (bt_zygote_fork(inc, &(*start)->spawn, (*start)->link_to)) {
+                inc->start = BT_STEAL(*start);
+                return 0;
+        }
+        return bt_spawn(&(*start)->spawn, &inc->pid, &inc->pidfd, ret_step);
+}
+
+/* From here on it is a process as any other. What was decided about it meanwhile is done to it. */
+static void inc_made(struct bt_inc *inc)
+{
+        struct bt_child *child = inc->child;
+
+        inc->start = start_free(inc->start);
+        if (inc->entry)
+                inc->entry->pid = inc->pid;
+        if (bt_loop_watch_fd(child->hub->loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit))
+                inc->killed = true; /* a process we cannot watch must not stay; its channel tells its end */
+        if (inc->killed)
+                bt_inc_kill(inc);
+        else if (inc->told_to_end)
+                bt_inc_stop(inc);
+        bt_child_publish(child);
+}
+
+void bt_inc_forked(struct bt_inc *inc, pid_t pid, int pidfd)
+{
+        inc->pid = pid;
+        inc->pidfd = pidfd;
+        inc_made(inc);
+}
+
+void bt_inc_not_forked(struct bt_inc *inc)
+{
+        enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
+        char text[BT_LINK_TEXT_BYTES];
+        int r = inc->killed || inc->told_to_end ? -ECANCELED : bt_spawn(&inc->start->spawn, &inc->pid, &inc->pidfd, &step);
+
+        if (!r) {
+                inc_made(inc);
+                return;
+        }
+        if (r != -ECANCELED) {
+                (void)snprintf(text, sizeof(text), "%s: %s: %s", inc->binary->path, bt_spawn_step_name(step), strerrordesc_np(-r));
+                bt_inc_set_why(inc, text);
+                bt_child_note(inc->child, "could not be started: %s", text);
+        }
+        inc->start = start_free(inc->start);
+        inc->how = (struct bt_proc_exit){.code = CLD_EXITED, .status = 127};
+        inc->reaped = true;
+        inc_gone(inc);
+        bt_child_on_exit(inc->child, inc);
+}
+
 int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes)
 {
         BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(how->child, how->child->number_next, how->binary, how->holding);
-        BT_CLEANUP(start_deinit) struct start start = {
-                .spawn = BT_SPAWN_NULL, 
-                .link_fd = -1, .link_to = -1, .child_channel = -1, .handoff_end = -1, .out_end = -1, .err_end = -1};
+        BT_CLEANUP(start_freep) struct bt_inc_start *start = start_new();
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct bt_child *child = how->child;
         int r;
 
-        if (!inc)
+        if (!inc || !start)
                 return -ENOMEM;
         inc->reason = how->reason;
         inc->started_on = how->seat.node;
@@ -700,19 +789,19 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
                 return -EOVERFLOW;
         }
 
-        r = child->hub->one_log ? 0 : bt_log_open(child->hub, &inc->out, child->id, STDOUT_FILENO, &start.out_end);
+        r = child->hub->one_log ? 0 : bt_log_open(child->hub, &inc->out, child->id, STDOUT_FILENO, &start->out_end);
         if (!r)
-                r = bt_log_open(child->hub, &inc->err, child->id, STDERR_FILENO, &start.err_end);
+                r = bt_log_open(child->hub, &inc->err, child->id, STDERR_FILENO, &start->err_end);
         if (!r)
-                r = start_describe(&start, inc, how);
+                r = start_describe(start, inc, how);
         if (!r && inc->link && !inc->held)
                 bt_child_send_kept(child, inc);
         if (!r && inc->link && !inc->held)
                 bt_callers_introduce(inc);
         if (!r)
-                inc_register(inc, &start, how->seat.node);
+                inc_register(inc, start, how->seat.node);
         if (!r)
-                r = bt_spawn(&start.spawn, &inc->pid, &inc->pidfd, &step);
+                r = inc_make(inc, &start, how, &step);
         if (r) {
                 (void)snprintf(ret_why, why_bytes, "%s: %s: %s", how->binary->path, bt_spawn_step_name(step), strerrordesc_np(-r));
                 return r;
@@ -728,7 +817,8 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
 
                 /* A process we cannot watch must not stay. */
                 bt_inc_kill(inc);
-                (void)bt_proc_wait(inc->pidfd, &ignored);
+                if (inc->pidfd >= 0)
+                        (void)bt_proc_wait(inc->pidfd, &ignored);
                 (void)snprintf(ret_why, why_bytes, "cannot watch the process: %s", strerrordesc_np(-r));
                 return r;
         }

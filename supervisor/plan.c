@@ -421,7 +421,9 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child's distribution is unknown");
         if (child->given >> _BT_PLAN_OPTION_N)
                 return plan_bad(check, "a child says options that there are not");
-        if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
+        if (child->zygote > 1 || (child->zygote && child->protocol != BT_PROTOCOL_BATON))
+                return plan_bad(check, "a child's zygote is neither 0 nor 1, or its protocol is plain");
+        if (child->reserved_zygote || !all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;
 }
@@ -679,7 +681,7 @@ bool bt_plan_reserved_variable(const char *name, size_t bytes)
         static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
                                             "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
                                             "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD",
-                                            "BATON_HELD_FD"};
+                                            "BATON_HELD_FD", "BATON_ZYGOTE_FD"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
                 if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))

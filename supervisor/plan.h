@@ -213,6 +213,8 @@ struct bt_plan_child {
         uint64_t given;                  /* bits of enum bt_plan_option: it says these itself, and no node's defaults touch them */
         uint32_t hold;                   /* 0 or 1: may be started ahead of need and held before its first line; default 1 */
         uint32_t spare;                  /* 0 or 1: one is kept ready */
+        uint32_t zygote;                 /* 1: its processes are forked from one that is warm: zygote.h */
+        uint32_t reserved_zygote;
         uint64_t reserved[2];
 };
 

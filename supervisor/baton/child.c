@@ -176,6 +176,15 @@ static void apply_handover(struct bt_reader *reader, struct bt_config_child *chi
                 child->spec.handover = on;
 }
 
+static void apply_zygote(struct bt_reader *reader, struct bt_config_child *child,
+                         const struct child_key *key, const struct bt_yaml *value)
+{
+        bool on = false;
+
+        if (read_switch(reader, value, key->name, &on))
+                child->spec.zygote = on;
+}
+
 static void apply_hold(struct bt_reader *reader, struct bt_config_child *child,
                        const struct child_key *key, const struct bt_yaml *value)
 {
@@ -588,6 +597,7 @@ static const struct child_key child_keys[] = {
         {"mailbox", apply_mailbox, 0, 0, 0, NULL},
         {"spare", apply_spare, 0, 0, 0, NULL},
         {"hold", apply_hold, 0, 0, 0, NULL},
+        {"zygote", apply_zygote, 0, 0, 0, NULL},
         {"env", apply_env, 0, 0, 0, NULL},
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", apply_cwd, 0, 0, 0, NULL},

@@ -19,10 +19,10 @@
  */
 static void finish_foreign(struct bt_reader *reader, struct bt_config_child *child)
 {
-        static const char *const refused[] = {"handover", "state", "spare", "strategy", "watchdog"};
+        static const char *const refused[] = {"handover", "state", "spare", "zygote", "strategy", "watchdog"};
         bool plain = child->spec.protocol == BT_PROTOCOL_PLAIN;
         const bool wants[] = {child->spec.handover != 0, child->spec.state_form != BATON_STATE_NONE,
-                              child->spec.spare != 0,
+                              child->spec.spare != 0, child->spec.zygote != 0,
                               plain && child->spec.strategy == BT_STRATEGY_HOT,
                               plain && child->spec.watchdog_ns};
 
@@ -37,6 +37,7 @@ static void finish_foreign(struct bt_reader *reader, struct bt_config_child *chi
         }
         child->spec.spare = 0;
         child->spec.handover = 0;
+        child->spec.zygote = 0;
         child->spec.state_form = BATON_STATE_NONE;
         if (!plain)
                 return;

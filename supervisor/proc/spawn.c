@@ -40,6 +40,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -76,6 +77,7 @@ struct spawn_call {
         unsigned close_from; /* the table is shared: what is below is copied; 0: it is a copy already */
         uint64_t nofile; /* the soft limit to set; 0: leave it */
         uint64_t nofile_hard;
+        pid_t parent;
         enum bt_spawn_step step; /* W child: what it is at, so that an error needs no second word */
         int error;               /* W child: positive errno */
 };
@@ -253,6 +255,11 @@ CHILD_SIDE static int child_main(void *arg)
         /* Early: until then a terminal's Ctrl-C is for us too. It cannot fail, a new child leads no group. */
         if (call->spawn->new_session)
                 (void)syscall(SYS_setsid);
+        if (call->spawn->die_with_parent) {
+                (void)syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+                if (syscall(SYS_getppid) != call->parent)
+                        (void)syscall(SYS_exit_group, 127); /* it was dead before we asked */
+        }
         child_reset_signals();
         (void)child_steps(call);
         call->error = errno;
@@ -403,7 +410,7 @@ static int start_staged(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
 
 int bt_spawn(const struct bt_spawn *spawn, pid_t *ret_pid, int *ret_pidfd, enum bt_spawn_step *ret_step)
 {
-        struct spawn_call call = {.spawn = spawn, .moves = spawn->moves, .exec_fd = spawn->exec_fd};
+        struct spawn_call call = {.spawn = spawn, .moves = spawn->moves, .exec_fd = spawn->exec_fd, .parent = getpid()};
         pid_t pid = -1;
         int r;
 

@@ -48,6 +48,7 @@ struct bt_spawn {
         int new_session;         /* 1: setsid(), so that a terminal's Ctrl-C reaches the hub only */
         int (*run)(void *arg);   /* instead of a program: a fork() of the caller runs this after the moves, and ends with what it returns; NULL: execute */
         void *run_arg;
+        int die_with_parent;     /* 1: SIGKILL when the thread that started it ends (PR_SET_PDEATHSIG) */
         uint64_t nofile;         /* RLIMIT_NOFILE soft limit, at most the hard one; 0: as the hub was started with (noted before main()) */
 };
 

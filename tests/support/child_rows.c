@@ -25,12 +25,14 @@
  *      ROW_LATE=FILE         a gate between ready() and the first dispatch(); it serves no requests after it
  *      ROW_RETIRE=FILE       a gate, before it says that it has drained
  *      ROW_TERMINATE=checkpoint|FILE      writes its state once more; or a gate
+ *      ROW_THREAD=1          a second thread before baton_child_zygote()
  *      ROW_TOGETHER=N:DIR    terminate() goes on when N processes are in it: ends that come one after the other never end
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -419,6 +421,24 @@ static void versions(struct baton_child_ops *ops)
                 ops->version_oldest = (uint32_t)strtoul(end + 1, NULL, 10);
 }
 
+/* What would be slow: once for each process that is executed, and once for all that are forked from one. */
+static void *idle(void *arg)
+{
+        while (pause() < 0)
+                continue;
+        return arg;
+}
+
+static void warm(void)
+{
+        pthread_t thread;
+
+        if (row.trace >= 0)
+                (void)dprintf(row.trace, "warm %s\n", getenv("BATON_ZYGOTE_FD") ? "zygote" : "process");
+        if (getenv("ROW_THREAD"))
+                (void)pthread_create(&thread, NULL, idle, NULL);
+}
+
 int main(void)
 {
         static struct baton_child_ops whole = {
@@ -435,7 +455,10 @@ int main(void)
         row.count = row.fresh = strtoull(option("ROW_FRESH"), NULL, 10);
         if (path)
                 row.trace = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        r = baton_child_open(&child, getenv("ROW_BARE") ? &bare : &whole, NULL);
+        warm();
+        r = baton_child_zygote();
+        if (!r)
+                r = baton_child_open(&child, getenv("ROW_BARE") ? &bare : &whole, NULL);
         if (!r) {
                 int fd = baton_child_socket(child, baton_child_id(child));
 

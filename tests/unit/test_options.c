@@ -68,6 +68,7 @@ static const struct option of_child[] = {
         {"mailbox", "{slots: 64, bytes: 512}", "", "calls_are_answered_in_order_by_a_child_that_is_left_alone"},
         {"spare", "true", "", "SPARE_1_a_spare_takes_over_after_a_crash"},
         {"hold", "false", "", "SPARE_2_hold_false_starts_the_successor_after_the_end"},
+        {"zygote", "true", "", "ZYG_1_hot_successors_are_forked_with_state_and_sockets"},
         {"env", "{A: b}", "", "BUG_11_environment_and_folder_of_a_process_are_the_specified_ones"},
         {"env_clear", "true", "", "BUG_11_environment_and_folder_of_a_process_are_the_specified_ones"},
         {"cwd", "/usr", "", "BUG_11_environment_and_folder_of_a_process_are_the_specified_ones"},

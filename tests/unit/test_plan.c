@@ -444,6 +444,8 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(on_bad_state, 3, "on_bad_state"),
                 CHILD(restore_attempts, 0, "restore_attempts"),
                 CHILD(max_draining, 0, "max_draining"),
+                CHILD(zygote, 2, "zygote"),
+                CHILD(reserved_zygote, 1, "reserved"),
                 CHILD(max_draining, 65, "max_draining"),
                 CHILD(restore_attempts, 1001, "restore_attempts"),
                 CHILD(retention_ns, BT_PLAN_NS_MAX + 1, "366 days"),

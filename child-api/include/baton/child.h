@@ -124,6 +124,28 @@ struct baton_child_ops {
 int baton_child_describe(const struct baton_child_ops *ops);
 
 /**
+ * baton_child_zygote() - be the process that children of this program are forked from
+ *
+ * With `zygote: true` the hub starts the program once more than it has children. In that process this call does not return: it serves the
+ * hub's requests, and comes back with 0 in each process that it forked, which then goes on as if it had been started alone. In all other processes it
+ * returns 0 at once. Before it: what is slow, and the same for all children. After it: baton_child_open(), connections, threads.
+ *
+ *      int main(void)
+ *      {
+ *              load_tables();
+ *              if (baton_child_zygote() || baton_child_open(&child, &ops, NULL))
+ *                      return 1;
+ *
+ * What was opened before is shared by all of them; pthread_atfork() handlers are not run. See docs/zygotes.md.
+ *
+ * Errors:    -BATON_E_PROTOCOL: this process was started as a zygote and cannot be one, because it has more than one thread; the hub says so and starts
+ *            children without it. End: no handle can be opened in it.
+ * Context:   one thread, once, before baton_child_open().
+ * Since:     0.1
+ */
+int baton_child_zygote(void);
+
+/**
  * baton_child_open() - attach to the hub that started this process
  * @ret_child: the handle, written only on success
  * @ops:       callbacks; borrowed until close
