@@ -80,8 +80,8 @@ static inline void bell_close(struct bell *bell)
         bell->fd = bt_close(bell->fd);
 }
 
-/* Three times what the completion queue holds. */
-#define BELLS_MANY 12000
+/* More than twice what the completion queue holds. */
+#define BELLS_MANY 17000
 
 /*
  * Has the kernel do what it put off until its completion queue overflows. (At one visit it does a part only, so an ordinary turn with its
