@@ -485,6 +485,7 @@ struct bt_embed_call *bt_embed_call_new(struct baton_hub *hub, const char *targe
 void bt_embed_call_free(struct bt_embed_call *call)
 {
         bt_list_unlink(&call->live.node);
+        bt_rolling_abandon(&call->rolling);
         bt_list_unlink(&call->node);
         free(call);
 }
@@ -555,6 +556,23 @@ int baton_hub_swap(struct baton_hub *hub, const char *target, enum baton_hub_str
         return migrate(hub, target, NULL, strategy, done, ctx);
 }
 
+int bt_embed_open_binary(struct bt_binary **ret_binary, struct baton_hub *hub, const char *exec)
+{
+        int r = bt_binary_open(ret_binary, exec);
+
+        if (r)
+                (void)snprintf(hub->error, sizeof(hub->error), "%s: %s", exec, strerrordesc_np(-r));
+        return r;
+}
+
+int bt_embed_open_function(struct bt_binary **ret_binary, struct baton_hub *hub, const char *target, const struct baton_child_ops *ops,
+                           int (*main)(struct baton_child *child, void *ctx), void *ctx)
+{
+        struct bt_function *function = function_new(hub, ops, main, ctx);
+
+        return function ? bt_binary_function(ret_binary, function, target) : -ENOMEM;
+}
+
 int baton_hub_upgrade(struct baton_hub *hub, const char *target, const char *exec, enum baton_hub_strategy strategy,
                       baton_hub_done_fn done, void *ctx)
 {
@@ -563,11 +581,9 @@ int baton_hub_upgrade(struct baton_hub *hub, const char *target, const char *exe
 
         if (!may_migrate(hub, target, strategy) || !exec || exec[0] != '/')
                 return -EINVAL;
-        r = bt_binary_open(&binary, exec);
-        if (r) {
-                (void)snprintf(hub->error, sizeof(hub->error), "%s: %s", exec, strerrordesc_np(-r));
+        r = bt_embed_open_binary(&binary, hub, exec);
+        if (r)
                 return r;
-        }
         r = migrate(hub, target, binary, strategy, done, ctx);
         (void)bt_binary_unref(binary);
         return r;
@@ -578,13 +594,11 @@ int baton_hub_upgrade_function(struct baton_hub *hub, const char *target, const 
                                baton_hub_done_fn done, void *ctx)
 {
         struct bt_binary *binary = NULL;
-        struct bt_function *function;
         int r;
 
         if (!may_migrate(hub, target, strategy) || !ops)
                 return -EINVAL;
-        function = function_new(hub, ops, main, main_ctx);
-        r = function ? bt_binary_function(&binary, function, target) : -ENOMEM;
+        r = bt_embed_open_function(&binary, hub, target, ops, main, main_ctx);
         if (r)
                 return r;
         r = migrate(hub, target, binary, strategy, done, ctx);

@@ -7,6 +7,7 @@
 #include "supervisor/function.h"
 #include "supervisor/hub.h"
 #include "supervisor/live.h"
+#include "supervisor/rolling.h"
 
 /* What differs from batond. */
 struct bt_embed {
@@ -48,6 +49,7 @@ struct bt_embed_call {
         char target[64];
         struct bt_request *request;  /* NULL: none, or it is over */
         struct bt_live_waiter live;  /* of a child that is added or removed */
+        struct bt_rolling_watcher rolling;
         struct baton_hub_outcome outcome;
         char text[2048];
 };
@@ -70,12 +72,17 @@ struct baton_hub {
         char error[1024];
 };
 
-/* ---- embed.c, for embed_live.c ---- */
+/* ---- embed.c, for embed_live.c and embed_roll.c ---- */
 
 int bt_embed_settle(struct baton_hub *hub); /* what was armed is given to the kernel */
 struct bt_embed_call *bt_embed_call_new(struct baton_hub *hub, const char *target, baton_hub_done_fn done, void *ctx); /* NULL: no memory */
 void bt_embed_call_free(struct bt_embed_call *call);
 void bt_embed_call_over(struct bt_embed_call *call, int result, uint32_t ok, uint32_t failed, const char *text); /* it is told after the turn */
+
+/* Another program, or another function: a reference. 0 or -errno, said in @hub->error. */
+int bt_embed_open_binary(struct bt_binary **ret_binary, struct baton_hub *hub, const char *exec);
+int bt_embed_open_function(struct bt_binary **ret_binary, struct baton_hub *hub, const char *target, const struct baton_child_ops *ops,
+                           int (*main)(struct baton_child *child, void *ctx), void *ctx);
 
 /* The binary of child @idx when it is a function: 0 or -errno; 1: it is a program. */
 int bt_embed_binary(struct bt_binary **ret_binary, const struct bt_hub *hub, uint32_t idx);

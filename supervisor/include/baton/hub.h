@@ -349,6 +349,56 @@ int baton_hub_upgrade_function(struct baton_hub *hub, const char *target, const 
                                int (*main)(struct baton_child *child, void *ctx), void *main_ctx, enum baton_hub_strategy strategy,
                                baton_hub_done_fn done, void *ctx);
 
+/* ---- rollouts: docs/rollout.md ---- */
+
+#define BATON_HUB_UNSET UINT64_MAX /* of a rollout: what `baton upgrade` takes by itself */
+
+/* Filled in by baton_hub_rollout_init(); then set what differs. Everything is copied but @ops and @ctx. */
+struct baton_hub_rollout {
+        size_t size;
+        const char *exec;              /* absolute path of the new program .. */
+        const struct baton_child_ops *ops; /* .. or a function, as in struct baton_hub_child; must live as long as the hub */
+        int (*main)(struct baton_child *child, void *ctx);
+        void *ctx;
+        enum baton_hub_strategy strategy;
+        uint64_t canary;               /* so many children go first */
+        uint64_t max_surge;            /* hot swaps at a time */
+        uint64_t max_unavailable;      /* children that may be down, and cold swaps at a time */
+        uint64_t min_ready_ns;         /* a child must run so long without ending */
+        uint64_t deadline_ns;          /* of the way forward, and again of the way back */
+        char *const *health;           /* a command that is asked for each child then, health[0]: absolute path; NULL: none */
+        uint64_t health_timeout_ns;
+};
+
+/**
+ * baton_hub_rollout_init() - everything as `baton upgrade` takes it by itself
+ * @bytes: sizeof(struct baton_hub_rollout)
+ *
+ * Since: 0.1
+ */
+void baton_hub_rollout_init(struct baton_hub_rollout *rollout, size_t bytes);
+
+/**
+ * baton_hub_roll_out() - another program or function for all of a pool, a few at a time, and back again when one of them does not do well
+ * @target: the id of a pool, or of a child
+ * @done:   called once, when all run the new one, or all are back: @outcome->result 0; -ECANCELED it went back, -ETIMEDOUT because of its deadline;
+ *          @ok children run the new one, @failed do not. NULL: nobody waits. Each step is an event
+ *
+ * Errors:    -ENOENT no such child; -EINVAL it makes no sense, or not started; -ECANCELED a child of it is being swapped, added or removed, or the hub
+ *            stops; -errno of opening @exec; -ENOMEM; said by baton_hub_error(). @done is not called then.
+ * Since:     0.1
+ */
+int baton_hub_roll_out(struct baton_hub *hub, const char *target, const struct baton_hub_rollout *rollout, baton_hub_done_fn done, void *ctx);
+
+/**
+ * baton_hub_roll_back() - the children of the last upgrade of @target go back to what they ran before; a rollout that is under way turns around
+ * @rollout: how; its @exec and @ops are not looked at; NULL: as it is by itself, without a canary
+ *
+ * Errors:    as baton_hub_roll_out(); -ECANCELED also when there is nothing to go back to. @outcome->result 0: they are back, @ok of them.
+ * Since:     0.1
+ */
+int baton_hub_roll_back(struct baton_hub *hub, const char *target, const struct baton_hub_rollout *rollout, baton_hub_done_fn done, void *ctx);
+
 /* ---- children of a hub that runs ---- */
 
 /**
