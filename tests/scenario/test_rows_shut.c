@@ -3,6 +3,7 @@
  * Rows of docs/conformance.md about the end of a hub and of its children that need children which can be held in a callback (child_rows.c). Each test
  * carries the id of its row; the rest of SHUT is in test_stop_start.c and test_parallel.c.
  */
+#include "tests/support/placed.h"
 #include "tests/support/rows.h"
 
 #include <signal.h>
@@ -120,6 +121,55 @@ static void SHUT_7_one_that_ends_fast_goes_on_while_a_slow_one_still_ends(void *
         world_end(w);
 }
 
+static long long ask_number(const struct world *w, int i, const char *what)
+{
+        int fd = rows_connect(w, i);
+        long long number = probe_number(fd, what);
+
+        (void)close(fd);
+        return number;
+}
+
+/* A node leaves; both of its children go to the other one, by cold swaps. The fast one serves there while the slow one still ends where it was. */
+static void SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_still_ends(void **state)
+{
+        static const char *const callbacks[] = {"r1#1 terminated", "r1#2 restore", "r1#2 serve", "r0#2 terminated", "r0#3 restore", "r0#3 serve", NULL};
+        static const char *const moves[] = {"r1 child_forwarded from blue to green", "r0 child_forwarded from blue to green", NULL};
+        struct world *w = *state;
+        char gate[320], path[256], text[8192];
+        char *told;
+        pid_t slow, remove;
+
+        rows_start(w, 2,
+                   "nodes: {blue: {}, green: {}}\n"
+                   "distribution: {strategy: guided, map: {r0: [blue, green], r1: [blue, green]}}\n",
+                   "strategy: cold, " BLOB ", shutdown: 1h, child_migration_timeout: 2h, env: {ROW_TRACE: \"@dir@/trace\"}");
+        rows_set_values(w, 2);
+        (void)snprintf(gate, sizeof(gate), "ROW_TERMINATE=%s/end", w->dir);
+        world_script(w, path, "slow", gate, "child_rows");
+        world_swap(w, "r0", path, WORLD_SPEC);
+        slow = (pid_t)ask_number(w, 0, "pid");
+        remove = BEGIN("node", "remove", "blue");
+        rows_file_wait(w, "trace", "r0#2 terminate\n");
+        rows_event_wait(w, "r1 child_forwarded from blue to green");
+        assert_true(world_runs(slow));
+        world_read(w, "trace", text, sizeof(text));
+        assert_null(strstr(text, "r0#2 terminated"));
+        assert_null(strstr(text, "r0#3"));
+        assert_false(world_has_ended(remove));
+        assert_int_equal(ask_number(w, 1, "inc"), 2);
+        assert_int_equal(ask_number(w, 1, "value"), 2);
+        rows_open_gate(w, "end");
+        command_finish(w, remove, 0, "left");
+        rows_expect_values(w, 2, 1);
+        world_read(w, "trace", text, sizeof(text));
+        rows_in_order(text, callbacks);
+        told = rows_events(w);
+        rows_in_order(told, moves);
+        free(told);
+        world_end(w);
+}
+
 /* Somebody else than the hub ends it. Its terminate() runs, what it writes there is what its next process begins with. */
 static void SHUT_8_sigterm_reaches_terminate_which_may_still_write_the_state(void **state)
 {
@@ -225,6 +275,7 @@ int main(void)
                 SCENARIO(SHUT_2_a_second_batch_is_added_to_the_first),
                 SCENARIO(SHUT_6_a_stop_without_a_place_for_a_state_succeeds_and_says_what_is_lost),
                 SCENARIO(SHUT_7_one_that_ends_fast_goes_on_while_a_slow_one_still_ends),
+                cmocka_unit_test_setup_teardown(SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_still_ends, placed_setup, world_teardown),
                 SCENARIO(SHUT_8_sigterm_reaches_terminate_which_may_still_write_the_state),
                 SCENARIO(SHUT_8_a_stop_asks_for_the_state_and_then_runs_terminate),
                 SCENARIO(OTP_4_infinity_waits_for_ever_and_ends_run_side_by_side),
