@@ -78,7 +78,7 @@ void bt_child_publish_capture(struct baton_child *child, const struct baton_capt
 
 static int checkpoint_blob(struct baton_child *child, uint64_t *ret_bytes)
 {
-        struct baton_capture capture = {.child = child, .purpose = BATON_CAPTURE_CHECKPOINT};
+        struct baton_capture capture = {.child = child, .purpose = BATON_CAPTURE_CHECKPOINT, .version = child->ops->version};
         struct bt_state_meta meta;
         int r = 0;
 

@@ -25,11 +25,18 @@
 
 /* ---- open, close ---- */
 
+static bool writable_valid(const struct baton_child_ops *ops)
+{
+        if (ops->size < offsetof(struct baton_child_ops, version_writable) + sizeof(ops->version_writable) || !ops->version_writable)
+                return true;
+        return ops->version_oldest <= ops->version_writable && ops->version_writable <= ops->version;
+}
+
 static bool ops_valid(const struct baton_child_ops *ops)
 {
         return ops && ops->size >= offsetof(struct baton_child_ops, restore) &&
                (!ops->schema || (strlen(ops->schema) > 0 && strlen(ops->schema) <= BATON_NAME_BYTES_MAX)) &&
-               ops->version_oldest <= ops->version;
+               ops->version_oldest <= ops->version && writable_valid(ops);
 }
 
 struct baton_child *baton_child_close(struct baton_child *child)
@@ -110,13 +117,18 @@ int baton_child_open_at(struct baton_child **ret_child, const struct baton_child
 /* Cold swap and shutdown: the baton is laid down, for the hub to give on. */
 static void on_capture(struct baton_child *child, const struct bt_rec *rec)
 {
+        enum baton_capture_for purpose = rec->arg[0] == BATON_CAPTURE_SHUTDOWN ? BATON_CAPTURE_SHUTDOWN : BATON_CAPTURE_COLD;
+        uint32_t version = bt_child_version_for(child, rec->arg[1]);
         int r;
 
         if (child->stage != BT_CHILD_HOLDING && child->stage != BT_CHILD_LEAVING)
                 return;
         if (rec->flags & BT_REC_F_HANDOFF)
                 bt_child_read_channel(child);
-        r = bt_child_capture(child, rec->arg[0] == BATON_CAPTURE_SHUTDOWN ? BATON_CAPTURE_SHUTDOWN : BATON_CAPTURE_COLD);
+        r = bt_child_capture(child, purpose, version);
+        /* There is no way back to serving. In our own version the state is kept, for our own program: the other will refuse it. */
+        if (r && version != child->ops->version)
+                r = bt_child_capture(child, purpose, child->ops->version);
         child->stage = BT_CHILD_RELEASED;
         if (!r && bt_baton_release(child->baton, child->incarnation))
                 r = -BATON_E_STALE;
@@ -234,7 +246,7 @@ static void say_ready(struct baton_child *child)
 {
         struct bt_word w = bt_baton_word(child->baton);
 
-        (void)bt_child_say_quietly(child, BT_MSG_READY, child->incarnation, 0, bt_child_consents(child), 0);
+        (void)bt_child_say_quietly(child, BT_MSG_READY, child->incarnation, 0, bt_child_consents(child), child->ops->version);
         if (w.phase != BT_WORD_PASSED || w.holder != child->incarnation)
                 (void)bt_child_ring_hub(child);
 }
@@ -249,7 +261,7 @@ int baton_child_ready(struct baton_child *child)
                 return -BATON_E_PROTOCOL;
         child->stage = BT_CHILD_PARKED;
         if (child->supervised) {
-                r = child->reason == BATON_REASON_HOT ? bt_child_can_read(child) : 0;
+                r = child->reason == BATON_REASON_HOT ? bt_child_could_read(child) : 0;
                 if (!r)
                         r = bt_post_refusal(child);
                 if (r) {

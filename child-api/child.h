@@ -75,6 +75,7 @@ struct baton_child {
         struct bt_ring_end inbox;
         struct bt_ring_end outbox;
         uint64_t heir; /* LEAVING, PASSED: who gets it */
+        uint32_t heir_version; /* the same: the version in which it is to get the state */
         uint32_t leave_soon;   /* LEAVING: how the heir was told that the moment is near; its beat answers that */
         uint64_t leave_by_ns;  /* LEAVING: from then on the baton is passed to an heir that was not seen to run, too */
         uint64_t quiet_ns;     /* LEAVING: for how long the hub will not be rung for the passage */
@@ -123,6 +124,7 @@ struct baton_child {
 struct baton_capture {
         struct baton_child *child;
         enum baton_capture_for purpose;
+        uint32_t version; /* to be written */
         void *room;      /* mapping of the blob slot; NULL: not reserved */
         size_t room_bytes;
         size_t bytes;
@@ -156,10 +158,13 @@ void bt_child_free_fds(struct baton_child *child);
 
 /* state.c: capture and restore */
 int bt_child_can_read(const struct baton_child *child);
-void bt_child_describe(struct baton_child *child);
+int bt_child_could_read(const struct baton_child *child); /* the same of a state that its holder has not captured yet */
+/* The version to capture in for who reads none newer than @newest; 0: that is not known. */
+uint32_t bt_child_version_for(const struct baton_child *child, uint64_t newest);
+void bt_child_describe(struct baton_child *child, uint32_t version);
 void bt_child_prefault(const struct baton_child *child);
 void bt_child_date(struct baton_child *child);
-int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose);
+int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose, uint32_t version);
 int bt_child_restore(struct baton_child *child, uint64_t predecessor);
 uint64_t bt_child_state_bytes(const struct baton_child *child);
 

@@ -165,7 +165,7 @@ int bt_child_take_over(struct baton_child *child)
 
         /* No way back from here. */
         child->stage = BT_CHILD_HOLDING;
-        bt_child_describe(child);
+        bt_child_describe(child, child->ops->version);
         bytes = bt_child_state_bytes(child); /* of a blob that was delivered */
         if (!child->arena)
                 baton->meta.present = 0; /* delivered: a crash from here on must not bring it back as if it were ours (I5) */
@@ -190,6 +190,7 @@ static void go_on(struct baton_child *child, bool told)
         bt_passing_end(child);
         child->heir = 0;
         child->stage = BT_CHILD_HOLDING;
+        bt_child_describe(child, child->ops->version); /* it may have been captured in an older version */
         if (!child->arena)
                 child->baton->meta.present = 0; /* what was captured is the past from here on (I5); as a checkpoint it may stay */
         if (told && child->ops->resume)
@@ -201,7 +202,7 @@ static void go_on(struct baton_child *child, bool told)
 void bt_child_become_passed(struct baton_child *child)
 {
         uint64_t heir = child->heir;
-        int r = bt_child_capture(child, BATON_CAPTURE_HOT);
+        int r = bt_child_capture(child, BATON_CAPTURE_HOT, child->heir_version);
 
         if (r) {
                 go_on(child, true);
@@ -236,6 +237,7 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
         if (rec->flags & BT_REC_F_HANDOFF)
                 bt_child_read_channel(child);
         child->heir = rec->token;
+        child->heir_version = bt_child_version_for(child, rec->arg[0]);
         BT_POINT("handover.begin");
         child->stage = BT_CHILD_LEAVING;
         if (child->ops->prepare) {
@@ -250,7 +252,7 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
                 return;
         }
         /* One more turn of the program's loop before the moment, and as many as the heir needs to wake up: answer what comes in meanwhile. */
-        bt_child_describe(child);
+        bt_child_describe(child, child->ops->version); /* until it is captured, whatever the heir needs */
         bt_child_date(child);
         child->baton->fd_count = child->passing->sent;
         bt_child_rehearse_leaving(child);

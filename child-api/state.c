@@ -21,6 +21,7 @@
 #include "child-api/child.h"
 #include "child-api/post.h"
 #include "shm/checkpoint.h"
+#include "shm/describe.h"
 #include "shm/record.h"
 
 #ifndef MADV_POPULATE_READ
@@ -51,6 +52,11 @@ enum baton_capture_for baton_capture_purpose(const struct baton_capture *capture
         return capture->purpose;
 }
 
+uint32_t baton_capture_version(const struct baton_capture *capture)
+{
+        return capture->version;
+}
+
 int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **ret_room)
 {
         const struct bt_baton *baton = capture->child->baton;
@@ -75,8 +81,23 @@ int baton_capture_commit(struct baton_capture *capture, size_t bytes)
         return 0;
 }
 
-/* Who writes what, so that a successor knows before it is given anything. */
-void bt_child_describe(struct baton_child *child)
+/* 0: no version but its own. */
+static uint32_t oldest_writable(const struct baton_child *child)
+{
+        bool has = child->ops->size >= offsetof(struct baton_child_ops, version_writable) + sizeof(child->ops->version_writable);
+
+        return has ? child->ops->version_writable : 0;
+}
+
+uint32_t bt_child_version_for(const struct baton_child *child, uint64_t newest)
+{
+        uint32_t oldest = oldest_writable(child);
+
+        return oldest && newest >= oldest && newest < child->ops->version ? (uint32_t)newest : child->ops->version;
+}
+
+/* Who writes what, so that a successor knows before it is given anything. @version: of what is there, or will be. */
+void bt_child_describe(struct baton_child *child, uint32_t version)
 {
         struct bt_state_meta *meta = &child->baton->meta;
         const char *schema = child->ops->schema ? child->ops->schema : "";
@@ -89,10 +110,12 @@ void bt_child_describe(struct baton_child *child)
                 memset(meta->schema, 0, sizeof(meta->schema));
                 memcpy(meta->schema, schema, strlen(schema));
         }
-        if (meta->version != child->ops->version)
-                meta->version = child->ops->version;
+        if (meta->version != version)
+                meta->version = version;
         if (meta->version_oldest != child->ops->version_oldest)
                 meta->version_oldest = child->ops->version_oldest;
+        if (meta->version_writable != oldest_writable(child))
+                meta->version_writable = oldest_writable(child);
         if (meta->incarnation != child->incarnation)
                 meta->incarnation = child->incarnation;
 }
@@ -120,7 +143,7 @@ static void seal(struct baton_child *child, const struct baton_capture *capture)
 {
         struct bt_state_meta *meta = &child->baton->meta;
 
-        bt_child_describe(child);
+        bt_child_describe(child, capture->version);
         if (capture->purpose != BATON_CAPTURE_HOT)
                 bt_child_date(child);
         if (child->arena) {
@@ -138,9 +161,9 @@ static void seal(struct baton_child *child, const struct baton_capture *capture)
 }
 
 /* Runs capture() and seals the result. On an error there is no captured state; a checkpoint stays what it was. */
-int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose)
+int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose, uint32_t version)
 {
-        struct baton_capture capture = {.child = child, .purpose = purpose};
+        struct baton_capture capture = {.child = child, .purpose = purpose, .version = version};
         int r = 0;
 
         bt_assert(child->bracket_depth == 0); /* dispatch() inside baton_arena_begin/end: the state is half changed */
@@ -172,10 +195,12 @@ int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose)
 
 /* ---- restore ---- */
 
-/* The state there is, or will be, has a schema that this program reads. Asked before the predecessor is disturbed, and again when it counts. */
-int bt_child_can_read(const struct baton_child *child)
+/* @writable: oldest version that the state can be given in, 0: only in the one it has. */
+static int can_read(const struct baton_child *child, uint32_t writable)
 {
         const struct bt_state_meta *meta = &child->baton->meta;
+        const struct baton_child_ops *ops = child->ops;
+        const char *own = ops->schema ? ops->schema : "";
         char schema[sizeof(meta->schema)];
         uint32_t version = meta->version;
 
@@ -183,16 +208,23 @@ int bt_child_can_read(const struct baton_child *child)
                 return 0; /* nobody has held it yet */
         memcpy(schema, meta->schema, sizeof(schema));
         schema[sizeof(schema) - 1] = '\0';
-        if (strcmp(schema, child->ops->schema ? child->ops->schema : "") != 0 || version < child->ops->version_oldest ||
-            version > child->ops->version) {
-                if (child->link)
-                        (void)snprintf(child->link->text, sizeof(child->link->text),
-                                       "state is '%s' version %u, this program reads '%s' versions %u to %u", schema, version,
-                                       child->ops->schema ? child->ops->schema : "", child->ops->version_oldest,
-                                       child->ops->version);
-                return -BATON_E_SCHEMA;
-        }
-        return 0;
+        if (strcmp(schema, own) == 0 && bt_versions_meet(version, writable, ops->version_oldest, ops->version))
+                return 0;
+        if (child->link)
+                bt_versions_text(child->link->text, sizeof(child->link->text), schema, version, writable, own, ops->version_oldest, ops->version);
+        return -BATON_E_SCHEMA;
+}
+
+/* The state there is has a schema that this program reads. */
+int bt_child_can_read(const struct baton_child *child)
+{
+        return can_read(child, 0);
+}
+
+/* Asked before the predecessor is disturbed, of what it will capture. In which version it decides itself: what is in the baton may be an older capture yet. */
+int bt_child_could_read(const struct baton_child *child)
+{
+        return can_read(child, child->baton->meta.version_writable);
 }
 
 /* Fills the page tables ahead of the moment; reading is three times cheaper than writing and does as well (shared memory). */

@@ -11,6 +11,8 @@
  */
 
 #include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define BT_DESCRIBE_VARIABLE "BATON_DESCRIBE_FD"
@@ -26,3 +28,11 @@ struct bt_description {
         uint64_t reserved[5];
 };
 static_assert(sizeof(struct bt_description) == 128, "less than PIPE_BUF: one write, whole or not at all");
+
+/*
+ * Can a state of version @version, which its holder can also write in any version from @writable on (0: in no other), be given to a program that reads
+ * @oldest .. @newest? In the newest version that both know: the smaller one of @version and @newest.
+ */
+bool bt_versions_meet(uint32_t version, uint32_t writable, uint32_t oldest, uint32_t newest);
+/* The same as a sentence for who asked: why not. @own: schema of the program that reads. */
+void bt_versions_text(char *text, size_t bytes, const char *schema, uint32_t version, uint32_t writable, const char *own, uint32_t oldest, uint32_t newest);

@@ -137,18 +137,19 @@ enum bt_msg {
         BT_MSG_NONE = 0,
         /* H->C */
         BT_MSG_SPIN = 1,      /* a hand-over to you is under way: spin before you sleep */
-        BT_MSG_HANDOVER = 2,  /* token: heir; its hand-off socket and bell came over the channel. Holder word is OFFERED */
+        BT_MSG_HANDOVER = 2,  /* token: heir; its hand-off socket and bell came over the channel. Holder word is OFFERED. arg[0]: newest version
+                                 of the schema that the heir reads, 0: unknown */
         BT_MSG_RESUME = 3,    /* token: heir that failed; you hold the baton again */
         BT_MSG_RETIRE = 4,    /* token: heir, which serves; drain. arg[0]: retention in ns */
-        BT_MSG_CAPTURE = 5,   /* cold swap, shutdown: capture and release. arg[0]: enum baton_capture_for; arg[1]: 1 if a hand-off
-                                 socket came over the channel */
+        BT_MSG_CAPTURE = 5,   /* cold swap, shutdown: capture and release. arg[0]: enum baton_capture_for; arg[1]: as HANDOVER's arg[0] */
         BT_MSG_TERMINATE = 6, /* end yourself */
         BT_MSG_ADOPTED = 7,   /* another hub than the one that started you: it lacks your kept descriptors, send them again */
         BT_MSG_CHECKPOINT = 8, /* keep a whole state now, and go on serving; answered by CHECKPOINTED */
         BT_MSG_DURABLE = 9,   /* bt_baton.durable has moved. Not repeated while the child has not taken the one before */
         BT_MSG_MAY_MIGRATE = 11, /* may you be moved to another node now? answered by CONSENT */
         /* C->H */
-        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state; arg[1]: 1 if it is to be asked MAY_MIGRATE */
+        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state; arg[1]: 1 if it is to be asked MAY_MIGRATE;
+                                 arg[2]: newest version of the schema that it reads */
         BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
         BT_MSG_RESTORED = 18, /* token: own incarnation; serves. arg[0]: state bytes taken over */
         BT_MSG_REFUSED = 19,  /* token: own incarnation; arg[0]: error; text in the link. The word, if it was ours, is given back */
@@ -262,7 +263,8 @@ struct bt_state_meta {
         uint64_t xxh3;         /* blob: of the payload */
         uint32_t present;      /* 1: there is a state; 2: it was restored from the store and is not yet confirmed */
         uint32_t slot_idx;     /* blob: which slot */
-        uint8_t reserved[8];
+        uint32_t version_writable; /* oldest version that its holder can write for a reader of no newer one; 0: only @version */
+        uint8_t reserved[4];
 };
 static_assert(sizeof(struct bt_state_meta) == 128, "two cache lines");
 

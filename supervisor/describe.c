@@ -180,10 +180,9 @@ bool bt_describe_reads(const struct bt_child *child, const struct bt_description
                 (void)snprintf(ret_why, why_bytes, "it was built with a library of layout %u, this hub has layout %u", answer->layout, BT_LAYOUT_VERSION);
                 return false;
         }
-        if (strcmp(schema, answer->schema) != 0 || meta.version < answer->version_oldest || meta.version > answer->version) {
-                (void)snprintf(ret_why, why_bytes, "state is '%s' version %u, this program reads '%s' versions %u to %u", schema, meta.version,
-                               answer->schema, answer->version_oldest, answer->version);
-                return false;
-        }
-        return true;
+        if (strcmp(schema, answer->schema) == 0 &&
+            bt_versions_meet(meta.version, meta.version_writable, answer->version_oldest, answer->version))
+                return true;
+        bt_versions_text(ret_why, why_bytes, schema, meta.version, meta.version_writable, answer->schema, answer->version_oldest, answer->version);
+        return false;
 }

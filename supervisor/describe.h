@@ -40,5 +40,5 @@ bool bt_describe_possible(const struct bt_binary *binary);
 int bt_describe_begin(struct bt_describe *describe, struct bt_child *child, const struct bt_binary *binary, bt_describe_fn done);
 /* Ends it, if it is under way. @done is not called. */
 void bt_describe_end(struct bt_describe *describe);
-/* The state in @child's baton can be read by who gave @answer; else why not. */
+/* The state of @child can be captured in a version that who gave @answer can read; else why not. */
 bool bt_describe_reads(const struct bt_child *child, const struct bt_description *answer, char *ret_why, size_t why_bytes);

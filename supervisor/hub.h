@@ -147,6 +147,7 @@ struct bt_inc {
         bool told_to_end;
         bool retires; /* has handed over and drains */
         bool killed; /* by us */
+        uint32_t version; /* of the schema, the newest that it reads; 0: unknown */
         bool consents; /* is to be asked before it is moved to another node */
         bool dead;  /* can run no more user code; set by the life mark or the exit */
         bool reaped;
@@ -396,6 +397,7 @@ struct bt_migration {
         int handoff_in;  /* hot: successor's end, until it is started. cold: what the predecessor passes */
         struct bt_parcel parcel;
         struct bt_describe describe;
+        uint32_t version; /* cold: of the schema, the newest that the new binary reads; 0: unknown */
         uint64_t pred_number;
         uint64_t succ_number;
         bool passed_told; /* the passage was told, perhaps before the predecessor said so */

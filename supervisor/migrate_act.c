@@ -125,6 +125,8 @@ static void on_described(struct bt_describe *describe, const struct bt_descripti
         } else if (!bt_describe_reads(m->child, answer, m->detail, sizeof(m->detail))) {
                 bt_migration_event(m, BT_SWAP_EV_UNREADABLE);
                 return;
+        } else {
+                m->version = answer->version;
         }
         bt_migration_event(m, BT_SWAP_EV_DESCRIBED);
 }
@@ -275,7 +277,7 @@ static void do_offer(struct bt_migration *m)
         if (bt_baton_offer(baton, m->pred_number, m->succ_number))
                 return; /* not the holder any more: it died, which will be an event */
         bt_inc_say(m->succ, BT_MSG_SPIN, m->pred_number, 0, 0, 0);
-        bt_inc_say(m->pred, BT_MSG_HANDOVER, m->succ_number, flags, 0, 0);
+        bt_inc_say(m->pred, BT_MSG_HANDOVER, m->succ_number, flags, m->succ->version, 0);
         bt_migration_tell(m, "offered", m->pred_number, "");
 }
 
@@ -293,7 +295,7 @@ static void do_query(struct bt_migration *m)
                 m->handoff_in = ends[1];
         }
         m->holding->baton->fd_count = m->holding->baton->gone_count = 0;
-        bt_inc_say(m->pred, BT_MSG_CAPTURE, 0, flags, BATON_CAPTURE_COLD, 0);
+        bt_inc_say(m->pred, BT_MSG_CAPTURE, 0, flags, BATON_CAPTURE_COLD, m->version);
         bt_migration_tell(m, "querying", m->pred_number, "");
 }
 

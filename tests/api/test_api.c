@@ -30,7 +30,7 @@
         X(baton_child_serving) X(baton_child_retired) X(baton_child_migration_ready) X(baton_child_watch) X(baton_child_run) X(baton_child_supervised) X(baton_child_id) \
         X(baton_child_incarnation) X(baton_child_reason) X(baton_child_socket) X(baton_child_keep) X(baton_child_take) X(baton_child_drop) \
         X(baton_child_pass) X(baton_child_unpass) X(baton_child_checkpoint) X(baton_child_checkpointed) X(baton_child_durable) \
-        X(baton_capture_purpose) X(baton_capture_reserve) X(baton_capture_commit) \
+        X(baton_capture_purpose) X(baton_capture_version) X(baton_capture_reserve) X(baton_capture_commit) \
         X(baton_arena_root) X(baton_arena_set_root) X(baton_arena_begin) X(baton_arena_end) X(baton_arena_alloc) X(baton_arena_free) \
         X(baton_arena_used) X(baton_arena_max) X(baton_arena_save) \
         X(baton_message_reply) X(baton_message_defer) X(baton_child_answer) \
@@ -39,8 +39,8 @@
         X(baton_client_free) X(baton_client_stats) X(baton_target_bytes_max) X(baton_target_stats)
 #define HUB_FUNCTIONS(X) \
         X(baton_hub_open) X(baton_hub_close) X(baton_hub_add_socket) X(baton_hub_add_child) X(baton_hub_child_init) X(baton_hub_start) \
-        X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_distribute) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_alter) X(baton_hub_distribute) X(baton_hub_swap) X(baton_hub_upgrade) \
-        X(baton_hub_upgrade_function) X(baton_hub_look) X(baton_hub_child_add) X(baton_hub_child_remove)
+        X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_alter) X(baton_hub_distribute) X(baton_hub_swap) X(baton_hub_upgrade) \
+        X(baton_hub_upgrade_function) X(baton_hub_rollout_init) X(baton_hub_roll_out) X(baton_hub_roll_back) X(baton_hub_look) X(baton_hub_child_add) X(baton_hub_child_remove)
 /* clang-format on */
 
 struct row {

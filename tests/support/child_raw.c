@@ -71,7 +71,7 @@ static void confirm(struct baton_child *child)
 {
         if (bt_baton_confirm(child->baton, child->incarnation))
                 _exit(EXIT_WORD);
-        bt_child_describe(child); /* what it holds has a schema, as any honest child's has */
+        bt_child_describe(child, child->ops->version); /* what it holds has a schema, as any honest child's has */
         child->baton->meta.present = 0;
 }
 

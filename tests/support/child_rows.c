@@ -20,7 +20,7 @@
  *      ROW_CAPTURE=fail      capture() fails; "fail:FILE": behind a gate
  *      ROW_RESTORE=FILE      a gate, when there is a state
  *      ROW_RESTORE=refuse    restore() fails
- *      ROW_VERSION=N[:M]     writes version N of the schema, reads from M on (N); 1 without it
+ *      ROW_VERSION=N[:M[:W]] writes version N of the schema, reads from M on (N), can write from W on (N); 1 without it
  *      ROW_OPEN=FILE         a gate before it opens its handle, and so before it says what it reads
  *      ROW_LATE=FILE         a gate between ready() and the first dispatch(); it serves no requests after it
  *      ROW_RETIRE=FILE       a gate, before it says that it has drained
@@ -64,6 +64,8 @@ struct row {
 };
 
 static struct row row = {.listener = -1, .trace = -1};
+
+static uint32_t version_own = 1;
 
 static const char *option(const char *name)
 {
@@ -345,6 +347,8 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
                 for (int fd = 0; !r && fd < FDS_MAX; fd++)
                         r = row.is_client[fd] ? baton_child_pass(child, fd, 0) : 0;
         }
+        if (purpose != BATON_CAPTURE_HOT && purpose != BATON_CAPTURE_COLD && baton_capture_version(capture) != version_own)
+                return -EPROTO; /* nobody in particular will read it */
         if (!strncmp(how, "fail", 4)) {
                 gate(how[4] ? how + 5 : "");
                 return -EIO;
@@ -416,9 +420,11 @@ static void versions(struct baton_child_ops *ops)
 
         if (!*text)
                 return;
-        ops->version = ops->version_oldest = (uint32_t)strtoul(text, &end, 10);
+        version_own = ops->version = ops->version_oldest = (uint32_t)strtoul(text, &end, 10);
         if (*end == ':')
-                ops->version_oldest = (uint32_t)strtoul(end + 1, NULL, 10);
+                ops->version_oldest = (uint32_t)strtoul(end + 1, &end, 10);
+        if (*end == ':')
+                ops->version_writable = (uint32_t)strtoul(end + 1, NULL, 10);
 }
 
 /* What would be slow: once for each process that is executed, and once for all that are forked from one. */

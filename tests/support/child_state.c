@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A child whose state is a text, and which says what it was given. Its file's name says what it reads and writes: state-V-O has version V and reads
- * from version O on, so a copy under another name is another program.
+ * from version O on, so a copy under another name is another program; state-V-O-W can write the versions from W on, too, and appends "wN" to what it writes as N.
  *
  *      restored fresh none v0          on stderr: the reason, the state in quotes or "none", its version
  *      restored cold 'a1' v1
@@ -15,6 +15,8 @@
  *      stuck        restore() of a state does not return as long as the file is there
  *      own          restore() prefers its own fresh state, "b", to the one it is given
  *      defaults     it has no callbacks at all
+ *      stubborn     capture() in an older version fails
+ *      broken-1     version 1 ends at once, unless it is asked to describe itself
  *      version-mute it never comes to baton_child_open() when it is asked to describe itself
  */
 #include <errno.h>
@@ -26,7 +28,7 @@
 #include <baton/child.h>
 
 static char text[4096];
-static uint32_t version = 1, oldest = 1;
+static uint32_t version = 1, oldest = 1, writable;
 
 static int there(const char *name)
 {
@@ -66,17 +68,24 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
 
 static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
 {
-        size_t bytes = there("empty") ? 0 : strlen(text);
+        uint32_t as = baton_capture_version(capture);
+        char written[sizeof(text) + 16];
+        size_t bytes;
         void *room;
         int r;
 
         (void)child, (void)ctx;
         if (there("nothing"))
                 return 0;
+        if (as != version && there("stubborn"))
+                return -EPROTO;
+        bytes = (size_t)(as == version ? snprintf(written, sizeof(written), "%s", text) : snprintf(written, sizeof(written), "%sw%u", text, as));
+        if (there("empty"))
+                bytes = 0;
         r = baton_capture_reserve(capture, bytes, &room);
         if (r)
                 return r;
-        memcpy(room, text, bytes);
+        memcpy(room, written, bytes);
         return baton_capture_commit(capture, bytes);
 }
 
@@ -98,7 +107,7 @@ static void read_own_name(void)
         path[n] = '\0';
         name = strrchr(path, '/');
         if (!name || /* the test wrote the numbers: NOLINTNEXTLINE(cert-err34-c) */
-            sscanf(name, "/state-%u-%u", &version, &oldest) != 2)
+            sscanf(name, "/state-%u-%u-%u", &version, &oldest, &writable) < 2)
                 version = oldest = 1;
 }
 
@@ -112,6 +121,9 @@ int main(void)
         read_own_name();
         ops.version = version;
         ops.version_oldest = oldest;
+        ops.version_writable = writable;
+        if (version == 1 && there("broken-1") && !getenv("BATON_DESCRIBE_FD"))
+                return 7;
         if (there("defaults"))
                 ops.restore = NULL, ops.capture = NULL, ops.terminate = NULL;
         if (there("describes"))

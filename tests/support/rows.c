@@ -346,6 +346,14 @@ void rows_open_gate(const struct world *w, const char *name)
         (void)close(fd);
 }
 
+void rows_close_gate(const struct world *w, const char *name)
+{
+        char path[256];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        assert_int_equal(unlink(path), 0);
+}
+
 void rows_file_wait(const struct world *w, const char *name, const char *text)
 {
         uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;

@@ -60,6 +60,7 @@ void rows_event_wait(const struct world *w, const char *text); /* until it is in
 void rows_in_order(const char *text, const char *const parts[]);
 int rows_times(const char *text, const char *part);
 void rows_open_gate(const struct world *w, const char *name); /* a file in the world's directory */
+void rows_close_gate(const struct world *w, const char *name);
 /* Waits until the world's file @name has @text. */
 void rows_file_wait(const struct world *w, const char *name, const char *text);
 /* How many records the store holds; no hub runs. */

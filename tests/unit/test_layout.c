@@ -46,7 +46,7 @@ static const struct row rows[] = {
         ROW(bt_baton, checkpoints),
         ROW(bt_state_meta, schema), ROW(bt_state_meta, version), ROW(bt_state_meta, version_oldest), ROW(bt_state_meta, bytes),
         ROW(bt_state_meta, incarnation), ROW(bt_state_meta, boot_ns), ROW(bt_state_meta, wall_ns), ROW(bt_state_meta, xxh3),
-        ROW(bt_state_meta, present), ROW(bt_state_meta, slot_idx),
+        ROW(bt_state_meta, present), ROW(bt_state_meta, slot_idx), ROW(bt_state_meta, version_writable),
         ROW(bt_arena, magic), ROW(bt_arena, bytes_max), ROW(bt_arena, top), ROW(bt_arena, root), ROW(bt_arena, live_bytes),
         ROW(bt_arena, free),
         ROW(bt_mailbox, head), ROW(bt_mailbox, slot_count), ROW(bt_mailbox, slot_bytes), ROW(bt_mailbox, payload_bytes),

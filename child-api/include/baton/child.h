@@ -71,7 +71,8 @@ struct baton_child_ops {
         int (*restore)(struct baton_child *child, const struct baton_restore *restore, void *ctx);
         void (*serve)(struct baton_child *child, void *ctx);
         void (*prepare)(struct baton_child *child, void *ctx);
-        /* 0: captured (also with nothing written). Negative: cannot; a hot swap is called off, a cold one goes on without a blob. */
+        /* 0: captured (also with nothing written). Negative: cannot; a hot swap is called off, a cold one goes on without a blob.
+         * In the version that baton_capture_version() says. */
         int (*capture)(struct baton_child *child, struct baton_capture *capture, void *ctx);
         void (*resume)(struct baton_child *child, void *ctx);
         void (*retire)(struct baton_child *child, void *ctx);
@@ -95,6 +96,11 @@ struct baton_child_ops {
          * serve(), without doing anything, so that code and data are near when nobody serves. Changes nothing but scratch memory of its own.
          */
         void (*rehearse)(struct baton_child *child, void *ctx);
+        /*
+         * Oldest version that capture() can write, for programs that read no newer one: what makes a downgrade possible. 0: @version only. At least
+         * version_oldest, because a swap may fail and the state come back. An arena: the oldest version that can use it as capture() leaves it.
+         */
+        uint32_t version_writable;
 };
 
 /* Results of baton_child_dispatch() above 0. */
@@ -307,6 +313,21 @@ int baton_child_unpass(struct baton_child *child, uint64_t tag);
 /* ---- blob state, in capture() ---- */
 
 enum baton_capture_for baton_capture_purpose(const struct baton_capture *capture);
+
+/**
+ * baton_capture_version() - the version of the schema that the state is to be written in
+ *
+ * Normally the program's own. In a swap to a program that cannot read that one, as in a downgrade: the newest that it reads, not older than version_writable.
+ * A swap to a program for which there is none is refused before anything is stopped.
+ *
+ * A capture() that finds that the older version cannot say what there is returns an error, before it passes descriptors: a hot swap is called off; for a cold
+ * one it is run again, for the own version, which the previous program then goes on with. resume() undoes what capture() did to an arena.
+ *
+ * Returns:   version_writable .. version.
+ * Context:   in capture().
+ * Since:     0.1
+ */
+uint32_t baton_capture_version(const struct baton_capture *capture);
 
 /**
  * baton_capture_reserve() - room for the state, in the baton itself
