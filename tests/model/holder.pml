@@ -118,7 +118,7 @@ proctype Proc(byte me; bool holds; bool newbin)
                 if
                 :: newbin -> goto ended                       /* exits at its start */
                 :: newbin -> goto hang                        /* hangs at its start */
-                :: newbin -> from[me]!REFUSED(me); goto ended /* bt_child_can_read() */
+                :: newbin -> from[me]!REFUSED(me); goto ended /* bt_child_could_read() */
                 :: from[me]!READY(me)
                 fi
         }

@@ -168,6 +168,28 @@ static void STATE_2_a_capture_that_fails_for_the_older_version_loses_nothing(voi
         world_end(w);
 }
 
+/* A script is not asked beforehand what it reads, so nobody knows that it needs an older version. What it refuses is not lost. */
+static void STATE_2_what_cannot_be_asked_refuses_and_the_newer_program_goes_on(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        char program[256], path[256];
+
+        world_start(w, STATE(""));
+        swaps_to(w, V21, BT_STRATEGY_COLD);
+        (void)snprintf(program, sizeof(program), "%s/" V1, w->dir);
+        world_script(w, path, "script", "", program);
+        world_migrate(w, "s", path, BT_STRATEGY_COLD, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        assert_null(strstr(outcome.phases, "describing"));
+        assert_non_null(strstr(outcome.text, "state is 'text' version 2, this program reads 'text' versions 1 to 1"));
+        world_log_wait(w, "restored rollback 'a12' v2", 1);
+        world_migrate(w, "s", path, BT_STRATEGY_HOT, &outcome); /* hot it is asked in any case: by itself */
+        assert_int_equal(outcome.outcome, BT_CTL_OK);
+        world_log_wait(w, "restored hot 'a122w1' v1", 1);
+        world_end(w);
+}
+
 /* Each child of the pool goes back with what it has. */
 static void STATE_2_a_pool_goes_back_to_its_older_program_with_its_states(void **state)
 {
@@ -230,6 +252,7 @@ int main(void)
                 SCENARIO(STATE_2_a_downgrade_that_nobody_can_write_for_is_refused_before_anything_stops),
                 SCENARIO(STATE_2_a_downgrade_that_fails_leaves_the_newer_program_with_its_state),
                 SCENARIO(STATE_2_a_capture_that_fails_for_the_older_version_loses_nothing),
+                SCENARIO(STATE_2_what_cannot_be_asked_refuses_and_the_newer_program_goes_on),
                 SCENARIO(STATE_2_a_pool_goes_back_to_its_older_program_with_its_states),
                 SCENARIO(STATE_2_an_arena_goes_down_only_to_who_can_use_its_layout),
         };
