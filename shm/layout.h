@@ -355,15 +355,17 @@ struct bt_letter {
         uint64_t tag;         /* the program's own */
         uint64_t ref_off;     /* in the region of the client's segment */
         uint64_t ref_bytes;   /* 0: no reference */
-        uint32_t flags;       /* BT_LETTER_* */
+        uint32_t flags;       /* BT_LETTER_*, and from BT_LETTER_BEFORE_SHIFT on: how often it was begun by processes that died with it */
         int32_t status;       /* of an answer: 0, or an error */
         uint32_t bytes;       /* of the payload in the slot */
-        uint32_t reserved;
+        uint32_t sender;      /* the owner that claimed the slot: the slot's word says who took it, when somebody has */
 };
 static_assert(sizeof(struct bt_letter) == 56, "no holes");
 
 #define BT_LETTER_CALL 1u   /* wants an answer */
 #define BT_LETTER_ANSWER 2u /* is one */
+#define BT_LETTER_BEFORE_SHIFT 24 /* W who puts a message back into a shared queue */
+#define BT_LETTER_BEFORE_MAX 255u
 
 /* What a slot is. See the slot's word in shm/mailbox.h. */
 enum bt_slot_state {
@@ -371,7 +373,7 @@ enum bt_slot_state {
         BT_SLOT_CLAIMED = 1, /* its owner writes */
         BT_SLOT_READY = 2,   /* whole, not read */
         BT_SLOT_HOLE = 3,    /* nothing will come: withdrawn, or its owner died */
-        BT_SLOT_TAKEN = 4,   /* in the consumer's hands */
+        BT_SLOT_TAKEN = 4,   /* in the consumer's hands; of a shared queue: the owner is the process that has it */
         _BT_SLOT_STATE_N,
 };
 
@@ -381,6 +383,13 @@ struct bt_mail_slot {
         uint8_t payload[];
 };
 static_assert(sizeof(struct bt_mail_slot) == 64, "the payload begins on a cache line");
+
+/* Members of a pool that share one mailbox: a bit for each that sleeps. */
+#define BT_MAILBOX_SHARERS_MAX 256u
+#define BT_MAILBOX_SLEEPER_WORDS (BT_MAILBOX_SHARERS_MAX / 64)
+
+/* bt_mailbox.next: generation << BT_NEXT_POS_BITS | position. The generation moves when the position goes back. */
+#define BT_NEXT_POS_BITS 48
 
 /* What the hub says to producers: bt_mailbox.gate */
 #define BT_MAILBOX_OPEN 0u
@@ -396,11 +405,14 @@ struct bt_mailbox {
         uint64_t slots_off;
         uint64_t region_off;    /* a client's own memory for large payloads; page aligned */
         uint64_t region_bytes;
-        uint8_t reserved0[24];
-        char id[64];            /* the child's; of a client: its name */
+        uint32_t shared;        /* 1: all members of a pool take from it: shm/share.h */
+        uint8_t reserved0[20];
+        char id[64];            /* the child's, the pool's when it is shared; of a client: its name */
         _Atomic uint64_t tail __attribute__((aligned(64)));    /* positions claimed so far, or one less; W producers, by compare-and-swap */
         _Atomic uint64_t read __attribute__((aligned(64)));    /* positions given back so far: a copy for others; W consumer */
+        _Atomic uint64_t next;                                 /* shared: where members look for the next one, BT_NEXT_POS_BITS; W members, by compare-and-swap */
         _Atomic uint32_t asleep __attribute__((aligned(64)));  /* 1: ring the bell; W consumer, the producer that rings takes it back */
+        _Atomic uint64_t sleepers[BT_MAILBOX_SLEEPER_WORDS];   /* shared: who sleeps, by bt_desk.sharer; each W its bit, and the hub when it is dead */
         _Atomic uint32_t waiting __attribute__((aligned(64))); /* 1: producers wait for room; W producers, consumer takes it back */
         _Atomic uint32_t room;                                 /* futex of theirs; W consumer */
         _Atomic uint32_t gate __attribute__((aligned(64)));    /* BT_MAILBOX_OPEN ..; W hub */
@@ -409,6 +421,9 @@ struct bt_mailbox {
 };
 static_assert(offsetof(struct bt_mailbox, id) == 128, "aligned");
 static_assert(offsetof(struct bt_mailbox, tail) == 192, "own line");
+static_assert(offsetof(struct bt_mailbox, shared) == 104, "in what was reserved");
+static_assert(offsetof(struct bt_mailbox, next) == 264, "beside read");
+static_assert(offsetof(struct bt_mailbox, sleepers) == 328 && offsetof(struct bt_mailbox, waiting) == 384, "beside asleep");
 static_assert(offsetof(struct bt_mailbox, gate) == 448, "own line");
 static_assert(offsetof(struct bt_mailbox, full) == 512, "own line");
 static_assert(sizeof(struct bt_mailbox) == 4096, "slots start on a page");
@@ -423,14 +438,21 @@ struct bt_desk {
         uint64_t box_bytes;
         uint64_t undo_off;              /* old bytes of what the message in hand has changed in the arena */
         uint64_t undo_bytes;            /* 0: there is no room for that */
-        uint8_t reserved0[32];
+        uint32_t sharer;                /* of a shared queue: its bit among the sleepers; W hub */
+        uint32_t deliveries_max;        /* begun so often and never ended: it is not begun again; 0: no bound. W hub, once */
+        uint8_t reserved0[24];
         /* The next message that is not done. The commit point of a message is the store that moves it. All from here on: W holder */
         _Atomic uint64_t cursor __attribute__((aligned(64)));
         _Atomic uint64_t open __attribute__((aligned(64))); /* 1 + position of the message in hand, 0: none */
         _Atomic uint64_t undo_used;     /* bytes of the log; moved after an entry is whole */
         _Atomic uint64_t delivery;      /* position << 8 | how often it was begun, at most 255 */
         uint64_t epoch;                 /* of the baton whose bracket is the message's and whose arena the log is about; 0: none */
-        uint64_t reserved2[4];
+        /* A shared queue: the slot that this member wants or has, written before it is taken. Then @cursor counts what this member has done. shm/share.h */
+        _Atomic uint64_t claim;         /* 1 + position, 0: none */
+        _Atomic uint64_t claim_for;     /* @cursor at that time: it is done when @cursor is another one */
+        _Atomic uint32_t claim_owner;   /* the process, as in the slot's word */
+        _Atomic uint32_t claim_before;  /* how often it had been begun before, elsewhere */
+        uint64_t reserved2;
         _Atomic uint64_t answer __attribute__((aligned(64))); /* 1 + position of the message whose answer is in the box and not pushed, 0: none */
         uint32_t answer_client;
         uint32_t reserved3;
@@ -444,13 +466,16 @@ struct bt_desk {
         _Atomic uint64_t holes;
         _Atomic uint64_t broken;        /* slots that no honest producer can have written */
         _Atomic uint64_t unanswered;    /* answers that could not be given: the client is gone, or takes none */
-        uint64_t reserved5;
+        _Atomic uint64_t set_aside;     /* begun deliveries_max times, by processes that all died: not handled */
         uint8_t reserved6[4096 - 448];
 };
 static_assert(offsetof(struct bt_desk, cursor) == 128, "own line");
 static_assert(offsetof(struct bt_desk, open) == 192, "own line");
+static_assert(offsetof(struct bt_desk, sharer) == 96 && offsetof(struct bt_desk, deliveries_max) == 100, "in what was reserved");
+static_assert(offsetof(struct bt_desk, claim) == 224 && offsetof(struct bt_desk, claim_before) == 244, "beside open");
 static_assert(offsetof(struct bt_desk, answer) == 256, "own line");
 static_assert(offsetof(struct bt_desk, handled) == 384, "own line");
+static_assert(offsetof(struct bt_desk, set_aside) == 440, "the last counter");
 static_assert(sizeof(struct bt_desk) == 4096, "one page");
 
 /* ---- the durable record: head of every state on disk. Frozen by header_version ---- */

@@ -11,6 +11,7 @@
 
 #define STATE_BITS 3
 #define OWNER_BITS 32
+#define POS_MASK   ((UINT64_C(1) << BT_NEXT_POS_BITS) - 1)
 #define LAP_MASK   ((1u << (64 - STATE_BITS - OWNER_BITS)) - 1)
 
 #define CLAIM_TRIES      4096 /* each failed one is a claim of somebody else's, or a lie */
@@ -92,6 +93,7 @@ int bt_mailbox_create(struct bt_seg *ret_seg, int *ret_fd, const char *id,
         mb->slots_off = sizeof(*mb);
         mb->region_off = region_off(shape);
         mb->region_bytes = page_up(shape->region_bytes);
+        mb->shared = shape->shared;
         (void)snprintf(mb->id, sizeof(mb->id), "%s", id);
         return 0;
 }
@@ -102,7 +104,8 @@ bool bt_mailbox_look(struct bt_mailbox_view *ret_view, const struct bt_seg *seg)
         struct bt_mailbox_shape shape = {.slot_count = mb->slot_count,
                                          .payload_bytes = mb->payload_bytes,
                                          .spin_ns = mb->spin_ns,
-                                         .region_bytes = mb->region_bytes};
+                                         .region_bytes = mb->region_bytes,
+                                         .shared = mb->shared == 1};
 
         /* The copy is checked, and what follows from it is computed: nothing of the head is read again. */
         if (!bt_mailbox_shape_valid(&shape) || bt_mailbox_bytes(&shape) != seg->bytes)
@@ -114,7 +117,8 @@ bool bt_mailbox_look(struct bt_mailbox_view *ret_view, const struct bt_seg *seg)
                                              .spin_ns = shape.spin_ns,
                                              .slots_off = sizeof(*mb),
                                              .region_off = region_off(&shape),
-                                             .region_bytes = page_up(shape.region_bytes)};
+                                             .region_bytes = page_up(shape.region_bytes),
+                                             .shared = shape.shared};
         return true;
 }
 
@@ -141,7 +145,7 @@ struct bt_mail_slot *bt_mailbox_slot(const struct bt_mailbox_view *view, uint64_
                                                (pos & (view->slot_count - 1)) * view->slot_bytes);
 }
 
-static uint32_t lap_of(const struct bt_mailbox_view *view, uint64_t pos)
+uint32_t bt_mailbox_lap(const struct bt_mailbox_view *view, uint64_t pos)
 {
         return (uint32_t)(pos / view->slot_count) & LAP_MASK;
 }
@@ -154,16 +158,29 @@ static void tail_past(const struct bt_mailbox_view *view, uint64_t pos)
         (void)atomic_compare_exchange_strong(&view->mb->tail, &pos, pos + 1);
 }
 
+/*
+ * A shared queue: a member still works on what this slot had a lap ago. The slot is carried over into this lap, which claims the position for nothing, so that one
+ * long job does not make the whole queue full. False: it has changed.
+ */
+static bool carry_over(struct bt_mail_slot *slot, uint64_t word, uint32_t lap)
+{
+        uint32_t taker = bt_slot_unpack(word).owner;
+
+        return atomic_compare_exchange_strong(&slot->word, &word,
+                                              bt_slot_pack(lap, taker, BT_SLOT_TAKEN));
+}
+
 int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_t *ret_pos)
 {
         struct bt_mailbox *mb = view->mb;
         uint64_t seen_pos = UINT64_MAX;
+        uint32_t carried = 0;
 
         if (atomic_load_explicit(&mb->gate, memory_order_relaxed) == BT_MAILBOX_CLOSED)
                 return BT_MAILBOX_E_CLOSED;
         for (uint32_t i = 0; i < CLAIM_TRIES; i++) {
                 uint64_t pos = atomic_load(&mb->tail);
-                uint32_t lap = lap_of(view, pos);
+                uint32_t lap = bt_mailbox_lap(view, pos);
                 struct bt_mail_slot *slot = bt_mailbox_slot(view, pos);
                 uint64_t word = atomic_load(&slot->word);
                 struct bt_slot_word w = bt_slot_unpack(word);
@@ -181,6 +198,9 @@ int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_
                                   pos); /* somebody has claimed it, or is done with it already */
                 } else if (atomic_load(&mb->tail) != pos) {
                         continue; /* the word is newer than the tail we looked at */
+                } else if (view->shared && w.state == BT_SLOT_TAKEN && carried < view->slot_count &&
+                           w.lap == ((lap - 1) & LAP_MASK)) {
+                        carried += carry_over(slot, word, lap);
                 } else if (w.lap == ((lap - 1) & LAP_MASK)) {
                         atomic_fetch_add_explicit(&mb->full, 1, memory_order_relaxed);
                         return BT_MAILBOX_E_FULL;
@@ -195,7 +215,7 @@ int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_
 
 int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos)
 {
-        uint32_t lap = lap_of(view, pos);
+        uint32_t lap = bt_mailbox_lap(view, pos);
         uint64_t claimed = bt_slot_pack(lap, owner, BT_SLOT_CLAIMED);
 
         if (!atomic_compare_exchange_strong(&bt_mailbox_slot(view, pos)->word, &claimed,
@@ -218,6 +238,7 @@ int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner,
                 return r;
         slot = bt_mailbox_slot(view, pos);
         slot->letter = *letter;
+        slot->letter.sender = owner;
         if (letter->bytes)
                 memcpy(slot->payload, payload, letter->bytes);
         r = bt_mailbox_publish(view, owner, pos);
@@ -226,18 +247,30 @@ int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner,
         return r;
 }
 
+/* Each message is for one of them, so who rings takes nothing back: the next message rings for the next one. */
+bool bt_mailbox_sleeper(const struct bt_mailbox_view *view)
+{
+        for (size_t i = 0; i < BT_MAILBOX_SLEEPER_WORDS; i++) {
+                if (atomic_load(&view->mb->sleepers[i]))
+                        return true;
+        }
+        return false;
+}
+
 /*
  * Of those who see it set, one rings. All four accesses of the pair are sequentially consistent: publish and this load here, store and look in
  * bt_mailbox_sleep(). A fence between them would do as well, and cost 30 cycles more on each side.
  */
 bool bt_mailbox_must_ring(const struct bt_mailbox_view *view)
 {
+        if (view->shared)
+                return bt_mailbox_sleeper(view);
         return atomic_load(&view->mb->asleep) && atomic_exchange(&view->mb->asleep, 0) == 1;
 }
 
 int bt_mailbox_withdraw(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos)
 {
-        uint32_t lap = lap_of(view, pos);
+        uint32_t lap = bt_mailbox_lap(view, pos);
         uint64_t ready = bt_slot_pack(lap, owner, BT_SLOT_READY);
 
         if (!atomic_compare_exchange_strong(&bt_mailbox_slot(view, pos)->word, &ready,
@@ -246,13 +279,26 @@ int bt_mailbox_withdraw(const struct bt_mailbox_view *view, uint32_t owner, uint
         return 0;
 }
 
+/* A shared queue whose members have everything in hand that is not unread: the one at the tail is carried over, so another one may be free. */
+static bool all_in_use(const struct bt_mailbox_view *view)
+{
+        for (uint64_t i = 0; i < view->slot_count; i++) {
+                if (bt_slot_unpack(atomic_load(&bt_mailbox_slot(view, i)->word)).state ==
+                    BT_SLOT_FREE)
+                        return false;
+        }
+        return true;
+}
+
 /* True while a claim now would be refused. */
 static bool seems_full(const struct bt_mailbox_view *view)
 {
         uint64_t pos = atomic_load(&view->mb->tail);
+        struct bt_slot_word w = bt_slot_unpack(atomic_load(&bt_mailbox_slot(view, pos)->word));
 
-        return bt_slot_unpack(atomic_load(&bt_mailbox_slot(view, pos)->word)).lap ==
-               ((lap_of(view, pos) - 1) & LAP_MASK);
+        if (view->shared && w.state == BT_SLOT_TAKEN)
+                return all_in_use(view);
+        return w.lap == ((bt_mailbox_lap(view, pos) - 1) & LAP_MASK);
 }
 
 int bt_mailbox_wait_room(const struct bt_mailbox_view *view, uint64_t deadline_ns)
@@ -269,7 +315,9 @@ int bt_mailbox_wait_room(const struct bt_mailbox_view *view, uint64_t deadline_n
 
 uint32_t bt_mailbox_depth(const struct bt_mailbox_view *view)
 {
-        uint64_t read = atomic_load_explicit(&view->mb->read, memory_order_relaxed);
+        uint64_t read = atomic_load_explicit(view->shared ? &view->mb->next : &view->mb->read,
+                                             memory_order_relaxed) &
+                        POS_MASK;
         uint64_t tail = atomic_load_explicit(&view->mb->tail, memory_order_relaxed);
 
         if (tail <= read)
@@ -296,7 +344,7 @@ static int look_at(const struct bt_mailbox_view *view, uint64_t pos, uint64_t *r
         struct bt_slot_word w = bt_slot_unpack(word);
 
         *ret_word = word;
-        if (w.lap != lap_of(view, pos))
+        if (w.lap != bt_mailbox_lap(view, pos))
                 return BT_MAILBOX_E_BROKEN;
         switch (w.state) {
         case BT_SLOT_FREE:
@@ -311,6 +359,16 @@ static int look_at(const struct bt_mailbox_view *view, uint64_t pos, uint64_t *r
         default:
                 return BT_MAILBOX_E_BROKEN;
         }
+}
+
+int bt_mailbox_copy(const struct bt_mailbox_view *view, const struct bt_mail_slot *slot,
+                    struct bt_letter *ret_letter, void *ret_payload)
+{
+        words_copy(ret_letter, &slot->letter, sizeof(slot->letter));
+        if (ret_letter->bytes > view->payload_bytes)
+                return BT_MAILBOX_E_BROKEN;
+        words_copy(ret_payload, slot->payload, ret_letter->bytes);
+        return 0;
 }
 
 int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_taken *ret_taken,
@@ -331,12 +389,9 @@ int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_
                 return bt_slot_unpack(word).state == BT_SLOT_HOLE ? BT_MAILBOX_E_HOLE
                                                                   : BT_MAILBOX_E_BROKEN;
         ret_taken->owner = w.owner;
+        ret_taken->before = 0;
         ret_taken->again = w.state == BT_SLOT_TAKEN;
-        words_copy(&ret_taken->letter, &slot->letter, sizeof(slot->letter));
-        if (ret_taken->letter.bytes > view->payload_bytes)
-                return BT_MAILBOX_E_BROKEN;
-        words_copy(ret_payload, slot->payload, ret_taken->letter.bytes);
-        return 0;
+        return bt_mailbox_copy(view, slot, &ret_taken->letter, ret_payload);
 }
 
 void bt_mailbox_tell_room(struct bt_mailbox_view *view)
@@ -350,7 +405,7 @@ void bt_mailbox_tell_room(struct bt_mailbox_view *view)
  * Telling them at each slot would wake all of them for each message. So when half of the mailbox is free, or, for a slow consumer, after a
  * while.
  */
-static void tell_of_room(struct bt_mailbox_view *view)
+void bt_mailbox_freed(struct bt_mailbox_view *view)
 {
         struct bt_mailbox *mb = view->mb;
         uint64_t now;
@@ -367,9 +422,9 @@ static void tell_of_room(struct bt_mailbox_view *view)
 void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos)
 {
         atomic_store(&bt_mailbox_slot(view, pos)->word,
-                     bt_slot_pack(lap_of(view, pos) + 1, 0, BT_SLOT_FREE));
+                     bt_slot_pack(bt_mailbox_lap(view, pos) + 1, 0, BT_SLOT_FREE));
         atomic_store_explicit(&view->mb->read, pos + 1, memory_order_relaxed);
-        tell_of_room(view);
+        bt_mailbox_freed(view);
 }
 
 void bt_mailbox_resume(struct bt_mailbox_view *view, uint64_t cursor)
@@ -478,7 +533,7 @@ bool bt_mailbox_valid(const struct bt_mailbox_view *view, uint64_t cursor)
                 if (look_at(view, pos, &word) == BT_MAILBOX_E_EMPTY)
                         continue;
                 if (cursor == 0 || pos != cursor - 1 + view->slot_count ||
-                    bt_slot_unpack(word).lap != lap_of(view, cursor - 1))
+                    bt_slot_unpack(word).lap != bt_mailbox_lap(view, cursor - 1))
                         return false;
         }
         return tail == end || tail + 1 == end;

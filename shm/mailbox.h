@@ -60,6 +60,7 @@ struct bt_mailbox_shape {
         uint32_t payload_bytes; /* 1 .. BT_MAILBOX_BYTES_MAX */
         uint32_t spin_ns;
         uint64_t region_bytes;  /* 0: no region */
+        bool shared;            /* all members of a pool take from it: shm/share.h */
 };
 
 /* One mapped and checked. Its geometry is ours: what others write into the head later changes nothing. */
@@ -73,6 +74,7 @@ struct bt_mailbox_view {
         uint64_t region_off;
         uint64_t region_bytes;
         uint64_t roomed_ns; /* consumer: when it last told producers that there is room */
+        bool shared;
 };
 
 /* The word of a slot. */
@@ -113,8 +115,11 @@ int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint6
 /* The three in one. @letter's bytes say how much of @payload; -EMSGSIZE: more than fits. The caller rings: bt_mailbox_must_ring(). */
 int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner, const struct bt_letter *letter, const void *payload, uint64_t *ret_pos);
 
-/* After one publish or many: true when the consumer sleeps, once. Then write 1 to its bell. */
+/* After one publish or many: true when the consumer sleeps, once; of a shared one: when a member does. Then write 1 to its bell. */
 bool bt_mailbox_must_ring(const struct bt_mailbox_view *view);
+
+/* A shared one: some member sleeps. */
+bool bt_mailbox_sleeper(const struct bt_mailbox_view *view);
 
 /* Takes back what was not yet taken. 0: it was not handled and never will be. STALE: it is in the consumer's hands, or done. */
 int bt_mailbox_withdraw(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos);
@@ -125,13 +130,20 @@ int bt_mailbox_wait_room(const struct bt_mailbox_view *view, uint64_t deadline_n
 /* Messages that are not done, as far as one can see from outside; at most slot_count. */
 uint32_t bt_mailbox_depth(const struct bt_mailbox_view *view);
 
-/* ---- the consumer ---- */
+/* ---- the consumer: of a mailbox that is not shared ---- */
 
 struct bt_taken {
         struct bt_letter letter; /* a copy */
         uint32_t owner;          /* who sent it */
+        uint32_t before;         /* shared: how often it was begun by others, who are dead */
         bool again;              /* it was taken before, by one that is dead */
 };
+
+/* What is in the slot, copied as take() does. 0 or BROKEN. */
+int bt_mailbox_copy(const struct bt_mailbox_view *view, const struct bt_mail_slot *slot, struct bt_letter *ret_letter, void *ret_payload);
+
+/* p's lap, as in a word. */
+uint32_t bt_mailbox_lap(const struct bt_mailbox_view *view, uint64_t pos);
 
 /*
  * The message at @pos, copied: letter into @ret_taken, payload into @ret_payload (view->payload_bytes of room, 8-byte aligned).
@@ -141,6 +153,9 @@ int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_
 
 /* Gives the slot at @pos to the next lap. The cursor must have moved. Also wakes producers that wait for room, when there is enough. */
 void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos);
+
+/* A slot was freed: wakes producers that wait for room, when there is enough. */
+void bt_mailbox_freed(struct bt_mailbox_view *view);
 
 /* A consumer that takes up a mailbox at @cursor: frees the one slot that its predecessor may have moved past and not freed. */
 void bt_mailbox_resume(struct bt_mailbox_view *view, uint64_t cursor);

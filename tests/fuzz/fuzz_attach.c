@@ -28,6 +28,7 @@
 #include "shm/link.h"
 #include "shm/mailbox.h"
 #include "shm/node.h"
+#include "shm/share.h"
 #include "tests/support/seed.h"
 
 #define HEAD_BYTES 4
@@ -213,6 +214,55 @@ static int use_arena(int fd)
 }
 
 /* As a producer, as the consumer, as the hub: none leaves the segment, none asserts, each comes back. */
+/* Two members, one of which dies again and again. */
+static void use_share(struct bt_mailbox_view *view)
+{
+        static uint64_t room[BT_MAILBOX_BYTES_MAX / 8];
+        static struct bt_desk desks[2];
+        const struct bt_letter letter = {.bytes = 1};
+
+        memset((void *)desks, 0, sizeof(desks));
+        for (uint32_t i = 0; i < 2 * view->slot_count && i < 100; i++) {
+                struct bt_desk *desk = &desks[i % 2];
+                struct bt_taken taken;
+                int r = bt_mailbox_push(view, 1, &letter, "x", NULL);
+
+                bt_assert(r <= BT_MAILBOX_E_CLOSED);
+                r = bt_share_take(view, desk, 10 + i % 2, &taken, room);
+                bt_assert(r <= BT_MAILBOX_E_BROKEN && (r || taken.letter.bytes <= view->payload_bytes));
+                if (i % 3)
+                        bt_share_done(view, desk);
+                else
+                        (void)bt_share_settle(view, desk);
+                bt_share_put_back(view, i, (uint32_t)room[0]);
+                (void)bt_mailbox_repair(view, bt_share_waits_for(view));
+                (void)bt_share_sleep(view, desk);
+                (void)bt_mailbox_must_ring(view);
+                (void)bt_share_more(view);
+                bt_assert(desk->claim == 0 && bt_mailbox_depth(view) <= view->slot_count);
+        }
+        (void)bt_share_valid(view);
+}
+
+/* What a member left on its desk is read by the hub, which settles it against a queue of others. */
+static void use_claim(struct bt_desk *desk)
+{
+        const struct bt_mailbox_shape shape = {.slot_count = 4, .payload_bytes = 8, .shared = true};
+        const struct bt_letter letter = {.bytes = 1};
+        static struct bt_seg seg = BT_SEG_NULL;
+        static struct bt_mailbox_view view;
+        int fd = -1;
+
+        if (!seg.at) {
+                bt_assert(!bt_mailbox_create(&seg, &fd, "web", &shape) && bt_mailbox_look(&view, &seg));
+                (void)bt_close(fd);
+        }
+        (void)bt_mailbox_push(&view, 1, &letter, "x", NULL);
+        (void)bt_share_settle(&view, desk);
+        bt_assert(desk->claim == 0);
+        (void)bt_share_settle(&view, desk);
+}
+
 static int use_mailbox(int fd)
 {
         static uint64_t room[BT_MAILBOX_BYTES_MAX / 8];
@@ -223,6 +273,8 @@ static int use_mailbox(int fd)
 
         if (r)
                 return r;
+        if (view.shared)
+                use_share(&view);
         for (uint64_t pos = 0; pos < 2 * (uint64_t)view.slot_count && pos < 100; pos++) {
                 struct bt_taken taken;
 
@@ -259,6 +311,7 @@ static int use_desk(int fd)
                 return r;
         desk = seg.at;
         bt_arena_init(&arena.head, sizeof(arena));
+        use_claim(desk);
         (void)bt_desk_repairs(desk, &baton);
         r = bt_desk_recover(desk, &baton, &arena.head, sizeof(arena));
         bt_assert(r == 0 || r == -EBADMSG);
@@ -396,6 +449,31 @@ static void make_mailbox(const char *dir)
         (void)bt_close(fd);
 }
 
+static void make_share(const char *dir)
+{
+        const struct bt_mailbox_shape shape = {.slot_count = 4, .payload_bytes = 40, .shared = true};
+        const struct bt_letter letter = {.bytes = 4};
+        static struct bt_desk desks[2];
+        struct bt_seg seg = BT_SEG_NULL;
+        struct bt_mailbox_view view;
+        struct bt_taken taken;
+        uint64_t room[8];
+        int fd = -1;
+
+        bt_assert(bt_mailbox_create(&seg, &fd, "web", &shape) == 0 && bt_mailbox_look(&view, &seg));
+        view.mb->head.epoch = 1;
+        for (int i = 0; i < 4; i++)
+                bt_assert(bt_mailbox_push(&view, 5, &letter, "text", NULL) == 0);
+        bt_assert(bt_share_take(&view, &desks[0], 10, &taken, room) == 0 && bt_share_take(&view, &desks[1], 11, &taken, room) == 0);
+        bt_share_done(&view, &desks[1]);
+        (void)bt_share_sleep(&view, &desks[1]);
+        save(dir, "mailbox-shared", KIND_MAILBOX, seg.at, seg.bytes);
+        view.mb->next = UINT64_MAX;
+        save(dir, "mailbox-shared-next", KIND_MAILBOX, seg.at, seg.bytes);
+        bt_seg_detach(&seg);
+        (void)bt_close(fd);
+}
+
 static void make_desk(const char *dir)
 {
         static const struct bt_baton baton = {.head = {.epoch = 1}};
@@ -411,6 +489,10 @@ static void make_desk(const char *dir)
         (void)bt_desk_begin(desk, 0, &baton);
         bt_assert(bt_desk_save(desk, arena, &arena->top, 24) == 0 && bt_desk_save(desk, arena, arena + 1, 5) == 0);
         save(dir, "desk", KIND_DESK, desk, seg.bytes);
+        desk->claim = 2;
+        desk->claim_owner = 10;
+        save(dir, "desk-claim", KIND_DESK, desk, seg.bytes);
+        desk->claim = desk->claim_owner = 0;
         bt_assert(bt_desk_put_answer(desk, 7, &(struct bt_letter){.bytes = 4}, "text") == 0);
         bt_desk_commit(desk);
         save(dir, "desk-answer", KIND_DESK, desk, seg.bytes);
@@ -446,6 +528,7 @@ static int make(const char *dir)
         make_baton(dir, "baton-arena-scribbled", BATON_STATE_ARENA, UINT64_C(0xdeadbeefdeadbeef));
         make_arena(dir);
         make_mailbox(dir);
+        make_share(dir);
         make_desk(dir);
         return 0;
 }

@@ -3,7 +3,7 @@
  * Does one step of a message's way, between two stops, for a tracer that counts instructions and kills in the middle (tests/crash/test_message_steps.c).
  * Descriptor 3 is the memory of tests/support/message_steps.h.
  *
- *      child_message_steps push | withdraw | repair | serve | take-up        exits with 0 after it, with 77 where tracing is not allowed
+ *      child_message_steps push | withdraw | repair | serve | take-up | settle        exits with 0 after it, with 77 where tracing is not allowed
  */
 #include <sys/ptrace.h>
 
@@ -63,6 +63,15 @@ static void do_take_up(struct message_steps *s)
         stepping_mark();
 }
 
+static void do_settle(struct message_steps *s)
+{
+        struct bt_mailbox_view view = message_box_view(&s->box);
+
+        stepping_mark();
+        (void)bt_share_settle(&view, &s->desk);
+        stepping_mark();
+}
+
 int main(int argc, char **argv)
 {
         struct message_steps *s;
@@ -84,6 +93,8 @@ int main(int argc, char **argv)
                 do_serve(s);
         else if (!strcmp(argv[1], "take-up"))
                 do_take_up(s);
+        else if (!strcmp(argv[1], "settle"))
+                do_settle(s);
         else
                 return 96;
         _exit(0); /* without the exit handlers: a leak check cannot work under a tracer */

@@ -19,6 +19,7 @@
 #define STEPS_VICTIM 5u       /* the producer that dies */
 #define STEPS_OTHER 6u        /* one that does not */
 #define STEPS_CLIENT 7u
+#define STEPS_PROCESS 1000u   /* the child's process */
 #define STEPS_ADD 5u          /* what the message adds */
 #define STEPS_SUM 10u         /* to that */
 
@@ -36,6 +37,7 @@ struct message_steps {
         char undo[BT_PAGE_BYTES];
         struct message_box box;
         struct message_box client;
+        struct bt_desk other_desk; /* of another member, when the mailbox is shared */
         union {
                 struct bt_arena arena;
                 char arena_room[BT_ARENA_BYTES_MIN];
@@ -101,7 +103,7 @@ static inline void message_side_init(struct message_side *side, struct message_s
         memset(side, 0, sizeof(*side));
         side->child = (struct baton_child){.ops = &message_ops, .stage = BT_CHILD_HOLDING, .link = &s->link, .baton = &s->baton, .arena = &s->arena,
                                            .post = &side->post, .bell = -1, .channel = -1};
-        side->post = (struct bt_post){.desk = &s->desk, .bell = -1, .epoll = -1, .owner = 1000, .open = true, .once = true, .payload = side->payload,
+        side->post = (struct bt_post){.desk = &s->desk, .bell = -1, .epoll = -1, .owner = STEPS_PROCESS, .open = true, .once = true, .payload = side->payload,
                                       .peer_count = 1};
         side->post.view = message_box_view(&s->box);
         side->post.peers[0] = (struct bt_peer){.number = STEPS_CLIENT, .bell = -1, .view = message_box_view(&s->client)};
@@ -112,6 +114,6 @@ static inline void message_take_up(struct message_side *side)
 {
         if (bt_post_recover(&side->child))
                 abort();
-        bt_mailbox_resume(&side->post.view, side->post.desk->cursor);
+        bt_source_resume(&side->post);
         bt_post_push_answer(&side->child);
 }
