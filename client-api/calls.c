@@ -64,6 +64,7 @@ struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_do
                 atomic_store_explicit(&call->deadline_ns, deadline_ns, memory_order_relaxed);
                 call->error = 0;
                 atomic_store_explicit(&call->member, NULL, memory_order_relaxed);
+                atomic_store_explicit(&call->place, 0, memory_order_relaxed);
                 atomic_store_explicit(&call->waited, 0, memory_order_relaxed);
                 atomic_store_explicit(&call->word, word_of(id, BT_CALL_PENDING),
                                       memory_order_release);

@@ -34,9 +34,11 @@ struct bt_member;
 struct bt_call {
         _Atomic uint64_t word;                    /* id << 3 | state */
         _Atomic(const struct bt_member *) member; /* who has to answer; NULL: not known yet */
-        _Atomic uint32_t nod;                     /* futex of who waits; bumped to wake */
-        _Atomic uint32_t waited;                  /* 1: a thread sleeps on @nod, or is about to */
-        struct bt_list node;                      /* of done calls; under the client's lock */
+        _Atomic uint64_t
+                place; /* 1 + its position in a mailbox; 0: not known. A late store may be of a call before: see take_back() */
+        _Atomic uint32_t nod;    /* futex of who waits; bumped to wake */
+        _Atomic uint32_t waited; /* 1: a thread sleeps on @nod, or is about to */
+        struct bt_list node;     /* of done calls; under the client's lock */
         /* Looked at also by those who do not know whether the entry is still that call: */
         _Atomic(baton_done_fn) done;
         _Atomic uint64_t deadline_ns; /* of one with done(); 0: none */

@@ -48,13 +48,15 @@ static int letter_init(struct bt_letter *letter, const struct baton_client *clie
 
 /* One try. 0, -EAGAIN: full, another errno. */
 static int push(struct bt_member *member, const struct baton_client *client,
-                const struct bt_letter *letter, const struct baton_send *send)
+                const struct bt_letter *letter, const struct baton_send *send, struct bt_call *call)
 {
         uint64_t pos;
         int r = bt_mailbox_push(&member->view, client->number, letter, send->data, &pos);
 
         switch (r) {
         case 0:
+                if (call)
+                        atomic_store(&call->place, pos + 1);
                 if (send->flags & BATON_SEND_QUIET)
                         atomic_store(&member->owed, 1);
                 else
@@ -98,7 +100,7 @@ static int send_letter(struct baton_target *target, const struct baton_send *sen
                         return -BATON_E_GONE;
                 if (call)
                         atomic_store(&call->member, member);
-                r = push(member, client, &letter, send);
+                r = push(member, client, &letter, send, call);
                 if (r == -BATON_E_GONE && bt_route(target, send->key)) {
                         r = 0; /* removed just now; there is another */
                         continue;
@@ -227,9 +229,27 @@ int baton_client_collect(struct baton_client *client, uint64_t call, struct bato
         return take(client, entry, call, reply);
 }
 
+/*
+ * Its message is where it was put, and nobody has begun it: now nobody will. Member and place may be of two calls, so the letter says whose it is; when
+ * that slot is another one's a moment later, its word is of another lap.
+ */
+static bool take_back(const struct baton_client *client, const struct bt_call *entry, uint64_t call)
+{
+        const struct bt_member *member = atomic_load(&entry->member);
+        uint64_t place = atomic_load(&entry->place);
+        struct bt_mail_slot *slot;
+
+        if (!member || !place)
+                return false;
+        slot = bt_mailbox_slot(&member->view, place - 1);
+        return __atomic_load_n(&slot->letter.call, __ATOMIC_RELAXED) == call &&
+               bt_mailbox_withdraw(&member->view, client->number, place - 1) == 0;
+}
+
 int baton_client_cancel(struct baton_client *client, uint64_t call)
 {
         struct bt_call *entry;
+        int taken_back;
 
         if (!client)
                 return -EINVAL;
@@ -238,9 +258,10 @@ int baton_client_cancel(struct baton_client *client, uint64_t call)
         entry = bt_call_find(&client->calls, call);
         if (!entry)
                 return -ENOENT;
+        taken_back = take_back(client, entry, call);
         while (bt_call_find(&client->calls, call) && !bt_call_is(entry, call, BT_CALL_HELD)) {
                 if (bt_call_drop(entry, call) || bt_call_discard(client, entry, call))
-                        return 0;
+                        return taken_back;
                 bt_cpu_relax(); /* its answer is being copied */
         }
         return -ENOENT;

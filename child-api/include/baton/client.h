@@ -185,7 +185,7 @@ int baton_client_begin(struct baton_target *target, const struct baton_send *sen
 int baton_client_collect(struct baton_client *client, uint64_t call, struct baton_reply *reply,
                          uint64_t timeout_ns);
 
-/* The answer is not wanted any more; the message is handled all the same if it is not answered yet. 0 or -ENOENT. Since: 0.1 */
+/* The answer is not wanted any more. 1: the message was taken back, nobody had begun it and nobody will; 0: somebody has, or had; -ENOENT. Since: 0.1 */
 int baton_client_cancel(struct baton_client *client, uint64_t call);
 
 /* Wakes the children that were sent to with BATON_SEND_QUIET. Since: 0.1 */
