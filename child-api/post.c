@@ -37,11 +37,6 @@ static message_fn handler(const struct baton_child *child)
         return has ? child->ops->on_message : NULL;
 }
 
-static uint64_t cursor_of(const struct bt_post *post)
-{
-        return atomic_load_explicit(&post->desk->cursor, memory_order_relaxed);
-}
-
 /* ---- attach, detach ---- */
 
 static void count(_Atomic uint64_t *counter)
@@ -61,11 +56,11 @@ static void post_free(struct bt_post *post)
         free(post);
 }
 
-static int epoll_hold(const struct bt_post *post, int op, int fd)
+static int hold_own_bell(const struct bt_post *post, int bell)
 {
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = bell};
 
-        return epoll_ctl(post->epoll, op, fd, &event) < 0 ? -errno : 0;
+        return epoll_ctl(post->epoll, EPOLL_CTL_ADD, bell, &event) < 0 ? -errno : 0;
 }
 
 static int post_open(struct bt_post *post, const struct baton_child *child)
@@ -81,7 +76,7 @@ static int post_open(struct bt_post *post, const struct baton_child *child)
         post->epoll = epoll_create1(EPOLL_CLOEXEC);
         if (!post->payload || post->epoll < 0)
                 return post->payload ? -errno : -ENOMEM;
-        return epoll_hold(post, EPOLL_CTL_ADD, child->bell);
+        return hold_own_bell(post, child->bell);
 }
 
 /* 0, or -EBADF when a descriptor the hub promised is not open. */
@@ -166,9 +161,9 @@ void bt_post_begin(struct baton_child *child)
 
         if (!post || post->open || !handler(child))
                 return;
-        bt_mailbox_resume(&post->view, cursor_of(post));
+        bt_source_resume(post);
         bt_post_push_answer(child); /* what a dead one had promised and perhaps not given */
-        post->open = epoll_hold(post, EPOLL_CTL_ADD, post->bell) == 0;
+        post->open = bt_source_hold(post, EPOLL_CTL_ADD) == 0;
         post->slept = true; /* perhaps its bell rings already */
         ring_self(child);   /* messages may have waited for us */
 }
@@ -179,7 +174,9 @@ void bt_post_end(struct baton_child *child)
 
         if (!post || !post->open)
                 return;
-        (void)epoll_hold(post, EPOLL_CTL_DEL, post->bell);
+        (void)bt_source_hold(post, EPOLL_CTL_DEL);
+        if (post->view.shared)
+                bt_source_awake(post); /* nobody rings for us any more */
         post->open = false;
 }
 
@@ -243,16 +240,38 @@ static void answer_for(struct baton_child *child, const struct baton_message *me
                 (void)bt_desk_put_answer(child->post->desk, message->from.client, &letter, NULL);
 }
 
-static void handle(struct baton_child *child, uint64_t pos, const struct bt_taken *taken)
+/* It was begun before, and whoever had it died: that is counted, and has an end. 0, or -BATON_E_SET_ASIDE. */
+static int again(struct bt_desk *desk, uint32_t deliveries)
+{
+        uint32_t max = desk->deliveries_max;
+
+        if (deliveries > 1)
+                count(&desk->redelivered);
+        if (!max || deliveries <= max)
+                return 0;
+        count(&desk->set_aside);
+        return -BATON_E_SET_ASIDE;
+}
+
+/* How often it was begun, by this member and by others; 255: more. */
+static uint32_t begin(struct baton_child *child, uint64_t pos, const struct bt_taken *taken)
+{
+        uint32_t here = bt_desk_begin(child->post->desk, pos, child->post->once ? child->baton : NULL);
+
+        return here + taken->before < BT_LETTER_BEFORE_MAX ? here + taken->before : BT_LETTER_BEFORE_MAX;
+}
+
+static void handle(struct baton_child *child, const struct bt_taken *taken)
 {
         struct bt_post *post = child->post;
         struct bt_desk *desk = post->desk;
+        uint64_t pos = atomic_load_explicit(&desk->cursor, memory_order_relaxed);
         struct baton_message message;
         int r = describe(child, taken, &message);
 
-        message.deliveries = bt_desk_begin(desk, pos, post->once ? child->baton : NULL);
-        if (message.deliveries > 1)
-                count(&desk->redelivered);
+        message.deliveries = begin(child, pos, taken);
+        if (!r)
+                r = again(desk, message.deliveries);
         if (post->once)
                 baton_arena_begin(child);
         BT_POINT("message.begin");
@@ -271,7 +290,7 @@ static void handle(struct baton_child *child, uint64_t pos, const struct bt_take
         }
         bt_desk_end(desk);
         BT_POINT("message.closed");
-        bt_mailbox_free(&post->view, pos);
+        bt_source_done(post, pos);
         count(&desk->handled);
         BT_POINT("message.freed");
         bt_post_push_answer(child);
@@ -281,23 +300,18 @@ static void handle(struct baton_child *child, uint64_t pos, const struct bt_take
 /* The next message. False: there is none now. */
 static bool serve_one(struct baton_child *child)
 {
-        struct bt_post *post = child->post;
-        uint64_t pos = cursor_of(post);
         struct bt_taken taken;
-        int r = bt_mailbox_take(&post->view, pos, &taken, post->payload);
 
-        switch (r) {
+        switch (bt_source_take(child->post, &taken)) {
         case 0:
                 /* In a hand-over the channel is not read: who has to be looked up there is left to the next turn, or to the successor. */
                 if (child->stage == BT_CHILD_LEAVING && !bt_post_find(child, taken.owner))
                         return false;
-                handle(child, pos, &taken);
+                BT_POINT("message.taken");
+                handle(child, &taken);
                 return true;
         case BT_MAILBOX_E_HOLE:
         case BT_MAILBOX_E_BROKEN:
-                count(r == BT_MAILBOX_E_HOLE ? &post->desk->holes : &post->desk->broken);
-                bt_desk_skip(post->desk);
-                bt_mailbox_free(&post->view, pos);
                 return true;
         default:
                 return false;
@@ -312,14 +326,14 @@ static uint32_t hub_said(const struct baton_child *child)
 /* True when there is a message after a moment of watching for one. The hub is watched, too. */
 static bool watch(struct bt_post *post, struct baton_child *child)
 {
-        uint64_t pos = cursor_of(post);
-
-        return bt_mailbox_spin(&post->view, pos, post->spin_ns, &child->link->to_child.head, child->inbox.cursor);
+        return bt_source_watch(post, &child->link->to_child.head, child->inbox.cursor);
 }
 
-/* The baton is about to be passed: a few, and no watching; dispatch() is called again at once. */
+/* The baton is about to be passed: a few, and no watching; dispatch() is called again at once. Of a shared queue none: others can have them. */
 static void serve_leaving(struct baton_child *child)
 {
+        if (child->post->view.shared)
+                return;
         for (uint32_t i = 0; i < MESSAGES_A_TURN_LEAVING && serve_one(child); i++)
                 ;
 }
@@ -335,7 +349,7 @@ static void serve(struct baton_child *child)
                 }
                 if (serve_one(child) || watch(post, child) || hub_said(child) != child->inbox.cursor)
                         continue;
-                if (bt_mailbox_sleep(&post->view, cursor_of(post))) {
+                if (bt_source_sleep(post)) {
                         post->slept = true;
                         return;
                 }
@@ -352,7 +366,7 @@ void bt_post_serve(struct baton_child *child)
         if (post->slept)
                 (void)!read(post->bell, &rung, sizeof(rung));
         post->slept = false;
-        bt_mailbox_awake(&post->view);
+        bt_source_awake(post);
         if (child->stage == BT_CHILD_LEAVING)
                 serve_leaving(child);
         else

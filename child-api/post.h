@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The mailbox from inside the child, for the files of this folder. post.c takes messages and hands them to the program, peers.c knows the clients and
- * pushes answers, once.c keeps the undo log while a message is in hand.
+ * The mailbox from inside the child, for the files of this folder. post.c takes messages and hands them to the program, source.c is where they come from (a mailbox
+ * of its own, or one that the pool shares), peers.c knows the clients and pushes answers, once.c keeps the undo log while a message is in hand.
  */
 
 #include <stdbool.h>
@@ -14,6 +14,7 @@
 #include "shm/desk.h"
 #include "shm/link.h"
 #include "shm/mailbox.h"
+#include "shm/share.h"
 
 /* A client: where answers to it go. */
 struct bt_peer {
@@ -58,6 +59,15 @@ int bt_post_recover(struct baton_child *child);  /* nobody else holds: what a de
 void bt_post_begin(struct baton_child *child);   /* this process serves from here on */
 void bt_post_end(struct baton_child *child);     /* it does not */
 void bt_post_serve(struct baton_child *child);   /* some messages */
+
+/* source.c */
+int bt_source_take(struct bt_post *post, struct bt_taken *ret_taken); /* into post->payload; as bt_mailbox_take(), also HOLE and BROKEN are dealt with */
+void bt_source_done(struct bt_post *post, uint64_t pos);              /* the message in hand is committed: its slot is free */
+bool bt_source_watch(struct bt_post *post, const _Atomic uint32_t *called, uint32_t called_seen);
+bool bt_source_sleep(struct bt_post *post); /* false: there is something, do not sleep */
+void bt_source_awake(struct bt_post *post);
+void bt_source_resume(struct bt_post *post); /* this process takes from here on */
+int bt_source_hold(const struct bt_post *post, int op); /* its bell, in the pollable descriptor */
 
 /* peers.c */
 void bt_post_meet(struct baton_child *child, uint32_t number, const int fds[2]); /* takes both */

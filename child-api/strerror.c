@@ -32,6 +32,8 @@ const char *baton_strerror(int error)
                 return "the arena's holder died in the middle of an update";
         case BATON_E_GONE:
                 return "the hub is gone";
+        case BATON_E_SET_ASIDE:
+                return "the message was set aside: every process that had it in hand died";
         case BATON_E_BASE:
                 break;
         }

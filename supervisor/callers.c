@@ -252,7 +252,7 @@ static int tell_member(const struct caller *caller, uint64_t token, const struct
         struct bt_attach record = record_of(BT_ATTACH_MEMBER, token);
         const int fds[2] = {child->mail->fd, child->mail->bell};
 
-        (void)snprintf(record.name, sizeof(record.name), "%s", child->id);
+        (void)snprintf(record.name, sizeof(record.name), "%s", bt_mail_name(child));
         return caller_say(caller, &record, fds, 2);
 }
 
@@ -266,7 +266,7 @@ static int tell_target(const struct caller *caller, struct caller_target *target
         bt_hub_foreach_child(child, caller->hub)
         {
                 if (!child->mail || !bt_request_matches(child, target->name) ||
-                    count++ < target->told)
+                    !bt_mail_speaks(child) || count++ < target->told)
                         continue;
                 r = tell_member(caller, token, child);
                 if (r)
@@ -382,7 +382,7 @@ static int on_again(struct caller *caller, const struct bt_attach *record, int f
 /* Who is sent a message must know the sender: so the processes first, then the client. 0; or what is wrong, in words. */
 static int on_open_check(const struct caller *caller, const char *name, const char **ret_text)
 {
-        uint32_t matches = 0, with_mailbox = 0;
+        uint32_t matches = 0, with_mailbox = 0, shared = 0;
         int r = 0;
 
         bt_hub_foreach_child(child, caller->hub)
@@ -390,11 +390,16 @@ static int on_open_check(const struct caller *caller, const char *name, const ch
                 if (!bt_request_matches(child, name))
                         continue;
                 matches++;
+                if (bt_mail_shared(child) && strcmp(child->pool, name) != 0) {
+                        shared++; /* what is sent to it could go to another member */
+                        continue;
+                }
                 with_mailbox += child->mail != NULL;
                 if (child->mail && !r)
                         r = introduce_to_child(caller, child);
         }
         *ret_text = !matches        ? "no such child"
+                    : shared        ? "its pool shares one queue: name the pool"
                     : !with_mailbox ? "it has no mailbox (key `mailbox` of the child)"
                                     : "its processes cannot be told of more clients";
         return !matches ? -ENOENT : !with_mailbox ? -ENXIO : r;
@@ -582,7 +587,8 @@ void bt_callers_child_added(struct bt_child *child)
                 for (uint32_t i = 0; i < BT_ATTACH_TARGETS_MAX && caller->targets[i].name[0]; i++) {
                         struct caller_target *target = &caller->targets[i];
 
-                        if (caller->fd < 0 || !bt_request_matches(child, target->name))
+                        if (caller->fd < 0 || !bt_request_matches(child, target->name) ||
+                            !bt_mail_speaks(child))
                                 continue;
                         /* It is the last one in order, so those that were told are told no more; if it is not, a member is told twice. */
                         target->owed = true;
@@ -591,19 +597,20 @@ void bt_callers_child_added(struct bt_child *child)
         }
 }
 
-void bt_callers_child_removed(struct bt_child *child)
+void bt_callers_child_removed(struct bt_child *child, const char *name)
 {
         struct bt_attach record = record_of(BT_ATTACH_REMOVED, 0);
 
         if (!child->hub->callers)
                 return;
-        (void)snprintf(record.name, sizeof(record.name), "%s", child->id);
+        (void)snprintf(record.name, sizeof(record.name), "%s", name);
         bt_list_foreach (it, &child->hub->callers->list) {
                 struct caller *caller = bt_list_entry(it, struct caller, node);
 
                 if (caller->fd < 0 || !caller_opens(caller, child))
                         continue;
-                (void)caller_say(caller, &record, NULL, 0); /* full: it sees the gate */
+                if (name[0])
+                        (void)caller_say(caller, &record, NULL, 0); /* full: it sees the gate */
                 for (uint32_t i = 0; i < BT_ATTACH_TARGETS_MAX; i++)
                         caller->targets[i].told =
                                 0; /* places have moved: what is told next begins anew */

@@ -48,4 +48,5 @@ void bt_callers_introduce(struct bt_inc *inc);
 void bt_callers_process_gone(const struct bt_inc *inc);
 
 void bt_callers_child_added(struct bt_child *child);
-void bt_callers_child_removed(struct bt_child *child); /* its gate is closed */
+/* @name: of its mailbox, whose gate is closed; "": others of its pool have it still. */
+void bt_callers_child_removed(struct bt_child *child, const char *name);

@@ -625,6 +625,7 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
         }
         if (child->current == inc)
                 current_exited(child, inc);
+        bt_mail_return(child);
 
         if (reaped) {
                 (void)bt_inc_free(inc);

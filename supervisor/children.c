@@ -2,6 +2,7 @@
 #include "supervisor/children.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,6 +150,7 @@ int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
 int bt_hub_child_remove(struct bt_child *child)
 {
         struct bt_hub *hub = child->hub;
+        char name[64]; /* of the mailbox that goes with it; "": others have it */
 
         if (child->current || child->migration || child->rolling || !bt_list_empty(&child->incs) ||
             child->store_jobs || child->importing)
@@ -165,8 +167,9 @@ int bt_hub_child_remove(struct bt_child *child)
         bt_list_unlink(&child->order);
         bt_list_unlink(&child->to_load);
         bt_child_settled(child);
+        (void)snprintf(name, sizeof(name), "%s", bt_mail_last(child) ? bt_mail_name(child) : "");
         bt_mail_close(child);
-        bt_callers_child_removed(child);
+        bt_callers_child_removed(child, name);
         child_free(child);
         return 0;
 }

@@ -138,7 +138,16 @@ struct bt_ctl_queue {
         uint32_t waits_for; /* the client or process that has claimed the next place and not filled it; 0: none */
         uint32_t clients;   /* that have opened it */
         uint64_t full, handled, redelivered, failed, expired, holes, broken, unanswered; /* see bt_mailbox, bt_desk */
-        uint64_t reserved[4];
+        uint64_t set_aside;
+        uint32_t is;        /* enum bt_ctl_queue_is */
+        uint32_t members;   /* SHARED: that take from it */
+        uint64_t reserved[2];
+};
+
+enum bt_ctl_queue_is {
+        BT_CTL_QUEUE_OWN = 0,    /* a child's mailbox */
+        BT_CTL_QUEUE_SHARED = 1, /* that of a pool: @child is its name, and counters of children are 0 */
+        BT_CTL_QUEUE_MEMBER = 2, /* who takes from that: @depth is what it has in hand, 0 or 1; what belongs to the queue is 0 */
 };
 
 struct bt_ctl_child {

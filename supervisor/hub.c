@@ -34,6 +34,7 @@
 #include "supervisor/live.h"
 #include "supervisor/notify.h"
 #include "supervisor/keeper.h"
+#include "supervisor/mailbox.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/request.h"
 #include "supervisor/rolling.h"
@@ -337,6 +338,7 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
         bt_hub_adopt(hub);
         bt_callers_adopt(hub);
         bt_keep_take(hub);
+        bt_mail_return_all(hub);
         bt_hub_load_all(hub);
         bt_hub_settled(hub);
         return 0;

@@ -40,11 +40,26 @@ static struct bt_mail *mail_new(void)
         return mail;
 }
 
+static int mail_make(const struct bt_child *child, struct bt_mail *mail)
+{
+        const struct bt_plan_child *spec = child->spec;
+        const struct bt_mailbox_shape shape = {.slot_count = spec->mailbox_slots,
+                                               .payload_bytes = spec->mailbox_bytes,
+                                               .spin_ns = spec->mailbox_spin_ns,
+                                               .shared = spec->mailbox_shared};
+        int r = bt_mailbox_create(&mail->seg, &mail->fd, shape.shared ? child->pool : child->id, &shape);
+
+        if (r)
+                return r;
+        bt_assert(bt_mailbox_look(&mail->view, &mail->seg)); /* of our own making */
+        /* A shared bell is a count: a member that hears it leaves the rest to the others. */
+        mail->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | (shape.shared ? EFD_SEMAPHORE : 0));
+        return mail->bell < 0 ? -errno : 0;
+}
+
 int bt_mail_open(struct bt_child *child)
 {
         const struct bt_plan_child *spec = child->spec;
-        const struct bt_mailbox_shape shape = {
-                .slot_count = spec->mailbox_slots, .payload_bytes = spec->mailbox_bytes, .spin_ns = spec->mailbox_spin_ns};
         BT_CLEANUP(mail_freep) struct bt_mail *mail = NULL;
         int r;
 
@@ -53,21 +68,21 @@ int bt_mail_open(struct bt_child *child)
         mail = mail_new();
         if (!mail)
                 return -ENOMEM;
-        r = bt_mailbox_create(&mail->seg, &mail->fd, child->id, &shape);
-        if (!r)
-                r = bt_desk_create(&mail->desk_seg, &mail->desk_fd, BT_MAILBOX_BYTES_MAX, spec->mailbox_undo_bytes);
+        r = bt_desk_create(&mail->desk_seg, &mail->desk_fd, BT_MAILBOX_BYTES_MAX, spec->mailbox_undo_bytes);
         if (r)
                 return r;
-        mail->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (mail->bell < 0)
-                return -errno;
-        bt_assert(bt_mailbox_look(&mail->view, &mail->seg)); /* of our own making */
         mail->desk = mail->desk_seg.at;
-        child->mail = BT_STEAL(mail);
+        mail->desk->deliveries_max = spec->mailbox_deliveries;
+        r = spec->mailbox_shared ? bt_mail_join(child, mail) : 1;
+        if (r > 0)
+                r = mail_make(child, mail);
+        if (!r)
+                child->mail = BT_STEAL(mail);
+        return r;
         return 0;
 }
 
-static void ring(const struct bt_mail *mail)
+void bt_mail_ring(const struct bt_mail *mail)
 {
         const uint64_t one = 1;
 
@@ -78,8 +93,12 @@ void bt_mail_close(struct bt_child *child)
 {
         if (!child->mail)
                 return;
-        atomic_store(&child->mail->view.mb->gate, BT_MAILBOX_CLOSED);
-        bt_mailbox_tell_room(&child->mail->view);
+        if (bt_mail_last(child)) {
+                atomic_store(&child->mail->view.mb->gate, BT_MAILBOX_CLOSED);
+                bt_mailbox_tell_room(&child->mail->view);
+        } else {
+                bt_mail_return(child);
+        }
         child->mail = mail_free(child->mail);
 }
 
@@ -104,9 +123,12 @@ int bt_mail_take_up(struct bt_child *child, const int fds[_BT_LINK_MAIL_N])
         if (r)
                 return r < 0 ? r : -EPROTO;
         mail->desk = mail->desk_seg.at;
+        if (mail->view.shared != (child->spec->mailbox_shared != 0))
+                return -EPROTO; /* the configuration has changed meanwhile */
+        mail->taken_up = true;
         (void)mail_free(child->mail); /* nobody has seen it */
         child->mail = BT_STEAL(mail);
-        return 0;
+        return bt_mail_gather(child);
 }
 
 int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
@@ -122,7 +144,7 @@ int bt_mail_adopt(struct bt_child *child, const struct bt_found *found)
 
 void bt_mail_show(const struct bt_child *child)
 {
-        if (child->mail)
+        if (child->mail && !bt_mail_shared(child)) /* in a shared one it waits for whoever is free */
                 atomic_store(&child->mail->view.mb->gate, child->phase == BT_PHASE_RUNNING ? BT_MAILBOX_OPEN : BT_MAILBOX_SWAPPING);
 }
 
@@ -158,7 +180,7 @@ void bt_mail_repair(struct bt_child *child, uint32_t owner)
         if (!child->mail)
                 return;
         (void)bt_mailbox_repair(&child->mail->view, owner);
-        ring(child->mail); /* also for what it had published and did not ring for any more */
+        bt_mail_ring(child->mail); /* also for what it had published and did not ring for any more */
 }
 
 bool bt_mail_torn(const struct bt_child *child, const struct bt_baton *baton)

@@ -10,6 +10,7 @@
 
 #include "shm/desk.h"
 #include "shm/mailbox.h"
+#include "shm/share.h"
 #include "supervisor/hub.h"
 
 struct bt_mail {
@@ -20,11 +21,15 @@ struct bt_mail {
         int fd;
         int desk_fd;
         int bell;
+        bool taken_up; /* of a hub or a process before, so that others may have it, too */
 };
 
 /* For a new child, by its specification; child->mail stays NULL without `mailbox`. 0 or -errno. */
 int bt_mail_open(struct bt_child *child);
-void bt_mail_close(struct bt_child *child); /* the gate first: clients find it closed */
+void bt_mail_close(
+        struct bt_child *
+                child); /* the gate first: clients find it closed. A shared one: with its last member */
+void bt_mail_ring(const struct bt_mail *mail);
 
 /* One that there was before, by enum bt_link_mail, in place of the new and empty one. Takes @fds. 0 or -errno. */
 int bt_mail_take_up(struct bt_child *child, const int fds[_BT_LINK_MAIL_N]);
@@ -40,6 +45,22 @@ void bt_mail_show(const struct bt_child *child);
  */
 int bt_mail_introduce(struct bt_inc *inc, uint32_t client, int seg_fd, int bell_fd);
 void bt_mail_dismiss(struct bt_inc *inc, uint32_t client); /* it is gone */
+
+/* ---- shared by a pool: share.c ---- */
+
+bool bt_mail_shared(const struct bt_child *child);
+/* One of each pool stands for all when clients are told of mailboxes; of one that is not shared each does. */
+bool bt_mail_speaks(const struct bt_child *child);
+bool bt_mail_last(const struct bt_child *child);        /* nobody else has its mailbox */
+const char *bt_mail_name(const struct bt_child *child); /* the child's id, or its pool's name */
+/* The segment and the bell of the pool, for a new member of it. 1: it is the first one. */
+int bt_mail_join(struct bt_child *child, struct bt_mail *mail);
+/* This one was taken up: the others, that are new, join it. 0, or -EPROTO: they have another one. */
+int bt_mail_gather(struct bt_child *child);
+/* The word of @child is vacant, or was: what its last process had in hand is for the others. */
+void bt_mail_return(struct bt_child *child);
+/* After a hub was killed: the same for all, and for those whose desk died with it. */
+void bt_mail_return_all(struct bt_hub *hub);
 
 /* @owner is dead for certain. */
 void bt_mail_repair(struct bt_child *child, uint32_t owner);

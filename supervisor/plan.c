@@ -382,10 +382,12 @@ static bool mailbox_valid(const struct bt_plan_child *child)
         uint32_t slots = child->mailbox_slots;
 
         if (!slots)
-                return !child->mailbox_bytes && !child->mailbox_undo_bytes && !child->mailbox_spin_ns;
+                return !child->mailbox_bytes && !child->mailbox_undo_bytes && !child->mailbox_spin_ns && !child->mailbox_shared &&
+                       !child->mailbox_deliveries;
         return !(slots & (slots - 1)) && slots >= BT_MAILBOX_SLOTS_MIN && slots <= BT_MAILBOX_SLOTS_MAX && child->mailbox_bytes &&
                child->mailbox_bytes <= BT_MAILBOX_BYTES_MAX && child->mailbox_undo_bytes <= BT_DESK_UNDO_MAX &&
                (!child->mailbox_undo_bytes || child->state_form == BATON_STATE_ARENA) && child->mailbox_spin_ns <= BT_PLAN_SPIN_NS_MAX &&
+               child->mailbox_shared <= 1 && child->mailbox_deliveries < BT_LETTER_BEFORE_MAX &&
                child->protocol == BT_PROTOCOL_BATON;
 }
 

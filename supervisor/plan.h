@@ -215,6 +215,8 @@ struct bt_plan_child {
         uint32_t spare;                  /* 0 or 1: one is kept ready */
         uint32_t zygote;                 /* 1: its processes are forked from one that is warm: zygote.h */
         uint32_t reserved_zygote;
+        uint32_t mailbox_shared;         /* 1: the members of the pool have one mailbox */
+        uint32_t mailbox_deliveries;     /* a message is begun so often; 0: for ever */
         uint64_t reserved[2];
 };
 

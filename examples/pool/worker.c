@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker of a pool: each message is the path of a file, the answer is its SHA-256. It keeps no state, needs no socket, and is replaced while files are hashed:
- * the message in hand is finished by the old process, the next one is read by the new one.
+ * the message in hand is finished by the old process, the next one is read by whoever is free. A file that kills each worker that reads it is tried three times
+ * (`mailbox.deliveries`).
  *
  * POOL_VERSION is the only difference between pool-v1 and pool-v2.
  */
@@ -18,8 +19,7 @@
 #include "examples/pool/answer.h"
 #include "examples/pool/sha256.h"
 
-#define READ_BYTES     65536
-#define DELIVERIES_MAX 3 /* a file that has killed so many workers is not tried again */
+#define READ_BYTES 65536
 
 /* 0 or -errno. */
 static int hash_file(const char *path, struct answer *answer)
@@ -57,8 +57,6 @@ static int on_message(struct baton_child *child, const struct baton_message *mes
         (void)ctx;
         if (message->bytes == 0 || message->bytes >= sizeof(path))
                 return -ENAMETOOLONG;
-        if (message->deliveries > DELIVERIES_MAX)
-                return -ECANCELED;
         memcpy(path, message->data, message->bytes);
         path[message->bytes] = '\0';
         r = hash_file(path, &answer);

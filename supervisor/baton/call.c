@@ -174,6 +174,14 @@ static int queues_ask(struct bt_command *command, int *ret_fd)
         return bt_progress_exit(reply.outcome);
 }
 
+/* Whose it is: a child's own, a pool's, or a member's part in that. */
+static const char *queue_is(const struct bt_ctl_queue *queue)
+{
+        static const char *const names[] = {"own", "shared", "member"};
+
+        return queue->is < BT_ARRAY_LEN(names) ? names[queue->is] : "unknown";
+}
+
 static json_t *queue_json(const struct bt_ctl_queue *queue)
 {
         json_t *object =
@@ -183,34 +191,58 @@ static json_t *queue_json(const struct bt_ctl_queue *queue)
                           (json_int_t)queue->bytes, "full", (json_int_t)queue->full, "clients",
                           (json_int_t)queue->clients, "waits_for", (json_int_t)queue->waits_for);
         json_t *more = json_pack(
-                "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "handled", (json_int_t)queue->handled,
+                "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "handled", (json_int_t)queue->handled,
                 "redelivered", (json_int_t)queue->redelivered, "failed", (json_int_t)queue->failed,
                 "expired", (json_int_t)queue->expired, "holes", (json_int_t)queue->holes, "broken",
-                (json_int_t)queue->broken, "unanswered", (json_int_t)queue->unanswered);
+                (json_int_t)queue->broken, "unanswered", (json_int_t)queue->unanswered, "set_aside",
+                (json_int_t)queue->set_aside);
+        json_t *whose = json_pack("{s:s, s:I}", "queue", queue_is(queue), "members",
+                                  (json_int_t)queue->members);
 
-        if (!object || !more || json_object_update(object, more))
+        if (!object || !more || !whose || json_object_update(object, more) ||
+            json_object_update(object, whose))
                 bt_mem_exhausted();
         json_decref(more);
+        json_decref(whose);
         return object;
+}
+
+static const char *row_note(struct bt_table *table, const struct bt_ctl_queue *queue)
+{
+        if (queue->waits_for)
+                return bt_mem_printf(table->mem, "waits for client %" PRIu32 " to finish a message",
+                                     queue->waits_for);
+        if (queue->is == BT_CTL_QUEUE_SHARED)
+                return bt_mem_printf(table->mem, "shared by %" PRIu32, queue->members);
+        return queue->is == BT_CTL_QUEUE_MEMBER && queue->depth ? "has one in hand" : "";
+}
+
+/* What belongs to the pool's queue is not a member's, and the other way round. */
+static bool row_has(const struct bt_ctl_queue *queue, size_t column)
+{
+        bool of_queue = column == 0 || column == 2 || column == 3;
+
+        if (queue->is == BT_CTL_QUEUE_MEMBER)
+                return !of_queue;
+        return queue->is != BT_CTL_QUEUE_SHARED || of_queue || column == 1;
 }
 
 static void row_add(struct bt_table *table, const struct bt_ctl_queue *queue)
 {
-        const uint64_t numbers[] = {
-                queue->clients,     queue->depth,  queue->slots,   queue->full,  queue->handled,
-                queue->redelivered, queue->failed, queue->expired, queue->holes, queue->unanswered};
+        const uint64_t numbers[] = {queue->clients,    queue->depth,    queue->slots,
+                                    queue->full,       queue->handled,  queue->redelivered,
+                                    queue->failed,     queue->expired,  queue->holes,
+                                    queue->unanswered, queue->set_aside};
         char room[sizeof(queue->child)];
 
         bt_text_clean(room, sizeof(room), queue->child, strlen(queue->child), false);
         bt_table_add(table, bt_mem_copy(table->mem, room, strlen(room)));
         bt_table_add(table, bt_phase_name(queue->phase));
         for (size_t i = 0; i < BT_ARRAY_LEN(numbers); i++)
-                bt_table_add(table, bt_mem_printf(table->mem, "%" PRIu64, numbers[i]));
-        bt_table_add(table, queue->waits_for ? bt_mem_printf(table->mem,
-                                                             "waits for client %" PRIu32
-                                                             " to finish a message",
-                                                             queue->waits_for)
-                                             : "");
+                bt_table_add(table, row_has(queue, i)
+                                            ? bt_mem_printf(table->mem, "%" PRIu64, numbers[i])
+                                            : "");
+        bt_table_add(table, row_note(table, queue));
 }
 
 static void queues_print(struct bt_command *command, const struct bt_ctl_queue *queues,
@@ -218,8 +250,8 @@ static void queues_print(struct bt_command *command, const struct bt_ctl_queue *
 {
         static const char *const heads[] = {"CHILD", "PHASE",      "CLIENTS", "DEPTH",  "OF",
                                             "FULL",  "HANDLED",    "AGAIN",   "FAILED", "EXPIRED",
-                                            "HOLES", "UNANSWERED", "NOTE"};
-        struct bt_table table = {.mem = &command->mem, .right = "llrrrrrrrrrrl"};
+                                            "HOLES", "UNANSWERED", "ASIDE",   "NOTE"};
+        struct bt_table table = {.mem = &command->mem, .right = "llrrrrrrrrrrrl"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(heads); i++)
                 bt_table_add(&table, heads[i]);

@@ -3,6 +3,8 @@
  * `mailbox`: true, false, or a map of what is to be other than by default. The child's own word replaces that of `defaults` as a whole, as with
  * `state`.
  */
+#include <string.h>
+
 #include <baton/types.h>
 
 #include "base/clock.h"
@@ -13,6 +15,8 @@
 #define SLOTS_DEFAULT 1024
 #define BYTES_DEFAULT 256
 #define UNDO_DEFAULT  (64 << 10)
+#define DELIVERIES_MAX 254
+#define DELIVERIES_DEFAULT 3 /* as max_restarts: the child survives a message that it cannot */
 
 /* @key of the map @value: a size from @min to @max, in @ret. True when it is there and right. */
 static bool read_size(struct bt_reader *reader, const struct bt_yaml *value, const char *key,
@@ -70,6 +74,34 @@ static void read_spin(struct bt_reader *reader, const struct bt_yaml *value, uin
                 *ret = (uint32_t)ns;
 }
 
+static void read_deliveries(struct bt_reader *reader, const struct bt_yaml *value, uint32_t *ret)
+{
+        const struct bt_yaml *node = bt_yaml_get(value, "deliveries");
+        const char *text = node ? bt_read_text(reader, node, "deliveries") : NULL;
+        uint64_t count = 0;
+
+        if (!text)
+                return;
+        if (strcmp(text, "forever") != 0 && bt_value_number(&count, text, 1, DELIVERIES_MAX))
+                bt_diag_error(reader->diag, node->mark,
+                              "'deliveries' is '%s', expected a number from 1 to %d, or forever",
+                              text, DELIVERIES_MAX);
+        else
+                *ret = (uint32_t)count; /* forever: 0 */
+}
+
+static void read_shared(struct bt_reader *reader, const struct bt_yaml *value, uint32_t *ret)
+{
+        const struct bt_yaml *node = bt_yaml_get(value, "shared");
+        const char *text = node ? bt_read_text(reader, node, "shared") : NULL;
+        bool on = false;
+        const char *wrong = text ? bt_value_switch(&on, text) : NULL;
+
+        if (wrong)
+                bt_diag_error(reader->diag, node->mark, "'shared' is '%s': %s", text, wrong);
+        *ret = on;
+}
+
 /* true or false. */
 static bool read_whether(struct bt_reader *reader, const struct bt_yaml *value)
 {
@@ -87,13 +119,15 @@ static bool read_whether(struct bt_reader *reader, const struct bt_yaml *value)
 void bt_read_mailbox(struct bt_reader *reader, struct bt_config_child *child,
                      const struct bt_yaml *value)
 {
-        static const char *const known[] = {"slots", "bytes", "undo", "spin", NULL};
+        static const char *const known[] = {"slots", "bytes", "undo", "spin",
+                                            "shared", "deliveries", NULL};
         struct bt_plan_child *spec = &child->spec;
         bool on = value->kind == BT_YAML_SCALAR ? read_whether(reader, value) : true;
 
         spec->mailbox_slots = on ? SLOTS_DEFAULT : 0;
         spec->mailbox_bytes = on ? BYTES_DEFAULT : 0;
-        spec->mailbox_undo_bytes = spec->mailbox_spin_ns = 0;
+        spec->mailbox_undo_bytes = spec->mailbox_spin_ns = spec->mailbox_shared = 0;
+        spec->mailbox_deliveries = on ? DELIVERIES_DEFAULT : 0;
         child->undo_given = false;
         if (value->kind == BT_YAML_SCALAR ||
             !bt_read_kind(reader, value, BT_YAML_MAP, "mailbox", "{slots: 1024, bytes: 256}"))
@@ -106,6 +140,8 @@ void bt_read_mailbox(struct bt_reader *reader, struct bt_config_child *child,
                                       "at most 64MiB of a message can be undone",
                                       &spec->mailbox_undo_bytes);
         read_spin(reader, value, &spec->mailbox_spin_ns);
+        read_shared(reader, value, &spec->mailbox_shared);
+        read_deliveries(reader, value, &spec->mailbox_deliveries);
 }
 
 void bt_read_mailbox_finish(struct bt_reader *reader, struct bt_config_child *child)
@@ -120,10 +156,14 @@ void bt_read_mailbox_finish(struct bt_reader *reader, struct bt_config_child *ch
                                       "this child's protocol is %s",
                                       spec->protocol == BT_PROTOCOL_PLAIN ? "plain" : "notify");
                 spec->mailbox_slots = spec->mailbox_bytes = spec->mailbox_spin_ns = 0;
-                spec->mailbox_undo_bytes = 0;
+                spec->mailbox_undo_bytes = spec->mailbox_shared = spec->mailbox_deliveries = 0;
         }
         if (!spec->mailbox_slots)
                 return;
+        if (spec->mailbox_shared && child->instances > BT_MAILBOX_SHARERS_MAX && own)
+                bt_diag_error(reader->diag, own->mark,
+                              "'instances' is %u: at most %u can share one queue", child->instances,
+                              BT_MAILBOX_SHARERS_MAX);
         if (spec->state_form == BATON_STATE_ARENA) {
                 if (!child->undo_given)
                         spec->mailbox_undo_bytes = UNDO_DEFAULT;

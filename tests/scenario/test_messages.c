@@ -35,7 +35,7 @@
         "    strategy: hot\n"                                                                      \
         "    handover: true\n"                                                                     \
         "    state: {form: arena, max: 1MiB}\n"                                                    \
-        "    mailbox: {slots: 256, bytes: 64}\n"                                                   \
+        "    mailbox: {slots: 256, bytes: 64, deliveries: forever}\n"                              \
         "    max_restarts: forever\n"                                                              \
         "    backoff: {min: 1ms, max: 1ms}\n"
 
@@ -423,9 +423,10 @@ static void
 a_call_that_is_over_is_not_handled_and_one_that_is_cancelled_is_not_delivered(void **state)
 {
         struct world *w = *state;
-        const struct tally_message one = {.number = 1}, two = {.number = 2};
+        const struct tally_message one = {.number = 1, .work_us = TALLY_HANG}, two = {.number = 2};
         struct baton_send brief = send_of(&one, 20 * BT_NS_PER_MS),
-                          patient = send_of(&one, BATON_WAIT_FOREVER);
+                          patient = send_of(&one, BATON_WAIT_FOREVER),
+                          hang = send_of(&one, BATON_WAIT_FOREVER);
         struct tally_answer answer;
         struct baton_reply reply = {.data = &answer, .room = sizeof(answer)};
         struct baton_client *client;
@@ -439,10 +440,15 @@ a_call_that_is_over_is_not_handled_and_one_that_is_cancelled_is_not_delivered(vo
         world_until_stopped(pid);
         assert_int_equal(baton_client_call(target_of(client), &brief, &reply),
                          -ETIMEDOUT); /* expired */
-        assert_int_equal(baton_client_begin(target_of(client), &patient, &call),
-                         0); /* handled, answered to nobody */
-        assert_int_equal(baton_client_cancel(client, call), 0);
+        assert_int_equal(baton_client_begin(target_of(client), &patient, &call), 0);
+        assert_int_equal(baton_client_cancel(client, call), 1); /* taken back */
+        assert_int_equal(baton_client_cancel(client, call), -ENOENT);
+        assert_int_equal(baton_client_begin(target_of(client), &hang, &call), 0);
         assert_int_equal(kill(pid, SIGCONT), 0);
+        world_log_wait(w, "hangs",
+                       1); /* it has it: then it cannot be taken back, and is answered to nobody */
+        assert_int_equal(baton_client_cancel(client, call), 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
         patient.data = &two;
         patient.timeout_ns = WORLD_WAIT_MS * BT_NS_PER_MS;
         assert_int_equal(baton_client_call(target_of(client), &patient, &reply), 0);

@@ -4,9 +4,11 @@
  * was done by half shows.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <baton/child.h>
 #include <baton/messages.h>
@@ -34,9 +36,18 @@ static void serve(struct baton_child *child, void *ctx)
         baton_arena_end(child);
 }
 
-static void work(uint32_t us)
+static void work(uint32_t us, uint32_t deliveries)
 {
         struct timespec begun, now;
+
+        if (us == TALLY_DIE)
+                (void)kill(getpid(), SIGKILL);
+        if (us == TALLY_HANG && deliveries == 1)
+                (void)fputs("hangs\n", stderr);
+        while (us == TALLY_HANG && deliveries == 1)
+                (void)pause();
+        if (us == TALLY_HANG)
+                return;
 
         (void)clock_gettime(CLOCK_MONOTONIC, &begun);
         do
@@ -59,7 +70,7 @@ static int count_one(struct baton_child *child, struct tally *tally, const struc
         tally->redelivered += deliveries > 1;
         tally->wrong += in->number != *last + 1;
         if (in->work_us)
-                work(in->work_us);
+                work(in->work_us, deliveries);
         *last = in->number;
         return 0;
 }
@@ -99,6 +110,17 @@ static int on_message(struct baton_child *child, const struct baton_message *mes
         return baton_message_reply(child, message, &out, sizeof(out));
 }
 
+/* For a test that cannot ask this one: see tally_sum() of scenario/test_shared_queue.c. */
+static void terminate(struct baton_child *child, void *ctx)
+{
+        const struct tally *tally = baton_arena_root(child);
+
+        (void)ctx;
+        (void)fprintf(stderr, "tally %s total %llu redelivered %llu\n", baton_child_id(child),
+                      tally ? (unsigned long long)tally->total : 0,
+                      tally ? (unsigned long long)tally->redelivered : 0);
+}
+
 int main(void)
 {
         const struct baton_child_ops ops = {
@@ -107,6 +129,7 @@ int main(void)
                 .version = 1,
                 .version_oldest = 1,
                 .serve = serve,
+                .terminate = terminate,
                 .message_flags = BATON_MESSAGES_ONCE,
                 .on_message = on_message,
         };

@@ -11,6 +11,10 @@
 
 #define TALLY_CALLERS 64
 
+/* As tally_message.work_us: */
+#define TALLY_HANG UINT32_MAX       /* for ever, the first time that it is delivered */
+#define TALLY_DIE  (UINT32_MAX - 1) /* each time */
+
 struct tally_message {
         uint32_t caller;  /* below TALLY_CALLERS */
         uint32_t work_us; /* between the two halves of the effect: to be killed there */

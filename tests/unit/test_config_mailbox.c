@@ -80,6 +80,36 @@ static void what_is_written_is_what_the_plan_has(void **state)
         }
 }
 
+static void what_is_shared_and_how_often_a_message_is_begun(void **state)
+{
+        static const struct {
+                const char *defaults, *keys;
+                uint32_t shared, deliveries;
+        } rows[] = {
+                {"", "mailbox: false", 0, 0},
+                {"", "mailbox: true", 0, 3},
+                {"", "mailbox: {shared: true}", 1, 3},
+                {"", "instances: 256, mailbox: {shared: true}", 1, 3},
+                {"", "mailbox: {shared: false, deliveries: 1}", 0, 1},
+                {"", "mailbox: {deliveries: 254}", 0, 254},
+                {"", "mailbox: {deliveries: forever}", 0, 0},
+                {"mailbox: {shared: true, deliveries: 9}", "instances: 2", 1, 9},
+                {"mailbox: {shared: true, deliveries: 9}", "mailbox: true", 0, 3},
+                {"mailbox: {shared: true}", "mailbox: false", 0, 0},
+                {"mailbox: {shared: true}", "protocol: plain", 0, 0},
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+                struct outcome got;
+
+                read_child(&got, rows[i].defaults, rows[i].keys);
+                if (strstr(got.said, "error") || got.spec.mailbox_shared != rows[i].shared || got.spec.mailbox_deliveries != rows[i].deliveries)
+                        fail_msg("{%s} {%s}: shared %u, deliveries %u\n%s", rows[i].defaults, rows[i].keys, got.spec.mailbox_shared,
+                                 got.spec.mailbox_deliveries, got.said);
+        }
+}
+
 static void what_cannot_be_is_said_at_its_key(void **state)
 {
         static const struct {
@@ -95,6 +125,10 @@ static void what_cannot_be_is_said_at_its_key(void **state)
                 {ARENA ", mailbox: {undo: 65MiB}", "'undo' is '65MiB': at most 64MiB"},
                 {"state: blob, mailbox: {undo: 4KiB}", "'undo' needs state: arena"},
                 {"mailbox: {spin: 2ms}", "'spin' is '2ms': a child watches for at most 1ms"},
+                {"mailbox: {shared: 2}", "'shared' is '2'"},
+                {"mailbox: {deliveries: 0}", "'deliveries' is '0', expected a number from 1 to 254, or forever"},
+                {"mailbox: {deliveries: 255}", "'deliveries' is '255', expected a number from 1 to 254, or forever"},
+                {"instances: 257, mailbox: {shared: true}", "'instances' is 257: at most 256 can share one queue"},
                 {"mailbox: {slot: 4}", "unknown key 'slot' (did you mean 'slots'?)"},
                 {"mailbox: true, protocol: plain", "'mailbox' needs a program that speaks with the hub"},
                 {"mailboxes: true", "unknown key 'mailboxes' (did you mean 'mailbox'?)"},
@@ -114,6 +148,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_written_is_what_the_plan_has),
+                cmocka_unit_test(what_is_shared_and_how_often_a_message_is_begun),
                 cmocka_unit_test(what_cannot_be_is_said_at_its_key),
         };
 

@@ -53,14 +53,16 @@ static const struct row rows[] = {
         ROW(bt_mailbox, spin_ns), ROW(bt_mailbox, slots_off), ROW(bt_mailbox, region_off), ROW(bt_mailbox, region_bytes),
         ROW(bt_mailbox, id), ROW(bt_mailbox, tail), ROW(bt_mailbox, read), ROW(bt_mailbox, asleep), ROW(bt_mailbox, waiting),
         ROW(bt_mailbox, room), ROW(bt_mailbox, gate), ROW(bt_mailbox, full),
+        ROW(bt_mailbox, shared), ROW(bt_mailbox, next), ROW(bt_mailbox, sleepers),
         ROW(bt_mail_slot, word), ROW(bt_mail_slot, letter), {"bt_mail_slot", "payload", offsetof(struct bt_mail_slot, payload), 0},
         ROW(bt_letter, call), ROW(bt_letter, deadline_ns), ROW(bt_letter, tag), ROW(bt_letter, ref_off), ROW(bt_letter, ref_bytes),
-        ROW(bt_letter, flags), ROW(bt_letter, status), ROW(bt_letter, bytes),
+        ROW(bt_letter, flags), ROW(bt_letter, status), ROW(bt_letter, bytes), ROW(bt_letter, sender),
         ROW(bt_desk, head), ROW(bt_desk, box_off), ROW(bt_desk, box_bytes), ROW(bt_desk, undo_off), ROW(bt_desk, undo_bytes),
         ROW(bt_desk, cursor), ROW(bt_desk, open), ROW(bt_desk, undo_used), ROW(bt_desk, delivery), ROW(bt_desk, epoch),
         ROW(bt_desk, answer), ROW(bt_desk, answer_client), ROW(bt_desk, answer_letter), ROW(bt_desk, handled),
         ROW(bt_desk, redelivered), ROW(bt_desk, failed), ROW(bt_desk, expired), ROW(bt_desk, holes), ROW(bt_desk, broken),
-        ROW(bt_desk, unanswered),
+        ROW(bt_desk, unanswered), ROW(bt_desk, set_aside), ROW(bt_desk, sharer), ROW(bt_desk, deliveries_max), ROW(bt_desk, claim),
+        ROW(bt_desk, claim_for), ROW(bt_desk, claim_owner), ROW(bt_desk, claim_before),
 };
 
 static char text[128 * 1024];

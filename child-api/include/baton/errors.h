@@ -24,6 +24,7 @@ enum baton_error {
         BATON_E_ADDRESS = 4105,  /* the arena's fixed address is taken in this process */
         BATON_E_TORN = 4106,     /* the arena's holder died inside baton_arena_begin/end */
         BATON_E_GONE = 4107,     /* the hub is gone; of a client: the child was removed, or its hub has stopped */
+        BATON_E_SET_ASIDE = 4108, /* of a call: each process that had the message in hand died, mailbox.deliveries times */
 };
 
 /**
