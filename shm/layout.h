@@ -85,11 +85,17 @@ struct bt_slot {
         int32_t spare_pid;        /* held, ready for the next start; 0: none */
         char exec[96];            /* tail of the path of the committed binary */
         char note[128];           /* why it is in this phase, for people */
-        uint8_t reserved1[120];
+        /* Its mailbox, or that of its pool, as it was when the hub last wrote this slot (it does for each `status`); shm/mailbox.h */
+        uint64_t mail_full;       /* how often a producer found no room */
+        uint64_t mail_set_aside;  /* messages that were begun mailbox.deliveries times */
+        uint32_t mail_slots;      /* 0: it has none */
+        uint32_t mail_depth;      /* messages that are not done */
+        uint8_t reserved1[96];
 };
 static_assert(sizeof(struct bt_slot) == 512, "a power of two, so that slots never straddle pages");
 static_assert(offsetof(struct bt_slot, incarnation) == 72, "aligned");
 static_assert(offsetof(struct bt_slot, exec) == 168, "aligned");
+static_assert(offsetof(struct bt_slot, mail_full) == 392, "aligned");
 
 struct bt_node {
         struct bt_seg_head head;

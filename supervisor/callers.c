@@ -55,6 +55,7 @@ struct caller {
 
 struct bt_callers {
         struct bt_list list;
+        uint32_t own; /* under which we answer; 0: we have not yet */
         struct bt_client_book book;
 };
 
@@ -99,7 +100,7 @@ static void caller_repair(const struct caller *caller, uint32_t owner)
 
 static bool owner_known(struct bt_hub *hub, uint32_t owner)
 {
-        if (bt_client_book_find(&hub->callers->book, owner))
+        if (owner == hub->callers->own || bt_client_book_find(&hub->callers->book, owner))
                 return true;
         bt_hub_foreach_child(child, hub)
         {
@@ -191,6 +192,39 @@ void bt_callers_process_gone(const struct bt_inc *inc)
                 return;
         bt_list_foreach (it, &child->hub->callers->list)
                 caller_repair(bt_list_entry(it, struct caller, node), inc->link->owner);
+}
+
+static struct caller *find_number(const struct bt_callers *callers, uint32_t number)
+{
+        bt_list_foreach (it, &callers->list) {
+                struct caller *caller = bt_list_entry(it, struct caller, node);
+
+                if (caller->number == number && caller->ring.mb)
+                        return caller;
+        }
+        return NULL;
+}
+
+void bt_callers_answer(struct bt_child *child)
+{
+        struct bt_callers *callers = child->hub->callers;
+        struct bt_desk *desk = child->mail->desk;
+        struct bt_letter letter = desk->answer_letter;
+        uint64_t answer = atomic_load(&desk->answer);
+        struct caller *caller;
+
+        if (!callers || !answer || atomic_load(&desk->cursor) < answer)
+                return;
+        if (!callers->own)
+                callers->own = bt_client_book_number(&callers->book);
+        caller = find_number(callers, desk->answer_client);
+        /* Where the box is, and how large, is what we know and not what is written there. */
+        if (!caller || letter.bytes > BT_MAILBOX_BYTES_MAX ||
+            bt_mailbox_push(&caller->ring, callers->own, &letter, desk + 1, NULL))
+                atomic_fetch_add(&desk->unanswered, 1);
+        else if (bt_mailbox_must_ring(&caller->ring))
+                ring_bell(caller->bell);
+        bt_desk_no_answer(desk);
 }
 
 /* ---- the end of a client ---- */

@@ -48,5 +48,11 @@ void bt_callers_introduce(struct bt_inc *inc);
 void bt_callers_process_gone(const struct bt_inc *inc);
 
 void bt_callers_child_added(struct bt_child *child);
+/*
+ * The word of @child is vacant, and its last holder had done a message whose answer it did not give any more: it is given now, for nobody knows whether there
+ * will be another holder.
+ */
+void bt_callers_answer(struct bt_child *child);
+
 /* @name: of its mailbox, whose gate is closed; "": others of its pool have it still. */
 void bt_callers_child_removed(struct bt_child *child, const char *name);

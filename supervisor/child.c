@@ -111,6 +111,7 @@ void bt_child_publish(struct bt_child *child)
         (void)snprintf(slot->exec, sizeof(slot->exec), "%s",
                        binary->path + (path >= sizeof(slot->exec) ? path - sizeof(slot->exec) + 1 : 0));
         (void)snprintf(slot->note, sizeof(slot->note), "%s", child->note);
+        bt_mail_describe(child, slot);
         bt_node_end(slot);
 }
 

@@ -347,6 +347,11 @@ static void client_status(struct bt_client *client)
         const struct bt_hub *hub = client->hub;
         struct bt_ctl_reply reply;
 
+        bt_hub_foreach_child(child, hub)
+        {
+                if (child->mail)
+                        bt_child_publish(child); /* what waits in it changes without us */
+        }
         reply_init(&reply, client, BT_CTL_NODE);
         (void)snprintf(reply.text, sizeof(reply.text), "%s", bt_plan_string(&hub->plan, hub->plan.plan->config_path));
         bt_list_foreach (it, &hub->nodes) {

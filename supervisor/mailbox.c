@@ -148,6 +148,18 @@ void bt_mail_show(const struct bt_child *child)
                 atomic_store(&child->mail->view.mb->gate, child->phase == BT_PHASE_RUNNING ? BT_MAILBOX_OPEN : BT_MAILBOX_SWAPPING);
 }
 
+void bt_mail_describe(const struct bt_child *child, struct bt_slot *slot)
+{
+        const struct bt_mail *mail = child->mail;
+
+        if (!mail)
+                return;
+        slot->mail_slots = mail->view.slot_count;
+        slot->mail_depth = bt_mailbox_depth(&mail->view);
+        slot->mail_full = atomic_load(&mail->view.mb->full);
+        slot->mail_set_aside = atomic_load(&mail->desk->set_aside);
+}
+
 /* Also a process that sleeps is to empty its channel now and then. One that is parked does it when it holds. */
 static void ring_channel(const struct bt_inc *inc)
 {

@@ -36,6 +36,9 @@ int bt_mail_take_up(struct bt_child *child, const int fds[_BT_LINK_MAIL_N]);
 /* That of a process that is being adopted. 0, also when it has none. */
 int bt_mail_adopt(struct bt_child *child, const struct bt_found *found);
 
+/* What `status` shows of it. */
+void bt_mail_describe(const struct bt_child *child, struct bt_slot *slot);
+
 /* Whether its child takes work now, for clients that have a choice. */
 void bt_mail_show(const struct bt_child *child);
 
@@ -57,7 +60,7 @@ const char *bt_mail_name(const struct bt_child *child); /* the child's id, or it
 int bt_mail_join(struct bt_child *child, struct bt_mail *mail);
 /* This one was taken up: the others, that are new, join it. 0, or -EPROTO: they have another one. */
 int bt_mail_gather(struct bt_child *child);
-/* The word of @child is vacant, or was: what its last process had in hand is for the others. */
+/* When the word of @child is vacant: what its last process had done is answered; and of a shared one, what it had in hand is for the others. */
 void bt_mail_return(struct bt_child *child);
 /* After a hub was killed: the same for all, and for those whose desk died with it. */
 void bt_mail_return_all(struct bt_hub *hub);

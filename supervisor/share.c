@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/fd.h"
+#include "supervisor/callers.h"
 #include "supervisor/mailbox.h"
 
 bool bt_mail_shared(const struct bt_child *child)
@@ -136,7 +137,10 @@ int bt_mail_gather(struct bt_child *child)
 
 void bt_mail_return(struct bt_child *child)
 {
-        if (!bt_mail_shared(child) || bt_baton_word(child->holding->baton).phase != BT_WORD_VACANT)
+        if (!child->mail || bt_baton_word(child->holding->baton).phase != BT_WORD_VACANT)
+                return;
+        bt_callers_answer(child);
+        if (!bt_mail_shared(child))
                 return;
         (void)bt_share_settle(&child->mail->view, child->mail->desk);
         bt_mail_ring(

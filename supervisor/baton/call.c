@@ -61,6 +61,8 @@ static int attach(struct bt_command *command, const struct bt_hub_place *place,
                                                      .calls = 1,
                                                      .reply_bytes = ANSWER_BYTES,
                                                      .timeout_ns = command->timeout_ns};
+        const struct baton_target_options by_key = {.size = sizeof(by_key),
+                                                    .pick = BATON_PICK_HASH};
         char why[BATON_WHY_BYTES] = "";
         int r = baton_client_open(
                 ret_client, bt_mem_printf(&command->mem, "%s/%s", place->runtime, place->name),
@@ -72,7 +74,8 @@ static int attach(struct bt_command *command, const struct bt_hub_place *place,
                        : r == -ETIMEDOUT                  ? BT_EXIT_TIMED_OUT
                                                           : BT_EXIT_FAILED;
         }
-        r = baton_client_target(ret_target, *ret_client, command->args[0], NULL, why);
+        r = baton_client_target(ret_target, *ret_client, command->args[0],
+                                command->key ? &by_key : NULL, why);
         return r ? complain(command->args[0], r, why) : BT_EXIT_OK;
 }
 
@@ -90,6 +93,18 @@ static void print_answer(struct bt_command *command, const struct baton_reply *r
         bt_say_json(json_pack("{s:o, s:i, s:I, s:I, s:s}", "child", bt_json_text(command->args[0]),
                               "status", reply->status, "bytes", (json_int_t)reply->bytes,
                               "elapsed_ns", (json_int_t)elapsed_ns, "answer", text));
+}
+
+/* A number for a key; 0: there is none. FNV-1a: nothing depends on how good it is, the library mixes it again. */
+static uint64_t key_number(const char *key)
+{
+        uint64_t number = UINT64_C(0xcbf29ce484222325);
+
+        if (!key)
+                return 0;
+        for (; *key; key++)
+                number = (number ^ (uint8_t)*key) * UINT64_C(0x100000001b3);
+        return number;
 }
 
 static int say(struct bt_command *command, bool wants_answer)
@@ -114,6 +129,7 @@ static int say(struct bt_command *command, bool wants_answer)
                 return status;
         begun_ns = bt_now_ns();
         send.bytes = strlen(command->args[1]);
+        send.key = key_number(command->key);
         send.timeout_ns = command->deadline_ns ? command->deadline_ns : command->timeout_ns;
         r = wants_answer ? baton_client_call(target, &send, &reply)
                          : baton_client_cast(target, &send);

@@ -60,6 +60,7 @@ struct bt_command {
         const char *meta;
         const char *node;
         uint64_t deadline_ns; /* of each child; 0: not given */
+        const char *key;      /* call, cast; NULL: not given */
         bool no_wait;
         bool rollback;
         bool drop_state;

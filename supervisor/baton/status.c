@@ -126,6 +126,15 @@ static uint64_t since(uint64_t wall_ns)
 
 /* ---- JSON ---- */
 
+static json_t *mailbox_json(const struct bt_slot *slot)
+{
+        if (!slot->mail_slots)
+                return json_null();
+        return json_pack("{s:I, s:I, s:I, s:I}", "slots", (json_int_t)slot->mail_slots, "depth",
+                         (json_int_t)slot->mail_depth, "full", (json_int_t)slot->mail_full, "set_aside",
+                         (json_int_t)slot->mail_set_aside);
+}
+
 static json_t *slot_json(struct bt_mem *mem, const struct bt_node *node, const struct bt_slot *slot)
 {
         json_t *object = json_pack(
@@ -144,7 +153,8 @@ static json_t *slot_json(struct bt_mem *mem, const struct bt_node *node, const s
                 exit_text(mem, slot), "exec", bt_json_text(slot->exec), "note",
                 bt_json_text(slot->note));
 
-        if (!object || !more || json_object_update(object, more))
+        if (!object || !more || json_object_update(object, more) ||
+            json_object_set_new(object, "mailbox", mailbox_json(slot)))
                 bt_mem_exhausted();
         json_decref(more);
         return object;
@@ -199,20 +209,22 @@ static const char *state_cell(struct bt_mem *mem, const struct bt_slot *slot)
         return bt_mem_printf(mem, "%s %s", form_name(slot->state_form), room);
 }
 
-/* What is out of the ordinary, joined: the note, predecessors still draining, limits reached. */
+static const char *note_add(struct bt_mem *mem, const char *note, uint64_t count, const char *what)
+{
+        return count ? bt_mem_printf(mem, "%s%s%" PRIu64 " %s", note, *note ? "; " : "", count, what) : note;
+}
+
+/* What is out of the ordinary, joined: the note, predecessors still draining, limits reached, what its mailbox could not take or its processes not survive. */
 static const char *note_cell(struct bt_mem *mem, const struct bt_slot *slot)
 {
         const char *note = clean(mem, slot->note);
 
-        if (slot->draining)
-                note = bt_mem_printf(mem, "%s%s%" PRIu32 " draining", note, *note ? "; " : "",
-                                     slot->draining);
+        note = note_add(mem, note, slot->draining, "draining");
         if (slot->spare_pid)
                 note = bt_mem_printf(mem, "%s%sspare %" PRId32, note, *note ? "; " : "", slot->spare_pid);
-        if (slot->limits_hit)
-                note = bt_mem_printf(mem, "%s%s%" PRIu32 " limits hit", note, *note ? "; " : "",
-                                     slot->limits_hit);
-        return note;
+        note = note_add(mem, note, slot->limits_hit, "limits hit");
+        note = note_add(mem, note, slot->mail_full, "times full");
+        return note_add(mem, note, slot->mail_set_aside, "messages set aside");
 }
 
 static const char *exec_cell(struct bt_mem *mem, const char *exec)

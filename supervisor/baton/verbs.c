@@ -49,6 +49,7 @@ enum {
         OPT_NICE,
         OPT_NUMA,
         OPT_DEFAULT,
+        OPT_KEY,
         OPT_ENV,
         OPT_PROGRAM,
 };
@@ -95,6 +96,7 @@ static const struct argp_option rollback_options[] = {ROWS_ROLLOUT, ROW_STRATEGY
 
 static const struct argp_option call_options[] = {
         {"deadline", OPT_DEADLINE, "DURATION", 0, "For room in the mailbox and for the answer; default 5s", 0},
+        {"key", OPT_KEY, "KEY", 0, "Of a pool: what has the same key goes to the same member; without it, to the one with the fewest unread messages", 0},
         ROW_JSON,
         ROW_HUB,
         ROW_END,
@@ -457,6 +459,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
                 return 0;
         case OPT_DEADLINE:
                 parse_deadline(command, arg, state);
+                return 0;
+        case OPT_KEY:
+                command->key = arg;
                 return 0;
         case OPT_WAIT:
         case OPT_NO_WAIT:

@@ -636,6 +636,37 @@ static int command(const struct world *w, const char *words)
         return world_wait(world_spawn(w, argv, "baton.out"));
 }
 
+static void a_key_on_the_command_line_finds_the_same_member(void **state)
+{
+        struct world *w = *state;
+        struct baton_client *client;
+        char path[160], text[WORLD_TEXT_BYTES];
+        int with = 0;
+
+        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
+        (void)setenv("BATON_RUNTIME_DIR", path, 1);
+        world_start(w, POOL);
+        client = attach(w, NULL);
+        for (int i = 0; i < 4; i++)
+                assert_int_equal(command(w, "cast web text --key blue"), 0);
+        for (int i = 0; i < 3; i++)
+                with += queued_at(client, i) == 4;
+        assert_int_equal(with, 1);
+        assert_int_equal(command(w, "cast web text --key blue --deadline 10ms"), 5); /* full */
+        assert_int_equal(command(w, "cast web text"), 0); /* another one */
+        assert_int_equal(command(w, "status --json"), 0);
+        world_read(w, "baton.out", text, sizeof(text));
+        assert_non_null(strstr(text, "\"slots\":4,\"depth\":4,\"full\":"));
+        assert_non_null(strstr(text, "\"slots\":4,\"depth\":1,\"full\":0,\"set_aside\":0"));
+        assert_non_null(strstr(text, "\"mailbox\":null")); /* deaf */
+        assert_int_equal(command(w, "status"), 0);
+        world_read(w, "baton.out", text, sizeof(text));
+        assert_non_null(strstr(text, "times full"));
+        (void)unsetenv("BATON_RUNTIME_DIR");
+        client = baton_client_close(client);
+        world_end(w);
+}
+
 static uint32_t members(const struct baton_target *target)
 {
         struct baton_target_stats stats;
@@ -736,6 +767,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(a_hub_that_is_killed_is_not_missed, world_setup,
                                                 world_teardown),
                 cmocka_unit_test_setup_teardown(a_member_that_is_being_swapped_gets_no_new_work,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(a_key_on_the_command_line_finds_the_same_member,
                                                 world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(members_that_are_removed_and_added_are_seen,
                                                 world_setup, world_teardown),

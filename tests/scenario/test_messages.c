@@ -567,6 +567,37 @@ static void many_threads_share_a_client_and_one_of_them_polls(void **state)
         world_end(w);
 }
 
+/* Three deaths, as many as max_restarts allows: without the bound it would take its child down for good. What came before and comes after is done. */
+static void a_message_that_kills_its_child_is_set_aside_and_the_child_serves_on(void **state)
+{
+        struct world *w = *state;
+        struct tally_message message = {.number = 1};
+        struct baton_send send = send_of(&message, WORLD_WAIT_MS * BT_NS_PER_MS);
+        struct tally_answer answer = {0};
+        struct baton_reply reply = {.data = &answer, .room = sizeof(answer)};
+        struct baton_client *client;
+        struct baton_target *tally;
+
+        world_start(w, "hub: w\n"
+                       "children:\n"
+                       "  tally: {exec: [@bin@/child_tally], handover: true, state: arena, "
+                       "backoff: {min: 1ms, max: 1ms}, mailbox: true}\n");
+        client = attach(w);
+        tally = target_of(client);
+        assert_int_equal(baton_client_call(tally, &send, &reply), 0);
+        message = (struct tally_message){.number = 2, .work_us = TALLY_DIE};
+        assert_int_equal(baton_client_call(tally, &send, &reply), 0);
+        assert_int_equal(reply.status, -BATON_E_SET_ASIDE);
+        message = (struct tally_message){.number = 2};
+        reply = (struct baton_reply){.data = &answer, .room = sizeof(answer)};
+        assert_int_equal(baton_client_call(tally, &send, &reply), 0);
+        assert_int_equal(reply.status, 0);
+        assert_int_equal(answer.total, 2);
+        assert_int_equal(answer.wrong, 0);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
 /* ---- the command ---- */
 
 /* Runs `baton @words..`; returns its exit status, and what it printed on both outputs. */
@@ -655,6 +686,9 @@ int main(void)
                                                 world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(many_threads_share_a_client_and_one_of_them_polls,
                                                 world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_message_that_kills_its_child_is_set_aside_and_the_child_serves_on,
+                        world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(the_command_calls_casts_and_shows_queues,
                                                 world_setup, world_teardown),
         };

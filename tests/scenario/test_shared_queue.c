@@ -562,6 +562,24 @@ static void a_member_may_leave_and_the_last_one_ends_the_queue(void **state)
         world_end(w);
 }
 
+/* ---- what was done is answered ---- */
+
+/* Each member dies at its third message, in the moment after the commit, and is not started again: nobody but the hub can give that answer. */
+static void I8_a_message_that_was_done_is_answered_also_when_nobody_comes_back(void **state)
+{
+        struct world *w = *state;
+        struct baton_client *client;
+        struct baton_target *tally;
+
+        world_start(w, POOL("2", "slots: 8", NEVER "\n    env: {BATON_KILL_AT: 'message.committed:3'}"));
+        client = attach(w);
+        tally = tally_of(client);
+        for (uint64_t n = 1; n <= 6; n++)
+                call_ok(tally, n);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
 /* ---- a message that kills whoever has it ---- */
 
 static void a_message_that_kills_is_set_aside_and_its_caller_told(void **state)
@@ -603,6 +621,7 @@ int main(void)
                 ROW(I8_what_a_member_had_that_died_with_the_hub_is_done_by_another),
                 ROW(a_pool_that_shares_is_called_by_its_name_only),
                 ROW(a_member_may_leave_and_the_last_one_ends_the_queue),
+                ROW(I8_a_message_that_was_done_is_answered_also_when_nobody_comes_back),
                 ROW(a_message_that_kills_is_set_aside_and_its_caller_told),
         };
 #undef ROW

@@ -33,6 +33,7 @@ static const struct row rows[] = {
         ROW(bt_slot, started_wall_ns), ROW(bt_slot, restarts), ROW(bt_slot, swaps), ROW(bt_slot, rollbacks), ROW(bt_slot, swap_pause_ns),
         ROW(bt_slot, swap_total_ns), ROW(bt_slot, state_bytes), ROW(bt_slot, state_form), ROW(bt_slot, draining), ROW(bt_slot, exit_code),
         ROW(bt_slot, exit_kind), ROW(bt_slot, limits_hit), ROW(bt_slot, spare_pid), ROW(bt_slot, exec), ROW(bt_slot, note),
+        ROW(bt_slot, mail_full), ROW(bt_slot, mail_set_aside), ROW(bt_slot, mail_slots), ROW(bt_slot, mail_depth),
         ROW(bt_link, head), ROW(bt_link, incarnation), ROW(bt_link, reason), ROW(bt_link, fds), ROW(bt_link, slot_idx), ROW(bt_link, wake),
         ROW(bt_link, attached), ROW(bt_link, life_off), ROW(bt_link, life), ROW(bt_link, text), ROW(bt_link, mail_fds), ROW(bt_link, owner), ROW(bt_link, hold), ROW(bt_link, hold_flags), ROW(bt_link, hub_pid), ROW(bt_link, to_child), ROW(bt_link, to_hub),
         ROW(bt_ring, head), ROW(bt_ring, tail), ROW(bt_ring, recs),
