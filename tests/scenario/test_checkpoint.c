@@ -10,14 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <baton/types.h>
 
 #include "base/cleanup.h"
-#include "tests/support/world.h"
+#include "tests/support/rows.h"
 
 #define RESTARTS "    max_restarts: forever\n    backoff: {min: 1ms, max: 2ms}\n"
 #define ON       "    checkpoint: true\n"
@@ -211,13 +210,10 @@ struct moment {
 
 static void arm(const struct world *w, bool on)
 {
-        char guard[256];
-
-        (void)snprintf(guard, sizeof(guard), "%s/faulty.once", w->dir);
         if (on)
-                assert_int_equal(rmdir(guard), 0);
+                rows_close_gate(w, "faulty.once");
         else
-                assert_int_equal(mkdir(guard, 0700), 0);
+                rows_open_gate(w, "faulty.once");
 }
 
 /* The second checkpoint is died in: the first one stays, or the second one is whole. */
