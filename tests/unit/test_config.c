@@ -413,8 +413,8 @@ static void wrong_values_are_named_with_their_place(void **state)
         static const char *const rows[][2] = {
                 {"strategi: hot", "app.yaml:6:5: error: unknown key 'strategi' (did you mean 'strategy'?)"},
                 {"strategy: warm", "app.yaml:6:15: error: 'strategy' is 'warm', expected cold or hot"},
-                {"protocol: notify, handover: true", "'handover' needs a program that speaks with the hub, and this child's protocol is notify"},
-                {"protocol: plain, watchdog: 1s", "'watchdog' needs a program that speaks with the hub, and this child's protocol is plain"},
+                {"handover: true\nprotocol: notify", "'handover' needs a program that speaks with the hub, and this child's protocol is notify"},
+                {"watchdog: 1s\nprotocol: plain", "'watchdog' needs a program that speaks with the hub, and this child's protocol is plain"},
                 {"watchdog: 1s", "'watchdog' needs protocol: notify"},
                 {"max_draining: 65", "'max_draining' is '65'"},
                 {"protocol: http", "'protocol' is 'http', expected baton, plain or notify"},
