@@ -203,6 +203,7 @@ int bt_child_attach(struct baton_child *child, const struct baton_child_place *p
         child->supervised = true;
         child->incarnation = child->link->incarnation;
         child->reason = (enum baton_reason)child->link->reason;
+        child->mode = (enum baton_mode)atomic_load(&child->link->mode_taken);
         bt_ring_end_init_pop(&child->inbox, &child->link->to_child);
         bt_ring_end_init_push(&child->outbox, &child->link->to_hub);
 

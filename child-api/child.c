@@ -205,6 +205,9 @@ static void handle(struct baton_child *child, const struct bt_rec *rec)
         case BT_MSG_MAY_MIGRATE:
                 bt_child_on_may_migrate(child);
                 break;
+        case BT_MSG_MODE:
+                bt_child_on_mode(child, rec);
+                break;
         default:
                 break; /* a newer hub's word; what matters comes with a deadline */
         }

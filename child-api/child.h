@@ -58,6 +58,7 @@ struct baton_child {
         enum bt_child_stage stage;
         uint64_t incarnation;
         enum baton_reason reason;
+        enum baton_mode mode;
 
         struct bt_link *link;   /* unsupervised: NULL */
         struct bt_baton *baton; /* always there: a private one when unsupervised */
@@ -195,6 +196,9 @@ bool bt_child_head_known(const struct baton_child *child); /* the arena's head i
                 if (!(child)->rehearsing)                                                          \
                         BT_POINT(name);                                                            \
         } while (0)
+
+/* mode.c */
+void bt_child_on_mode(struct baton_child *child, const struct bt_rec *rec);
 
 /* passage.c: the moment of a swap */
 int bt_child_park(struct baton_child *child); /* 0: the baton was passed to us; BATON_CHILD_STOP; -errno */

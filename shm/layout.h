@@ -90,7 +90,8 @@ struct bt_slot {
         uint64_t mail_set_aside;  /* messages that were begun mailbox.deliveries times */
         uint32_t mail_slots;      /* 0: it has none */
         uint32_t mail_depth;      /* messages that are not done */
-        uint8_t reserved1[96];
+        uint32_t mode;            /* enum baton_mode, as the process has taken it */
+        uint8_t reserved1[92];
 };
 static_assert(sizeof(struct bt_slot) == 512, "a power of two, so that slots never straddle pages");
 static_assert(offsetof(struct bt_slot, incarnation) == 72, "aligned");
@@ -153,6 +154,7 @@ enum bt_msg {
         BT_MSG_CHECKPOINT = 8, /* keep a whole state now, and go on serving; answered by CHECKPOINTED */
         BT_MSG_DURABLE = 9,   /* bt_baton.durable has moved. Not repeated while the child has not taken the one before */
         BT_MSG_MAY_MIGRATE = 11, /* may you be moved to another node now? answered by CONSENT */
+        BT_MSG_MODE = 12,     /* arg[0]: enum baton_mode, ACTIVE or PASSIVE, from now on; answered by MODE_TAKEN */
         /* C->H */
         BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state; arg[1]: 1 if it is to be asked MAY_MIGRATE;
                                  arg[2]: newest version of the schema that it reads */
@@ -165,6 +167,7 @@ enum bt_msg {
         BT_MSG_CHECKPOINTED = 23, /* token: sequence; arg[0]: 0 or error, text in the link; arg[1]: bytes; arg[2]: 1 if it answers CHECKPOINT.
                                      Not repeated while the hub has not taken the one before: the word in the baton says more */
         BT_MSG_CONSENT = 25,  /* answer to MAY_MIGRATE, or by itself: arg[0]: 1 ready, 0 later */
+        BT_MSG_MODE_TAKEN = 26, /* answer to MODE: arg[0]: the mode; what it asked for has happened */
         _BT_MSG_N,
 };
 
@@ -231,8 +234,9 @@ struct bt_link {
         _Atomic uint32_t hold;          /* BT_HOLD_*: stopped before its first line; futex. W hub, and the process from ASKED to HELD */
         uint32_t hold_flags;            /* BT_HOLD_F_*; W hub, before the process starts */
         int32_t hub_pid;                /* whose end is that of a held process; W hub, before the process starts */
-        uint32_t reserved1;
-        uint8_t reserved2[4096 - 192 - 64 - 32 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
+        _Atomic uint32_t mode_told;     /* enum baton_mode; W hub, before MODE is pushed: a hub after it reads what was told */
+        _Atomic uint32_t mode_taken;    /* W hub before the process starts, then child, before MODE_TAKEN is pushed */
+        uint8_t reserved2[4096 - 192 - 64 - 36 - BT_LINK_TEXT_BYTES - 2 * (128 + BT_RING_RECS * BT_REC_BYTES)];
         struct bt_ring to_child __attribute__((aligned(64)));
         struct bt_ring to_hub __attribute__((aligned(64)));
 };

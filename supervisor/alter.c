@@ -270,6 +270,10 @@ static bool answer_usable(struct bt_alter *alter, struct bt_hub_node **ret_node,
         if (!answer_valid(alter->coming, alter->coming_bytes, ret_why, why_bytes))
                 return false;
         name = node_named(alter->coming, alter->coming_bytes);
+        if (name && alter->child->replicas) {
+                (void)snprintf(ret_why, why_bytes, "an instance of a replicated child stays on its node");
+                return false;
+        }
         *ret_node = name ? bt_hub_node_find(alter->child->hub, name) : NULL;
         if (name && (!*ret_node || !bt_hub_node_takes(*ret_node))) {
                 (void)snprintf(ret_why, why_bytes, "there is no node %.63s that takes children", name);

@@ -30,6 +30,7 @@
 #include "supervisor/mailbox.h"
 #include "supervisor/rolling.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/replicas.h"
 #include "supervisor/state.h"
 
 static void child_on_restart_timer(struct bt_loop_timer *timer);
@@ -87,6 +88,7 @@ void bt_child_publish(struct bt_child *child)
         const struct bt_binary *binary = inc ? inc->binary : child->binary;
         struct bt_slot *slot = bt_node_begin(&child->seat.node->dir, child->seat.slot_idx);
         size_t path = strlen(binary->path);
+        char room[128];
 
         bt_mail_show(child);
         slot->phase = child->phase;
@@ -108,9 +110,10 @@ void bt_child_publish(struct bt_child *child)
         slot->exit_code = child->last_exit.status;
         slot->limits_hit = child->limits_hit;
         slot->spare_pid = child->spare && child->spare->held_seen ? child->spare->pid : 0;
+        slot->mode = inc ? inc->mode : BATON_MODE_SINGLE;
         (void)snprintf(slot->exec, sizeof(slot->exec), "%s",
                        binary->path + (path >= sizeof(slot->exec) ? path - sizeof(slot->exec) + 1 : 0));
-        (void)snprintf(slot->note, sizeof(slot->note), "%s", child->note);
+        (void)snprintf(slot->note, sizeof(slot->note), "%s", child->note[0] ? child->note : bt_replicas_note(child, room, sizeof(room)));
         bt_mail_describe(child, slot);
         bt_node_end(slot);
 }
@@ -138,15 +141,16 @@ int bt_child_init(struct bt_child *child)
         struct bt_hub *hub = child->hub;
         const struct bt_plan_view *plan = &child->plan->view;
         const struct bt_plan_child *spec = &plan->children[child->plan_idx];
-        int r = 1;
+        int r;
 
-        child->id = bt_plan_string(plan, spec->id);
+        child->id = child->own_id ? child->own_id : bt_plan_string(plan, spec->id);
         child->pool = bt_plan_string(plan, spec->pool);
         bt_child_seated(child);
         child->number_next = 1;
         child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);
-        if (child->plan == hub->plan_ref)
+        r = bt_replicas_binary(child);
+        if (r > 0 && child->plan == hub->plan_ref)
                 r = bt_embed_binary(&child->own, hub, child->plan_idx);
         if (r > 0)
                 r = bt_binary_open(&child->own, bt_plan_string(plan, spec->exec));
@@ -260,6 +264,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         bt_spare_wanted(child);
         child->killed = false;
         bt_move_wake(child);
+        bt_replicas_started(child, true);
         bt_child_settled(child);
         bt_live_running(child);
 }
@@ -272,6 +277,7 @@ static void child_on_slow_start(struct bt_loop_timer *timer)
         if (child->phase != BT_PHASE_STARTING || !child->current)
                 return;
         child->limits_hit++;
+        bt_replicas_started(child, false);
         bt_child_note(child, child->spec->protocol == BT_PROTOCOL_NOTIFY ? "has not said READY=1 to NOTIFY_SOCKET"
                                                                          : "has not said that it is ready (if it does not use libbaton, it needs protocol: plain)");
         bt_child_publish(child);
@@ -373,6 +379,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         if (!how)
                 bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, 0, "%s", child->note);
         bt_rolling_ended(child, how);
+        bt_replicas_started(child, false);
         if (child->hub->stopping || child->leaving) {
                 child->phase = BT_PHASE_STOPPED;
                 bt_child_publish(child);
@@ -522,7 +529,9 @@ void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struc
                 bt_move_consent(child, inc, rec->arg[0] == 1);
                 return;
         }
-        if (rec->type == BT_MSG_CHECKPOINTED)
+        if (rec->type == BT_MSG_MODE_TAKEN)
+                bt_mode_taken(inc, rec->arg[0]);
+        else if (rec->type == BT_MSG_CHECKPOINTED)
                 bt_child_on_checkpointed(child, inc, rec);
         else if (m && (m->succ == inc || m->pred == inc))
                 migrating_on_message(m, inc, rec);

@@ -13,6 +13,7 @@
 #include "supervisor/mailbox.h"
 #include "supervisor/node.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/replicas.h"
 #include "supervisor/request.h"
 
 #define BUCKETS_MIN 64
@@ -105,31 +106,34 @@ static void child_free(struct bt_child *child)
         bt_seat_give_back(&child->seat);
         free(child->spec_there);
         (void)bt_plan_unref(child->plan);
+        free(child->own_id);
         free(child);
 }
 
-int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
-                     struct bt_hub_node *node, struct bt_child **ret_child)
+static struct bt_child *child_new(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx)
 {
-        struct bt_children *children = &hub->children;
-        struct bt_child *child;
-        int r;
+        struct bt_child *child = calloc(1, sizeof(*child));
 
-        bt_assert(idx < plan->view.plan->child_count);
-        if (bt_hub_child_find(hub, bt_plan_string(&plan->view, plan->view.children[idx].id)))
-                return -EEXIST;
-        r = index_grow(children);
-        child = r ? NULL : calloc(1, sizeof(*child));
         if (!child)
-                return -ENOMEM;
+                return NULL;
         bt_list_init(&child->order);
         bt_list_init(&child->to_load);
         bt_list_init(&child->unsettled);
         bt_list_init(&child->incs);
+        bt_list_init(&child->instance);
         child->hub = hub;
         child->plan = bt_plan_ref(plan);
         child->plan_idx = idx;
-        r = bt_seat_take(&child->seat, node);
+        return child;
+}
+
+/* It gets its seat, and is in the table from here on. Takes @child. */
+static int child_enter(struct bt_child *child, struct bt_hub_node *node)
+{
+        struct bt_hub *hub = child->hub;
+        struct bt_children *children = &hub->children;
+        int r = bt_seat_take(&child->seat, node);
+
         if (!r)
                 r = bt_child_init(child);
         if (r) {
@@ -143,6 +147,50 @@ int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
         if (!hub->settled)
                 bt_list_push(&children->unsettled, &child->unsettled);
         bt_callers_child_added(child);
+        return 0;
+}
+
+int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
+                     struct bt_hub_node *node, struct bt_child **ret_child)
+{
+        struct bt_child *child;
+        int r;
+
+        bt_assert(idx < plan->view.plan->child_count);
+        if (bt_hub_child_find(hub, bt_plan_string(&plan->view, plan->view.children[idx].id)))
+                return -EEXIST;
+        r = index_grow(&hub->children);
+        child = r ? NULL : child_new(hub, plan, idx);
+        if (!child)
+                return -ENOMEM;
+        r = child_enter(child, node);
+        if (!r)
+                *ret_child = child;
+        return r;
+}
+
+int bt_hub_instance_add(struct bt_replicas *replicas, const char *id, struct bt_hub_node *node,
+                        struct bt_child **ret_child)
+{
+        struct bt_hub *hub = replicas->hub;
+        struct bt_child *child;
+        int r;
+
+        if (bt_hub_child_find(hub, id))
+                return -EEXIST;
+        if (hub->children.count == BT_PLAN_CHILDREN_MAX)
+                return -ENOSPC;
+        r = index_grow(&hub->children);
+        child = r ? NULL : child_new(hub, replicas->plan, replicas->plan_idx);
+        if (!child)
+                return -ENOMEM;
+        child->own_id = strdup(id);
+        child->replicas = replicas;
+        r = child->own_id ? child_enter(child, node) : -ENOMEM;
+        if (r)
+                return r;
+        child->placed = true;
+        bt_list_push(&replicas->instances, &child->instance);
         *ret_child = child;
         return 0;
 }
@@ -151,6 +199,7 @@ int bt_hub_child_remove(struct bt_child *child)
 {
         struct bt_hub *hub = child->hub;
         char name[64]; /* of the mailbox that goes with it; "": others have it */
+        bool instance, by_plan;
 
         if (child->current || child->migration || child->rolling || !bt_list_empty(&child->incs) ||
             child->store_jobs || child->importing)
@@ -170,7 +219,11 @@ int bt_hub_child_remove(struct bt_child *child)
         (void)snprintf(name, sizeof(name), "%s", bt_mail_last(child) ? bt_mail_name(child) : "");
         bt_mail_close(child);
         bt_callers_child_removed(child, name);
+        instance = child->replicas != NULL;
+        by_plan = bt_replicas_leave(child);
         child_free(child);
+        if (instance)
+                bt_replicas_left(hub, by_plan);
         return 0;
 }
 
@@ -182,8 +235,10 @@ void bt_children_free_all(struct bt_hub *hub)
                 bt_list_unlink(&child->order);
                 bt_list_unlink(&child->to_load);
                 bt_list_unlink(&child->unsettled);
+                bt_list_unlink(&child->instance);
                 child_free(child);
         }
+        bt_replicas_free_all(hub);
         free((void *)hub->children.buckets);
         hub->children.buckets = NULL;
         hub->children.bucket_count = hub->children.count = 0;

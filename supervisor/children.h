@@ -23,6 +23,7 @@ struct bt_child;
 struct bt_hub;
 struct bt_hub_node;
 struct bt_plan_ref;
+struct bt_replicas;
 
 struct bt_children {
         struct bt_list order;
@@ -43,6 +44,9 @@ void bt_children_free_all(
  */
 int bt_hub_child_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint32_t idx,
                      struct bt_hub_node *node, struct bt_child **ret_child);
+
+/* The same for an instance of @replicas, under an id of its own: replicas.h. */
+int bt_hub_instance_add(struct bt_replicas *replicas, const char *id, struct bt_hub_node *node, struct bt_child **ret_child);
 
 /* Takes it out and frees it. 0; -EBUSY when it has processes, a migration, a rollout, or a job in the store: try again when that is over. */
 int bt_hub_child_remove(struct bt_child *child);

@@ -54,7 +54,8 @@
         X(ROLLOUT_BEGUN,       "rollout_begun",        HOOK,   "the upgrade of a pool begins: how many children, to which program") \
         X(ROLLOUT_COMPLETED,   "rollout_completed",    HOOK,   "all children of a pool run what was asked for") \
         X(ROLLOUT_FAILED,      "rollout_failed",       HOOK,   "the upgrade of a pool went back, or could not: why, and what is left") \
-        X(NODE_DIED,           "node_died",            HOOK,   "all processes of a node were killed: how many")
+        X(NODE_DIED,           "node_died",            HOOK,   "all processes of a node were killed: how many") \
+        X(MODE_CHANGED,        "mode_changed",         HOOK,   "an instance of a replicated child has become `active` or `passive`")
 /* clang-format on */
 
 enum bt_event_kind {

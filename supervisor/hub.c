@@ -36,6 +36,7 @@
 #include "supervisor/keeper.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/replicas.h"
 #include "supervisor/request.h"
 #include "supervisor/rolling.h"
 #include "supervisor/embed.h"
@@ -169,11 +170,13 @@ static void raise_nofile(struct bt_hub *hub)
 static int open_children(struct bt_hub *hub)
 {
         struct bt_hub_node *first = bt_list_entry(hub->nodes.next, struct bt_hub_node, order);
+        struct bt_replicas *replicas;
         struct bt_child *child;
         int r = 0;
 
         for (uint32_t i = 0; !r && i < hub->plan.plan->child_count; i++)
-                r = bt_hub_child_add(hub, hub->plan_ref, i, first, &child);
+                r = hub->plan.children[i].replicas ? bt_replicas_new(&replicas, hub, hub->plan_ref, i)
+                                                   : bt_hub_child_add(hub, hub->plan_ref, i, first, &child);
         if (!r)
                 r = bt_live_open(hub);
         return r ? r : bt_redistribution_place_new(hub);
@@ -308,6 +311,7 @@ void bt_hub_init(struct bt_hub *hub)
         bt_list_init(&hub->rollings);
         bt_list_init(&hub->nodes);
         bt_list_init(&hub->binaries);
+        bt_list_init(&hub->replicated);
         bt_children_init(&hub->children);
         bt_list_init(&hub->alters);
         for (size_t i = 0; i < BT_ARRAY_LEN(hub->sockets); i++)

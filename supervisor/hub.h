@@ -51,6 +51,7 @@ struct bt_live_item;
 struct bt_move;
 struct bt_notify;
 struct bt_redistribution;
+struct bt_replicas;
 
 /* ---- things with more than one user: counted ---- */
 
@@ -149,6 +150,9 @@ struct bt_inc {
         bool killed; /* by us */
         uint32_t version; /* of the schema, the newest that it reads; 0: unknown */
         bool consents; /* is to be asked before it is moved to another node */
+        bool yields;   /* these three: mode.c. It is never made active again */
+        enum baton_mode mode; /* as it has taken it */
+        enum baton_mode told;
         bool dead;  /* can run no more user code; set by the life mark or the exit */
         bool reaped;
         struct bt_proc_exit how;
@@ -295,6 +299,11 @@ struct bt_child {
         bool placed;               /* by a plan, or when it was added */
         bool wished;               /* for the length of one plan: the map of `guided` has a node for it */
         bool misplaced;            /* a move failed: to be tried again */
+        struct bt_replicas *replicas; /* replicas.h: it is an instance of this; NULL: not replicated */
+        struct bt_list instance;
+        char *own_id;                 /* @id, which no plan has; NULL: not replicated */
+        bool joining;                 /* a node waits for its first start */
+        bool unwanted;                /* a node waits for its end, or another instance for its place */
         pid_t load_pid;            /* of the process that @load_ticks is of */
         uint64_t load_ticks;
         bool killed;               /* its last process was killed, not by us, and that may be the death of its node */
@@ -455,6 +464,7 @@ struct bt_hub {
         struct bt_child *load_next;      /* of the round that goes on; NULL: none */
         uint64_t load_round_ns;          /* end of the last round; 0: none yet */
         struct bt_children children;
+        struct bt_list replicated; /* replicas.h */
         int sockets[BT_PLAN_SOCKETS_MAX];
         struct bt_registry registry;
         struct bt_found *found; /* at the start only */

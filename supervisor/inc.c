@@ -31,6 +31,7 @@
 #include "supervisor/function.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/notify.h"
+#include "supervisor/replicas.h"
 #include "supervisor/zygote.h"
 
 #define FIRST_FD 3
@@ -142,6 +143,7 @@ static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
         /* Any other error: not our own child but one we adopted. It ended, and how is known only to init. */
         inc->reaped = true;
         inc_gone(inc);
+        bt_mode_gone(inc);
         if (was_dead) {
                 /* Its end was dealt with when the mark was seen. */
                 struct bt_hub *hub = inc->child->hub;
@@ -246,6 +248,7 @@ void bt_inc_kill(struct bt_inc *inc)
 void bt_inc_stop(struct bt_inc *inc)
 {
         inc->told_to_end = true;
+        bt_mode_release(inc);
         if (inc->link && atomic_load(&inc->link->attached) == BT_LINK_ATTACHED)
                 bt_inc_say(inc, BT_MSG_TERMINATE, 0, 0, 0, 0);
         else if (!inc->dead)
@@ -291,6 +294,7 @@ static void bound_draining(struct bt_child *child)
 void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
 {
         inc->retires = true;
+        bt_mode_release(inc);
         bound_draining(inc->child);
         if (inc->link)
                 bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention_ns, 0);
@@ -310,6 +314,7 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
         bt_notify_close(inc);
         bt_zygote_leave(inc);
         inc->start = start_free(inc->start);
+        bt_mode_gone(inc);
         bt_loop_forget(&inc->exit_watch);
         bt_loop_forget(&inc->life_watch);
         bt_loop_forget(&inc->channel_watch);
@@ -352,6 +357,9 @@ struct bt_inc_start {
         char notify_env[BT_NOTIFY_ENV_BYTES];
         char watchdog_env[48];
         char pid_env[sizeof(PID_TEXT)];
+        char id_env[16 + BATON_ID_BYTES_MAX];
+        char node_env[16 + BT_NODE_NAME_BYTES];
+        char mode_env[32];
         char **argv;
         char **envp;
         struct bt_function_call call; /* of a function */
@@ -505,6 +513,8 @@ static int start_link(struct bt_inc_start *start, struct bt_inc *inc, const stru
         inc->link->hold = how->hold;
         inc->link->hold_flags = how->hold_flags;
         inc->link->hub_pid = (int32_t)getpid();
+        atomic_store(&inc->link->mode_told, inc->mode);
+        atomic_store(&inc->link->mode_taken, inc->mode);
         bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
 
@@ -553,6 +563,17 @@ static int start_notify(struct bt_inc_start *start, struct bt_inc *inc, size_t *
         return 0;
 }
 
+/* What tells this instance from the others; a plain program has no other way to know. */
+static void start_instance(struct bt_inc_start *start, const struct bt_inc *inc, const struct bt_hub_node *node, size_t *n)
+{
+        (void)snprintf(start->id_env, sizeof(start->id_env), "BATON_CHILD=%s", inc->child->id);
+        (void)snprintf(start->node_env, sizeof(start->node_env), "BATON_NODE=%s", node->name);
+        (void)snprintf(start->mode_env, sizeof(start->mode_env), "BATON_MODE=%s", bt_mode_name(inc->mode));
+        start->envp[(*n)++] = start->id_env;
+        start->envp[(*n)++] = start->node_env;
+        start->envp[(*n)++] = start->mode_env;
+}
+
 static int start_describe(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
 {
         const struct bt_child *child = how->child;
@@ -563,7 +584,7 @@ static int start_describe(struct bt_inc_start *start, struct bt_inc *inc, const 
         int to, r = 0;
 
         start->argv = start_vector(plan, spec->argv, spec->argv_count, (uint32_t)altered);
-        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 8 + (uint32_t)altered);
+        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 11 + (uint32_t)altered);
         if (!start->argv || !start->envp)
                 return -ENOMEM;
         n = bt_alter_apply(child, start->argv, spec->argv_count, start->envp, spec->env_count, &cwd);
@@ -588,6 +609,8 @@ static int start_describe(struct bt_inc_start *start, struct bt_inc *inc, const 
                 start->envp[n++] = start->link_env;
         if (inc->link && how->hold)
                 start->envp[n++] = start->held_env;
+        if (child->replicas)
+                start_instance(start, inc, how->seat.node, &n);
 
         if (how->binary->function) {
                 start->call = (struct bt_function_call){.function = how->binary->function, .hub = child->hub, .id = child->id,
@@ -673,6 +696,7 @@ static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt
         inc->number = number;
         inc->binary = bt_binary_ref(binary);
         inc->holding = bt_holding_ref(holding);
+        inc->mode = inc->told = bt_mode_first(child);
         return inc;
 }
 
@@ -704,6 +728,7 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
                 return r;
         inc->entry = BT_STEAL(found->entry);
         bt_list_push(&child->incs, &inc->node);
+        bt_mode_adopted(inc);
         *ret_inc = BT_STEAL(inc);
         return 0;
 }

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "supervisor/alter.h"
 #include "supervisor/events.h"
+#include "supervisor/replicas.h"
 
 #define BATCH_BYTES_MAX (UINT64_C(256) << 20) /* the store keeps a put on the heap until it is written */
 #define RETRY_NS (20 * BT_NS_PER_MS) /* the store's queue is full, or somebody else's job of this child is under way */
@@ -224,6 +225,8 @@ void bt_leave_begin(struct bt_live_item *item, uint32_t what)
         bt_assert(child && child->item == item);
         item->what = what;
         item->step = BT_LIVE_SETTLING;
+        if (what == BT_CTL_ROLLED_BACK && child->replicas)
+                child->replicas->leaving = true; /* all of its instances are of this request */
         child->leaving = true;
         child->captured = false;
         child->phase = BT_PHASE_STOPPING;

@@ -136,6 +136,8 @@ bool bt_live_any(const struct bt_hub *hub, const struct bt_ctl_select *select);
 /* Not begun. NULL: no memory, or too many requests are under way. @ids: each with its NUL. */
 struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t bytes);
 struct bt_live *bt_live_remove(struct bt_hub *hub, const struct bt_ctl_select *select);
+/* Begun. By the hub itself: their notes are not theirs (replicas.h). 0, or -EBUSY: not all of them could be taken; try again. */
+int bt_live_remove_children(struct bt_hub *hub, struct bt_child *const *children, uint32_t count);
 
 /* ---- control_live.c ---- */
 
@@ -159,5 +161,7 @@ int bt_live_open(struct bt_hub *hub);
 int bt_live_note(struct bt_live *live);
 /* Removes those of the items in @live->gone. Ends in bt_live_forgotten(). 0 or -errno. */
 int bt_live_forget(struct bt_live *live);
+/* The note of a replicated child, of which no instance is left. */
+void bt_live_unnote(struct bt_replicas *replicas);
 void bt_live_noted(struct bt_live *live, int result);
 void bt_live_forgotten(struct bt_live *live, int result);

@@ -8,6 +8,7 @@
  */
 #include "supervisor/live.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/replicas.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -61,12 +62,22 @@ static void item_clash(struct bt_live_item *item, const struct bt_child *there)
                 bt_live_say(item, BT_CTL_ALREADY_STARTED, "a child of this id was added before: 'baton child remove' it first, or choose another id");
 }
 
+/* Who has this id, perhaps as an instance of it; NULL: nobody. */
+static const struct bt_child *taken_by(const struct bt_hub *hub, const char *id)
+{
+        const struct bt_replicas *replicas = bt_replicas_find(hub, id);
+
+        if (replicas && !bt_list_empty(&replicas->instances))
+                return bt_list_entry(replicas->instances.next, struct bt_child, instance);
+        return bt_hub_child_find(hub, id);
+}
+
 static void item_take(struct bt_live_item *item, struct bt_plan_ref *plan, uint32_t idx)
 {
         const struct bt_plan_child *spec = &plan->view.children[idx];
         const char *id = bt_plan_string(&plan->view, spec->id);
         struct bt_hub *hub = item->live->hub;
-        const struct bt_child *there = bt_hub_child_find(hub, id);
+        const struct bt_child *there = taken_by(hub, id);
         int r = 0;
 
         bt_live_name(item, id);
@@ -85,15 +96,88 @@ static void item_take(struct bt_live_item *item, struct bt_plan_ref *plan, uint3
         item->child->item = item;
 }
 
+/* So many items an entry of the file has: one, or one for each instance. */
+static uint32_t items_count(struct bt_hub *hub, const struct bt_plan_ref *plan, uint32_t idx)
+{
+        struct bt_hub_node *nodes[BT_PLAN_NODES_MAX];
+        uint32_t count = plan->view.children[idx].replicas ? bt_replicas_nodes(hub, plan, idx, nodes) : 1;
+
+        return count ? count : 1;
+}
+
+static void instance_take(struct bt_live_item *item, struct bt_replicas *replicas, const struct bt_child *there, const char *id,
+                          struct bt_hub_node *node)
+{
+        char name[BATON_ID_BYTES_MAX + BATON_NAME_BYTES_MAX + 2];
+        struct bt_child *child = NULL;
+        int r = replicas ? bt_replicas_add(replicas, node, &child) : 0;
+
+        (void)snprintf(name, sizeof(name), "%s%s%s", id, node ? "@" : "", node ? node->name : "");
+        bt_live_name(item, name);
+        if (there)
+                item_clash(item, there);
+        else if (!replicas)
+                bt_live_say(item, BT_CTL_CHILD_FAILED, node ? "there is a child of this id" : "no node takes an instance of it");
+        else if (r)
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "no instance on node %s: %s", node->name, strerrordesc_np(-r));
+        if (!child) {
+                bt_live_end(item);
+                return;
+        }
+        bt_list_unlink(&child->to_load);
+        item->child = child;
+        child->item = item;
+}
+
+/* A replicated child: all of its instances, each with its own item. */
+static void items_take(struct bt_live_item *items, uint32_t count, struct bt_plan_ref *plan, uint32_t idx)
+{
+        const char *id = bt_plan_string(&plan->view, plan->view.children[idx].id);
+        struct bt_hub *hub = items[0].live->hub;
+        struct bt_hub_node *nodes[BT_PLAN_NODES_MAX] = {NULL};
+        const struct bt_child *there = taken_by(hub, id);
+        struct bt_replicas *replicas = NULL;
+        uint32_t places = bt_replicas_nodes(hub, plan, idx, nodes);
+
+        if (!there && places && !bt_replicas_new(&replicas, hub, plan, idx))
+                bt_replicas_placed(replicas, places);
+        for (uint32_t i = 0; i < count; i++) {
+                items[i].plan_idx = idx;
+                instance_take(&items[i], replicas, there, id, nodes[i]);
+        }
+        if (replicas && bt_list_empty(&replicas->instances))
+                bt_replicas_drop(replicas);
+}
+
+/* The plan is valid by itself; together with the defaults of a node it may not be. */
+static bool refused_on_a_node(const struct bt_hub *hub, const struct bt_plan_view *plan)
+{
+        bt_list_foreach (it, &hub->nodes) {
+                const struct bt_hub_node *node = bt_list_entry(it, struct bt_hub_node, order);
+
+                for (uint32_t i = 0; node->spec->defaults.handover && i < plan->plan->child_count; i++) {
+                        if (bt_plan_refused_on(&plan->children[i], node->spec))
+                                return true;
+                }
+        }
+        return false;
+}
+
 int bt_live_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint64_t deadline_ns, uint32_t flags, struct bt_live **ret_live, char *ret_why,
                 size_t why_bytes)
 {
-        uint32_t count = plan->view.plan->child_count;
+        uint32_t count = 0, at = 0;
         struct bt_live *live;
         int r = bt_live_sockets(hub, plan, ret_why, why_bytes);
 
         if (r)
                 return r;
+        if (refused_on_a_node(hub, &plan->view)) {
+                (void)snprintf(ret_why, why_bytes, "%s: a node's defaults say handover", BT_PLAN_REFUSED);
+                return -EINVAL;
+        }
+        for (uint32_t i = 0; i < plan->view.plan->child_count; i++)
+                count += items_count(hub, plan, i);
         if (hub->children.count + count > BT_PLAN_CHILDREN_MAX) {
                 (void)snprintf(ret_why, why_bytes, "%u children and %u more are more than a hub can have (%d)", hub->children.count, count,
                                BT_PLAN_CHILDREN_MAX);
@@ -108,8 +192,15 @@ int bt_live_add(struct bt_hub *hub, struct bt_plan_ref *plan, uint64_t deadline_
         plan->number = live->number;
         live->deadline_ns = deadline_ns;
         live->rollback = flags & BT_CTL_LIVE_ROLLBACK;
-        for (uint32_t i = 0; i < count; i++)
-                item_take(&live->items[i], plan, i);
+        for (uint32_t i = 0; i < plan->view.plan->child_count; i++) {
+                uint32_t more = items_count(hub, plan, i);
+
+                if (plan->view.children[i].replicas)
+                        items_take(&live->items[at], more, plan, i);
+                else
+                        item_take(&live->items[at], plan, i);
+                at += more;
+        }
         (void)bt_redistribution_place_new(hub); /* what cannot be placed runs where it was added, and that was said */
         r = live->left ? bt_live_note(live) : 0;
         if (r)

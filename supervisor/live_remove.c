@@ -4,9 +4,12 @@
  */
 #include "supervisor/live.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "supervisor/alter.h"
+#include "supervisor/replicas.h"
+#include "supervisor/request.h"
 
 /* ---- who is meant ---- */
 
@@ -22,7 +25,7 @@ static bool labels_have(struct bt_labels labels, const char *text)
 
 bool bt_live_selected(const struct bt_child *child, const struct bt_ctl_select *select)
 {
-        return (!*select->id || !strcmp(child->id, select->id) || !strcmp(child->pool, select->id)) &&
+        return (!*select->id || bt_request_matches(child, select->id)) &&
                (!*select->tag || labels_have(bt_child_tags(child), select->tag)) &&
                (!*select->meta || labels_have(bt_child_meta(child), select->meta)) &&
                (!*select->node || !strcmp(child->seat.node->name, select->node));
@@ -38,24 +41,80 @@ bool bt_live_any(const struct bt_hub *hub, const struct bt_ctl_select *select)
 
 /* ---- requests ---- */
 
-static void item_aim(struct bt_live_item *item, const char *id)
+/* Who is in the way of the removal of @child; NULL: nobody. The instances of a replicated child go together. */
+static const struct bt_child *in_the_way(const struct bt_child *child, const struct bt_live *live)
 {
-        struct bt_child *child = bt_hub_child_find(item->live->hub, id);
+        if (child->item || child->rolling)
+                return child;
+        if (!child->replicas)
+                return NULL;
+        bt_list_foreach (it, &child->replicas->instances) {
+                const struct bt_child *other = bt_list_entry(it, struct bt_child, instance);
 
-        bt_live_name(item, id);
-        if (!child)
-                bt_live_say(item, BT_CTL_NOT_FOUND, "there is no such child");
-        else if (child->item)
-                bt_live_say(item, BT_CTL_CHILD_FAILED, "request %llu is at work on it: try again when that is over",
-                            (unsigned long long)child->item->live->number);
-        else if (child->rolling)
-                bt_live_say(item, BT_CTL_CHILD_FAILED, "an upgrade of its pool is under way: try again when that is over");
-        if (!child || child->item || child->rolling) {
-                bt_live_end(item);
-                return;
+                if ((other->item && other->item->live != live) || other->rolling)
+                        return other;
         }
+        return NULL;
+}
+
+static void item_have(struct bt_live_item *item, struct bt_child *child)
+{
         item->child = child;
         child->item = item;
+}
+
+/* @alone: one instance of a replicated child, perhaps, and not all of them. */
+static void item_aim(struct bt_live_item *item, const char *id, struct bt_child *child, bool alone)
+{
+        const struct bt_child *other = child ? in_the_way(child, item->live) : NULL;
+
+        bt_live_name(item, id);
+        if (!child) {
+                bt_live_say(item, BT_CTL_NOT_FOUND, "there is no such child");
+        } else if (child->replicas && alone) {
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "it is an instance of %s, and would be started again: remove that, or its node",
+                            child->replicas->id);
+        } else if (other && other->item) {
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "request %llu is at work on it: try again when that is over",
+                            (unsigned long long)other->item->live->number);
+        } else if (other) {
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "an upgrade of its pool is under way: try again when that is over");
+        } else {
+                if (child->replicas)
+                        child->replicas->leaving = true;
+                item_have(item, child);
+                return;
+        }
+        bt_live_end(item);
+}
+
+static uint32_t id_count(const struct bt_hub *hub, const char *id)
+{
+        const struct bt_replicas *replicas = bt_replicas_find(hub, id);
+        uint32_t count = 0;
+
+        if (!replicas || bt_list_empty(&replicas->instances))
+                return 1;
+        bt_list_foreach (it, &replicas->instances)
+                count++;
+        return count;
+}
+
+/* Returns the next free item. */
+static uint32_t id_aim(struct bt_live *live, uint32_t at, const char *id)
+{
+        const struct bt_replicas *replicas = bt_replicas_find(live->hub, id);
+
+        if (!replicas || bt_list_empty(&replicas->instances)) {
+                item_aim(&live->items[at], id, bt_hub_child_find(live->hub, id), true);
+                return at + 1;
+        }
+        bt_list_foreach (it, &replicas->instances) {
+                struct bt_child *child = bt_list_entry(it, struct bt_child, instance);
+
+                item_aim(&live->items[at++], child->id, child, false);
+        }
+        return at;
 }
 
 struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t bytes)
@@ -64,12 +123,24 @@ struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t b
         uint32_t count = 0;
 
         for (const char *at = ids; at < ids + bytes; at += strlen(at) + 1)
-                count++;
+                count += id_count(hub, at);
         live = bt_live_new(hub, count);
         count = 0;
         for (const char *at = ids; live && at < ids + bytes; at += strlen(at) + 1)
-                item_aim(&live->items[count++], at);
+                count = id_aim(live, count, at);
         return live;
+}
+
+/* Not all instances of a replicated child are meant: those of one node, or those that `alter` gave a tag. */
+static bool in_part(const struct bt_child *child, const struct bt_ctl_select *select)
+{
+        bool part = false;
+
+        if (!child->replicas)
+                return false;
+        bt_list_foreach (it, &child->replicas->instances)
+                part = part || !bt_live_selected(bt_list_entry(it, struct bt_child, instance), select);
+        return part;
 }
 
 struct bt_live *bt_live_remove(struct bt_hub *hub, const struct bt_ctl_select *select)
@@ -83,6 +154,29 @@ struct bt_live *bt_live_remove(struct bt_hub *hub, const struct bt_ctl_select *s
         count = 0;
         bt_hub_foreach_child (child, hub)
                 if (live && bt_live_selected(child, select))
-                        item_aim(&live->items[count++], child->id);
+                        item_aim(&live->items[count++], child->id, child, in_part(child, select));
         return live;
+}
+
+int bt_live_remove_children(struct bt_hub *hub, struct bt_child *const *children, uint32_t count)
+{
+        struct bt_live *live = bt_live_new(hub, count);
+        int r = 0;
+
+        if (!live)
+                return -EBUSY;
+        for (uint32_t i = 0; i < count; i++) {
+                struct bt_live_item *item = &live->items[i];
+
+                bt_live_name(item, children[i]->id);
+                if (children[i]->item || children[i]->rolling) {
+                        bt_live_say(item, BT_CTL_CHILD_FAILED, "something else is at work on it");
+                        bt_live_end(item);
+                        r = -EBUSY;
+                } else {
+                        item_have(item, children[i]);
+                }
+        }
+        bt_live_begin(live);
+        return r;
 }

@@ -21,6 +21,9 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "supervisor/replicas.h"
+
+#define ITEM_NOTES_MAX 4
 
 struct child_note {
         uint64_t plan;
@@ -54,6 +57,7 @@ int bt_live_note(struct bt_live *live)
         struct bt_note *notes = calloc((size_t)live->count + 1, sizeof(*notes));
         struct child_note *says = calloc((size_t)live->count + 1, sizeof(*says));
         const struct bt_plan *plan = live->plan->view.plan;
+        const struct bt_replicas *noted = NULL; /* its instances are neighbours, and have one note */
         size_t n = 1;
         int r = -ENOMEM;
 
@@ -64,11 +68,12 @@ int bt_live_note(struct bt_live *live)
                 for (uint32_t i = 0; i < live->count; i++) {
                         const struct bt_live_item *item = &live->items[i];
 
-                        if (!item->child)
+                        if (!item->child || (item->child->replicas && item->child->replicas == noted))
                                 continue;
+                        noted = item->child->replicas;
                         says[n] = (struct child_note){.plan = live->number, .idx = item->plan_idx};
                         (void)snprintf(says[n].node, sizeof(says[n].node), "%s", item->child->seat.node->name);
-                        child_name(&notes[n], BT_NOTE_CHILD, item->child->id);
+                        child_name(&notes[n], BT_NOTE_CHILD, noted ? noted->id : item->child->id);
                         notes[n].at = &says[n];
                         notes[n++].bytes = sizeof(says[0]);
                 }
@@ -87,7 +92,22 @@ static void on_forgotten(void *ctx, int result, const struct bt_record *record)
         bt_live_forgotten(ctx, result);
 }
 
-/* The notes of @item that go; two or three. */
+/* A replicated child has one note for all of its instances, and its removal is asked for once. One or two. */
+static size_t replicas_notes(struct bt_replicas *replicas, struct bt_note *notes)
+{
+        struct bt_plan_ref *plan = replicas->plan;
+        size_t n = 0;
+
+        if (!plan->number || replicas->unnoted)
+                return 0; /* the configuration's */
+        replicas->unnoted = true;
+        child_name(&notes[n++], BT_NOTE_CHILD, replicas->id);
+        if (plan->noted && --plan->noted == 0)
+                plan_name(&notes[n++], plan->number);
+        return n;
+}
+
+/* The notes of @item that go; at most ITEM_NOTES_MAX. */
 static size_t item_notes(const struct bt_live_item *item, struct bt_note *notes)
 {
         struct bt_child *child = item->child;
@@ -96,9 +116,27 @@ static size_t item_notes(const struct bt_live_item *item, struct bt_note *notes)
         child_name(&notes[n++], BT_NOTE_CHILD, child->id);
         if (item->live->drop_state)
                 child_name(&notes[n++], BT_NOTE_STATE, child->id);
+        if (child->replicas)
+                return n + (child->replicas->leaving ? replicas_notes(child->replicas, notes + n) : 0);
         if (child->plan->number && child->plan->noted && --child->plan->noted == 0)
                 plan_name(&notes[n++], child->plan->number);
         return n;
+}
+
+static void on_unnoted(void *ctx, int result, const struct bt_record *record)
+{
+        (void)record;
+        if (result)
+                bt_hub_say(ctx, "a replicated child was removed, but the store could not be written: it comes back at the next start");
+}
+
+void bt_live_unnote(struct bt_replicas *replicas)
+{
+        struct bt_note notes[2] = {0};
+        size_t n = replicas_notes(replicas, notes);
+
+        if (n && bt_store_put_notes(replicas->hub->store, notes, n, on_unnoted, replicas->hub))
+                on_unnoted(replicas->hub, -EIO, NULL);
 }
 
 int bt_live_forget(struct bt_live *live)
@@ -109,7 +147,7 @@ int bt_live_forget(struct bt_live *live)
 
         bt_list_foreach (it, &live->gone)
                 count++;
-        notes = calloc(count * 3 + 1, sizeof(*notes));
+        notes = calloc(count * ITEM_NOTES_MAX + 1, sizeof(*notes));
         bt_list_foreach_safe (it, &live->gone) {
                 struct bt_live_item *item = bt_list_entry(it, struct bt_live_item, ready);
 
@@ -215,6 +253,7 @@ static void on_child_note(void *ctx, const struct bt_note *note)
         struct bt_hub *hub = opening->hub;
         struct bt_plan_ref *plan = NULL;
         struct child_note says;
+        struct bt_replicas *replicas;
         struct bt_child *child;
         int r;
 
@@ -228,13 +267,15 @@ static void on_child_note(void *ctx, const struct bt_note *note)
                 opening->unusable++;
                 return;
         }
-        child = bt_hub_child_find(hub, note->name);
-        if (child) {
+        if (bt_hub_child_find(hub, note->name) || bt_replicas_find(hub, note->name)) {
                 bt_hub_say(hub, "%s: was added live, and is in the configuration by now: it is the configuration's from here on", note->name);
                 stale_add(opening, note);
                 return;
         }
-        r = bt_hub_child_add(hub, plan, says.idx, bt_live_node(hub), &child);
+        if (plan->view.children[says.idx].replicas)
+                r = bt_replicas_new(&replicas, hub, plan, says.idx);
+        else
+                r = bt_hub_child_add(hub, plan, says.idx, bt_live_node(hub), &child);
         if (r) {
                 bt_hub_say(hub, "%s: was added live, and cannot be started: %s; it stays noted, for the next start of the hub", note->name,
                            strerrordesc_np(-r));

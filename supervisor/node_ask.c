@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "supervisor/events.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/replicas.h"
 
 /* ---- asks ---- */
 
@@ -234,6 +235,10 @@ enum bt_ctl_outcome bt_node_add(struct bt_hub *hub, struct bt_plan_ref *plan,
 
         bt_list_foreach (it, &hub->nodes)
                 count++;
+        if (bt_replicas_refuse(hub, &plan->view.nodes[0])) {
+                (void)snprintf(ret_why, why_bytes, "%s", BT_PLAN_REFUSED);
+                return BT_CTL_INVALID;
+        }
         if (node && node->state != BT_HUB_NODE_DRAINED && node->state != BT_HUB_NODE_DOWN) {
                 (void)snprintf(ret_why, why_bytes, "node %s is there already (%s)", name,
                                bt_hub_node_state_name(node->state));
@@ -388,6 +393,10 @@ enum bt_ctl_outcome bt_node_migrate(struct bt_hub *hub, const char *id, const ch
                                        "not_a_member: node %s takes no children (%s)", name,
                                        bt_hub_node_state_name(node->state));
                 return child && node ? BT_CTL_FAILED : BT_CTL_NO_SUCH;
+        }
+        if (child->replicas) {
+                (void)snprintf(ret_why, why_bytes, "%s is an instance of a replicated child, and stays on its node", id);
+                return BT_CTL_FAILED;
         }
         if (child->seat.node == node) {
                 (void)snprintf(ret_why, why_bytes, "same_node: %s is on %s already", id, name);

@@ -391,6 +391,20 @@ static bool mailbox_valid(const struct bt_plan_child *child)
                child->protocol == BT_PROTOCOL_BATON;
 }
 
+static bool replication_valid(struct plan_check *check, const struct bt_plan_child *child)
+{
+        if (child->replicas && child->handover)
+                return plan_bad(check, BT_PLAN_REFUSED);
+        if ((child->replicas > BT_PLAN_NODES_MAX && child->replicas != BT_PLAN_REPLICAS_ALL) || child->replication >= _BT_REPLICATION_N ||
+            (child->replication && !child->replicas))
+                return plan_bad(check, "a child's replication is none of the known ones");
+        if (child->replication == BT_REPLICATION_ACTIVE_PASSIVE && child->protocol != BT_PROTOCOL_BATON)
+                return plan_bad(check, "a child without libbaton is active_passive, and could not be told");
+        if (child->replicas && child->distribution > BT_DISTRIBUTION_GUIDED)
+                return plan_bad(check, "a replicated child is placed by a load or in turn");
+        return true;
+}
+
 static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_child *child)
 {
         if (child->protocol >= _BT_PROTOCOL_N || child->strategy >= _BT_STRATEGY_N ||
@@ -423,6 +437,8 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child's distribution is unknown");
         if (child->given >> _BT_PLAN_OPTION_N)
                 return plan_bad(check, "a child says options that there are not");
+        if (!replication_valid(check, child))
+                return false;
         if (child->zygote > 1 || (child->zygote && child->protocol != BT_PROTOCOL_BATON))
                 return plan_bad(check, "a child's zygote is neither 0 nor 1, or its protocol is plain");
         if (child->reserved_zygote || !all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
@@ -565,6 +581,15 @@ static bool node_valid(struct plan_check *check, const struct bt_plan_node *node
         return node_defaults_valid(check, &node->defaults) && overrides_valid(check, node);
 }
 
+static bool refuses_none(struct plan_check *check, const struct bt_plan_node *node)
+{
+        for (uint32_t i = 0; node->defaults.handover && i < check->view->plan->child_count; i++) {
+                if (bt_plan_refused_on(&check->view->children[i], node))
+                        return plan_bad(check, BT_PLAN_REFUSED);
+        }
+        return true;
+}
+
 static bool nodes_valid(struct plan_check *check)
 {
         const struct bt_plan_view *view = check->view;
@@ -572,7 +597,7 @@ static bool nodes_valid(struct plan_check *check)
         if (is_fragment(check) && (view->plan->node_count > 1 || view->plan->wish_count || view->plan->distribution))
                 return plan_bad(check, "a fragment has more than one node, or says how children are distributed");
         for (uint32_t i = 0; i < view->plan->node_count; i++) {
-                if (!node_valid(check, &view->nodes[i]))
+                if (!node_valid(check, &view->nodes[i]) || !refuses_none(check, &view->nodes[i]))
                         return false;
                 for (uint32_t j = 0; j < i; j++)
                         if (!strcmp(string_at(check, view->nodes[i].name), string_at(check, view->nodes[j].name)))
@@ -683,7 +708,8 @@ bool bt_plan_reserved_variable(const char *name, size_t bytes)
         static const char *const names[] = {"LISTEN_FDS",    "LISTEN_FDNAMES", "LISTEN_PID",
                                             "NOTIFY_SOCKET", "WATCHDOG_USEC",  "WATCHDOG_PID",
                                             "MAINPID",       "BATON_LINK_FD",  "BATON_DESCRIBE_FD",
-                                            "BATON_HELD_FD", "BATON_ZYGOTE_FD"};
+                                            "BATON_HELD_FD", "BATON_ZYGOTE_FD", "BATON_CHILD",
+                                            "BATON_NODE",    "BATON_MODE"};
 
         for (size_t i = 0; i < BT_ARRAY_LEN(names); i++)
                 if (bytes == strlen(names[i]) && !memcmp(name, names[i], bytes))

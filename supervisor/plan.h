@@ -94,6 +94,14 @@ enum bt_distribution {
         BT_DISTRIBUTION_OWN = _BT_DISTRIBUTION_N, /* of the program that the hub is in (embed_place.c); never in a plan */
 };
 
+/* How the instances of a replicated child share the work: docs/redundancy.md. */
+enum bt_replication {
+        BT_REPLICATION_ACTIVE_ACTIVE = 0,
+        BT_REPLICATION_ACTIVE_PASSIVE = 1,
+        _BT_REPLICATION_N,
+};
+#define BT_PLAN_REPLICAS_ALL UINT32_MAX
+
 struct bt_plan {
         uint64_t magic;
         uint32_t version;
@@ -217,7 +225,9 @@ struct bt_plan_child {
         uint32_t reserved_zygote;
         uint32_t mailbox_shared;         /* 1: the members of the pool have one mailbox */
         uint32_t mailbox_deliveries;     /* a message is begun so often; 0: for ever */
-        uint64_t reserved[2];
+        uint32_t replicas;               /* on so many nodes, at most BT_PLAN_NODES_MAX; 0: not replicated; BT_PLAN_REPLICAS_ALL: on each */
+        uint32_t replication;            /* enum bt_replication */
+        uint64_t reserved[1];
 };
 
 /*
@@ -279,6 +289,10 @@ void bt_plan_node_init(struct bt_plan_node *node);
 
 /* @child as it is on @node: with the node's defaults where neither it nor sense is against them. False: as it is anywhere, @ret_child is not written. */
 bool bt_plan_child_on(struct bt_plan_child *ret_child, const struct bt_plan_child *child, const struct bt_plan_node *node);
+/* The node's defaults say `handover` to a replicated child: BT_PLAN_REFUSED. */
+bool bt_plan_refused_on(const struct bt_plan_child *child, const struct bt_plan_node *node);
+/* A contract: docs/redundancy.md. */
+#define BT_PLAN_REFUSED "invalid_config: handover_with_replication_not_supported"
 /* The options in which @child is not as bt_plan_child_init() makes it. */
 uint64_t bt_plan_child_differs(const struct bt_plan_child *child);
 

@@ -58,6 +58,8 @@ static uint64_t fitting(const struct bt_plan_child *child, uint64_t wanted)
                 wanted &= ~BT_PLAN_OPTION_BIT(handover);
         if (child->durability >= BT_DURABILITY_ASYNC) /* what is on the disk must be read back */
                 wanted &= ~BT_PLAN_OPTION_BIT(handover);
+        if (child->replicas) /* refused where it can be: bt_plan_refused_on() */
+                wanted &= ~BT_PLAN_OPTION_BIT(handover);
         if (!child->checkpoint) /* its baton has no room for any */
                 wanted &= ~BT_PLAN_OPTION_BIT(checkpoint_every_ns);
         return wanted;
@@ -83,6 +85,14 @@ bool bt_plan_child_on(struct bt_plan_child *ret_child, const struct bt_plan_chil
                         ret_child->backoff_max_ns = ret_child->backoff_min_ns;
         }
         return true;
+}
+
+bool bt_plan_refused_on(const struct bt_plan_child *child, const struct bt_plan_node *node)
+{
+        uint64_t said = node->defaults.given & ~child->given;
+
+        return child->replicas && child->protocol == BT_PROTOCOL_BATON && (said & BT_PLAN_OPTION_BIT(handover)) &&
+               node->defaults.handover;
 }
 
 uint64_t bt_plan_child_differs(const struct bt_plan_child *child)

@@ -15,6 +15,7 @@
 #include "supervisor/node_ask.h"
 #include "supervisor/node_load.h"
 #include "supervisor/placement/placement.h"
+#include "supervisor/replicas.h"
 
 /* ---- where each child belongs ---- */
 
@@ -88,7 +89,7 @@ static bool wish_for(struct bt_hub *hub, const char *key, bool takes)
                 return true; /* the id of an instance: no pool has such a name */
         bt_hub_foreach_child(child, hub)
         {
-                if (!strcmp(child->pool, key)) {
+                if (!child->replicas && !strcmp(child->pool, key)) {
                         child->wished |= takes;
                         any = true;
                 }
@@ -133,7 +134,7 @@ static void ask_children(struct question *q, struct bt_hub *hub, enum bt_distrib
 
         bt_hub_foreach_child(child, hub)
         {
-                if (strategy_of(child) != strategy ||
+                if (child->replicas || strategy_of(child) != strategy ||
                     (strategy == BT_DISTRIBUTION_GUIDED && !child->wished))
                         continue; /* without a wish that can be had it stays where it is */
                 q->hub_children[n] = child;
@@ -211,6 +212,7 @@ int bt_redistribution_place_new(struct bt_hub *hub)
         char why[512];
         int r = place_all(hub, place_new, false, why, sizeof(why));
 
+        bt_replicas_place_new(hub);
         bt_node_load_start(hub);
         if (r)
                 bt_hub_say(hub, "the children cannot be placed: %s", why);
@@ -276,6 +278,7 @@ static void plan(struct bt_redistribution *r, bool again)
         if (hub->stopping)
                 return;
         result = place_all(hub, want, again, why, sizeof(why));
+        bt_replicas_plan(hub);
         if (result)
                 bt_hub_say(hub, "some children cannot be placed: %s", why);
         bt_list_foreach (it, &r->planned)
@@ -311,6 +314,13 @@ void bt_redistribution_change(struct bt_hub *hub)
                 at = r->first_change_ns + BT_REDISTRIBUTE_AT_MOST_NS;
         if (bt_loop_timer_arm(hub->loop, &r->due, at, on_due))
                 plan(r, false);
+}
+
+void bt_redistribution_again(struct bt_hub *hub)
+{
+        char text[64];
+
+        (void)retry_later(hub->redistribution, text);
 }
 
 void bt_redistribution_now(struct bt_hub *hub)

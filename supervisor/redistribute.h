@@ -65,6 +65,7 @@ void bt_redistribution_stop(struct bt_hub *hub);  /* the hub stops: nothing more
 /* Something about the nodes is not as it was. */
 void bt_redistribution_change(struct bt_hub *hub);
 void bt_redistribution_now(struct bt_hub *hub); /* the same, and it cannot wait */
+void bt_redistribution_again(struct bt_hub *hub); /* something could not be done now: after a while, later each time */
 
 /* Seats those that were added, and not started yet, where they belong. 0; or -errno and said in words: they stay where they were added. */
 int bt_redistribution_place_new(struct bt_hub *hub);

@@ -5,6 +5,8 @@
  */
 #include "supervisor/request.h"
 
+#include "supervisor/replicas.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +87,7 @@ static void on_over(struct bt_waiter *waiter, const struct bt_migration *m, enum
 
 bool bt_request_matches(const struct bt_child *child, const char *target)
 {
-        return !strcmp(child->id, target) || !strcmp(child->pool, target);
+        return !strcmp(child->id, target) || !strcmp(child->pool, target) || (child->replicas && !strcmp(child->replicas->id, target));
 }
 
 static void request_fill(struct bt_request *request, const char *target)

@@ -248,6 +248,18 @@ void bt_check_child(struct bt_reader *reader, const struct bt_config_child *chil
         check_consent(reader, child);
 }
 
+/* The defaults of a node are defaults, too (COLD-10). */
+static void check_replicated(struct bt_reader *reader, const struct bt_config_child *child,
+                             const struct bt_config_node *node)
+{
+        const struct bt_yaml *own = bt_yaml_get(node->defaults, "handover");
+
+        if (own && bt_plan_refused_on(&child->spec, &node->spec))
+                bt_diag_error(reader->diag, own->mark,
+                              BT_PLAN_REFUSED ": '%s' is replicated: write handover: false there",
+                              child->name);
+}
+
 /* Each child with the defaults of each node: what is said then names the node. */
 void bt_check_on_nodes(struct bt_reader *reader)
 {
@@ -259,6 +271,7 @@ void bt_check_on_nodes(struct bt_reader *reader)
                 for (uint32_t k = 0; node->defaults && k < config->child_count; k++) {
                         struct bt_config_child there = config->children[k];
 
+                        check_replicated(reader, &config->children[k], node);
                         if (!bt_plan_child_on(&there.spec, &config->children[k].spec, &node->spec))
                                 continue;
                         reader->on = node;

@@ -545,6 +545,13 @@ static void apply_mailbox(struct bt_reader *reader, struct bt_config_child *chil
         bt_read_mailbox(reader, child, value);
 }
 
+static void apply_redundancy(struct bt_reader *reader, struct bt_config_child *child,
+                             const struct child_key *key, const struct bt_yaml *value)
+{
+        (void)key;
+        bt_read_redundancy(reader, child, value);
+}
+
 /* `none`: also not that of `defaults`. */
 static void apply_alter(struct bt_reader *reader, struct bt_config_child *child,
                         const struct child_key *key, const struct bt_yaml *value)
@@ -593,6 +600,7 @@ static const struct child_key child_keys[] = {
         {"checkpoint", apply_checkpoint, 0, 0, 0, NULL},
         {"checkpoint_every", apply_duration, AT(checkpoint_every_ns), MS, MS, every_words},
         {"distribution", apply_word, AT(distribution), 0, 0, distribution_words},
+        {"redundancy", apply_redundancy, 0, 0, 0, NULL},
         {"durability", apply_word, AT(durability), 0, 0, durability_words},
         {"mailbox", apply_mailbox, 0, 0, 0, NULL},
         {"spare", apply_spare, 0, 0, 0, NULL},
@@ -640,6 +648,8 @@ static const struct {
         {"program", "exec"},
         {"args", "exec"},
         {"replicas", "instances"},
+        {"replication", "redundancy"},
+        {"replication_factor", "redundancy"},
         {"count", "instances"},
         {"numprocs", "instances"},
         {"workers", "instances"},

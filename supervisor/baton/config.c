@@ -135,15 +135,30 @@ static void read_sockets(struct bt_reader *reader, const struct bt_yaml *map)
         }
 }
 
-/* The id of the last instance must fit: "web/15" is longer than "web". */
+/* The longest name of a node. */
+static size_t nodes_bytes(const struct bt_reader *reader)
+{
+        size_t most = reader->config->node_count ? 0 : strlen("local");
+
+        for (uint32_t i = 0; i < reader->config->node_count; i++) {
+                size_t bytes = strlen(reader->config->nodes[i].name);
+
+                most = bytes > most ? bytes : most;
+        }
+        return most;
+}
+
+/* The id of the last instance must fit: "web/15@green" is longer than "web". */
 static void check_id(struct bt_reader *reader, const struct bt_config_child *child)
 {
-        size_t bytes_max = BATON_ID_BYTES_MAX;
+        size_t more = child->instances ? 1 : 0;
         const char *wrong;
 
-        for (uint32_t n = child->instances ? child->instances : 0; n; n /= 10)
-                bytes_max--;
-        wrong = bt_read_name(child->name, child->instances ? bytes_max - 1 : bytes_max);
+        for (uint32_t n = child->instances; n; n /= 10)
+                more++;
+        if (child->spec.replicas)
+                more += nodes_bytes(reader) + 1;
+        wrong = bt_read_name(child->name, BATON_ID_BYTES_MAX > more ? BATON_ID_BYTES_MAX - more : 0);
         if (wrong)
                 bt_diag_error(reader->diag, child->mark, "a child's name %s", wrong);
 }

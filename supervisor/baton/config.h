@@ -66,6 +66,7 @@ struct bt_config_child {
         bool env_clear;
         uint32_t instances;          /* 0: not given, the child's id is its name */
         struct bt_mark state_mark;
+        struct bt_mark redundancy_mark; /* where its redundancy was said, perhaps in `defaults` */
         bool undo_given;             /* of its mailbox; without it the default depends on the state */
         struct bt_config_list tags;
         struct bt_config_list meta;  /* KEY=TEXT */

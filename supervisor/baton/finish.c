@@ -172,6 +172,7 @@ void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *chil
         finish_checkpoint(reader, child);
         finish_spare(reader, child);
         bt_read_mailbox_finish(reader, child);
+        bt_read_redundancy_finish(reader, child);
         finish_exec(reader, child);
         if (child->own_env.items == defaults->own_env.items &&
             child->env_clear == defaults->env_clear)

@@ -92,6 +92,11 @@ void bt_read_mailbox(struct bt_reader *reader, struct bt_config_child *child,
                      const struct bt_yaml *value);
 void bt_read_mailbox_finish(struct bt_reader *reader, struct bt_config_child *child);
 
+/* redundancy.c: the same two steps. */
+void bt_read_redundancy(struct bt_reader *reader, struct bt_config_child *child,
+                        const struct bt_yaml *value);
+void bt_read_redundancy_finish(struct bt_reader *reader, struct bt_config_child *child);
+
 /* finish.c. @defaults: lends its environment to a child that has none of its own. */
 void bt_read_child_finish(struct bt_reader *reader, struct bt_config_child *child,
                           const struct bt_config_child *defaults);

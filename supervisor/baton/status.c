@@ -102,6 +102,12 @@ static const char *form_name(uint32_t form)
         return form < _BATON_STATE_N ? names[form] : "?";
 }
 
+/* Of an instance of a replicated child; else "". */
+static const char *mode_name(uint32_t mode)
+{
+        return mode == BATON_MODE_ACTIVE ? "active" : mode == BATON_MODE_PASSIVE ? "passive" : "";
+}
+
 static const char *strategy_name(uint32_t strategy)
 {
         return strategy == BT_STRATEGY_HOT ? "hot" : "cold";
@@ -145,7 +151,7 @@ static json_t *slot_json(struct bt_mem *mem, const struct bt_node *node, const s
                 (json_int_t)slot->swaps, "rollbacks", (json_int_t)slot->rollbacks, "swap_pause_ns",
                 (json_int_t)slot->swap_pause_ns, "swap_total_ns", (json_int_t)slot->swap_total_ns);
         json_t *more = json_pack(
-                "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "state_form",
+                "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o}", "mode", mode_name(slot->mode), "state_form",
                 form_name(slot->state_form), "state_bytes", (json_int_t)slot->state_bytes,
                 "draining", (json_int_t)slot->draining, "spare", (json_int_t)slot->spare_pid, "limits_hit", (json_int_t)slot->limits_hit,
                 "started_wall_ns", (json_int_t)slot->started_wall_ns, "uptime_ns",
@@ -234,12 +240,19 @@ static const char *exec_cell(struct bt_mem *mem, const char *exec)
         return clean(mem, slash ? slash + 1 : exec);
 }
 
+static const char *phase_cell(struct bt_mem *mem, const struct bt_slot *slot)
+{
+        const char *mode = mode_name(slot->mode);
+
+        return *mode ? bt_mem_printf(mem, "%s, %s", bt_phase_name(slot->phase), mode) : bt_phase_name(slot->phase);
+}
+
 static void row_add(struct bt_table *table, const struct bt_slot *slot)
 {
         struct bt_mem *mem = table->mem;
 
         bt_table_add(table, clean(mem, slot->id));
-        bt_table_add(table, bt_phase_name(slot->phase));
+        bt_table_add(table, phase_cell(mem, slot));
         bt_table_add(table, number_cell(mem, slot->pid > 0 ? (uint64_t)slot->pid : 0));
         bt_table_add(table, number_cell(mem, slot->incarnation));
         bt_table_add(table, bt_mem_printf(mem, "%" PRIu64, slot->restarts));

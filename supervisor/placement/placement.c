@@ -7,10 +7,13 @@
  */
 #include "supervisor/placement/placement.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -64,6 +67,31 @@ int bt_place(const struct bt_placement_ops *ops, const struct bt_placement *plac
                                               ops->name, placement->children[i].id);
         }
         return r;
+}
+
+/* ---- replicas ---- */
+
+int bt_place_replicas(const struct bt_placement_ops *ops, const struct bt_placement *placement,
+                      uint32_t count, uint32_t *ret_nodes, uint32_t *ret_count)
+{
+        struct bt_placement_node *nodes = calloc(placement->node_count + (size_t)1, sizeof(*nodes));
+        struct bt_placement rest = *placement;
+        uint32_t n = 0;
+        int r = nodes ? 0 : -ENOMEM;
+        char why[512];
+
+        bt_assert(placement->child_count == 1);
+        if (nodes && placement->node_count)
+                memcpy(nodes, placement->nodes, placement->node_count * sizeof(*nodes));
+        rest.nodes = nodes;
+        while (!r && n < count) {
+                r = bt_place(ops, &rest, &ret_nodes[n], why, sizeof(why));
+                if (!r)
+                        nodes[ret_nodes[n++]].available = false;
+        }
+        free(nodes);
+        *ret_count = n;
+        return r == -ENOMEM ? r : 0; /* any other: no node is left that it could have */
 }
 
 /* ---- averages ---- */

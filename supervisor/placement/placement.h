@@ -21,7 +21,7 @@
  *
  * Weights are shares: a node of weight 2 gets twice as much as one of weight 1. A node of weight 0 gets children by a map alone.
  *
- * Dropped: spreading the instances of a pool over different nodes. That is for replicas, which are interchangeable; instances with
+ * Dropped: spreading the instances of a pool over different nodes. That is for replicas, which are interchangeable (bt_place_replicas()); instances with
  * states of their own are best placed each by itself.
  */
 
@@ -88,6 +88,13 @@ const struct bt_placement_ops *bt_placement_find(const char *name);
 
 /* Asks @ops and checks the answer. @ret_node: @placement->child_count places, valid only after 0. */
 int bt_place(const struct bt_placement_ops *ops, const struct bt_placement *placement, uint32_t *ret_node, char *ret_why, size_t why_bytes);
+
+/*
+ * The nodes of a replicated child, the only one in @placement: the best, the best of the others, and so on, until there are @count or none is left. So
+ * with a strategy that keeps its promises a join or a leave changes one of them at most, and the first of them are the same whatever @count is.
+ * @ret_nodes: room for @placement->node_count. 0; or -ENOMEM.
+ */
+int bt_place_replicas(const struct bt_placement_ops *ops, const struct bt_placement *placement, uint32_t count, uint32_t *ret_nodes, uint32_t *ret_count);
 
 /* ---- averages of loads ---- */
 

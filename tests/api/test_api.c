@@ -28,7 +28,7 @@
         X(baton_strerror) \
         X(baton_child_hold) X(baton_child_describe) X(baton_child_zygote) X(baton_child_open) X(baton_child_open_at) X(baton_child_close) X(baton_child_ready) X(baton_child_fd) X(baton_child_dispatch) \
         X(baton_child_serving) X(baton_child_retired) X(baton_child_migration_ready) X(baton_child_watch) X(baton_child_run) X(baton_child_supervised) X(baton_child_id) \
-        X(baton_child_incarnation) X(baton_child_reason) X(baton_child_socket) X(baton_child_keep) X(baton_child_take) X(baton_child_drop) \
+        X(baton_child_incarnation) X(baton_child_reason) X(baton_child_mode) X(baton_child_socket) X(baton_child_keep) X(baton_child_take) X(baton_child_drop) \
         X(baton_child_pass) X(baton_child_unpass) X(baton_child_checkpoint) X(baton_child_checkpointed) X(baton_child_durable) \
         X(baton_capture_purpose) X(baton_capture_version) X(baton_capture_reserve) X(baton_capture_commit) \
         X(baton_arena_root) X(baton_arena_set_root) X(baton_arena_begin) X(baton_arena_end) X(baton_arena_alloc) X(baton_arena_free) \

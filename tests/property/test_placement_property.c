@@ -269,6 +269,83 @@ static void DIST_1_least_loaded_empties_a_node_that_leaves_and_ends(void **state
         }
 }
 
+/* ---- replicas ---- */
+
+static void places_of(const struct set *set, uint32_t child, uint32_t count, uint32_t *ret_nodes, uint32_t *ret_count)
+{
+        struct bt_placement one = {
+                .nodes = set->nodes, .node_count = set->p.node_count, .children = &set->children[child], .child_count = 1};
+
+        assert_int_equal(bt_place_replicas(&bt_placement_consistent_hash, &one, count, ret_nodes, ret_count), 0);
+}
+
+static bool has(const uint32_t *nodes, uint32_t count, uint32_t node)
+{
+        for (uint32_t i = 0; i < count; i++) {
+                if (nodes[i] == node)
+                        return true;
+        }
+        return false;
+}
+
+/* As many as there are, at most; each on a node of its own that takes any; the first is where the child would be without replication. */
+static void check_places(const struct set *set, uint32_t child, uint32_t want, const uint32_t *nodes, uint32_t count)
+{
+        uint32_t available = 0;
+        char why[256];
+
+        for (uint32_t i = 0; i < set->p.node_count; i++)
+                available += bt_placement_takes(&set->nodes[i]);
+        assert_int_equal(count, want < available ? want : available);
+        for (uint32_t i = 0; i < count; i++) {
+                assert_true(bt_placement_takes(&set->nodes[nodes[i]]));
+                assert_false(has(nodes, i, nodes[i]));
+        }
+        if (count) {
+                struct bt_placement one = {
+                        .nodes = set->nodes, .node_count = set->p.node_count, .children = &set->children[child], .child_count = 1};
+                uint32_t single;
+
+                assert_int_equal(bt_place(&bt_placement_consistent_hash, &one, &single, why, sizeof(why)), 0);
+                assert_int_equal(nodes[0], single);
+        }
+}
+
+static void REDUN_1_a_leave_changes_only_what_was_there_and_a_join_only_what_is_due_to_it(void **state)
+{
+        struct seed seed = seed_new();
+
+        (void)state;
+        for (uint64_t round = 0; round < seed_rounds(200); round++) {
+                struct set set;
+                uint32_t leaving;
+
+                set_init(&set, &seed);
+                leaving = (uint32_t)seed_below(&seed, set.p.node_count);
+                for (uint32_t c = 0; c < set.p.child_count && c < 20; c++) {
+                        uint32_t with[NODES_MAX], without[NODES_MAX], count, fewer;
+                        uint32_t want = seed_below(&seed, 5) ? 1 + (uint32_t)seed_below(&seed, NODES_MAX) : UINT32_MAX;
+                        uint32_t gone = 0, come = 0;
+
+                        set.nodes[leaving].available = true;
+                        places_of(&set, c, want, with, &count);
+                        check_places(&set, c, want, with, count);
+                        set.nodes[leaving].available = false;
+                        places_of(&set, c, want, without, &fewer);
+                        check_places(&set, c, want, without, fewer);
+                        set.nodes[leaving].available = true;
+
+                        for (uint32_t i = 0; i < count; i++)
+                                gone += !has(without, fewer, with[i]);
+                        for (uint32_t i = 0; i < fewer; i++)
+                                come += !has(with, count, without[i]);
+                        /* Read one way it is a leave, the other way a join. */
+                        assert_int_equal(gone, has(with, count, leaving));
+                        assert_int_equal(come, gone && fewer == count);
+                }
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -279,6 +356,7 @@ int main(void)
                 cmocka_unit_test(DIST_1_round_robin_a_join_moves_only_to_the_new_node_and_a_leave_only_from_the_old),
                 cmocka_unit_test(DIST_1_what_was_placed_stays_when_nothing_changes),
                 cmocka_unit_test(DIST_1_least_loaded_empties_a_node_that_leaves_and_ends),
+                cmocka_unit_test(REDUN_1_a_leave_changes_only_what_was_there_and_a_join_only_what_is_due_to_it),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

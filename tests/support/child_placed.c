@@ -14,6 +14,7 @@
  *      PLACED_CONSENT=1    takes part in consent: says later, until SIGUSR1 turns it around and it says ready by itself. SIGUSR2 turns it back,
  *                          and it says nothing until it is asked. Each time it is asked, or turned, it
  *                          adds a line to the file PLACED_TOLD: asked, ready or busy, and its pid
+ *      PLACED_SAY=1        prints "gave N" with each state that it captures, and "took N" with each that it restores
  */
 #include <errno.h>
 #include <signal.h>
@@ -128,6 +129,12 @@ static size_t state_bytes(void)
         return sizeof(count) + (more ? strtoul(more, NULL, 10) : 0);
 }
 
+static void say_count(const char *what)
+{
+        if (getenv("PLACED_SAY"))
+                (void)dprintf(STDOUT_FILENO, "%s %llu\n", what, (unsigned long long)count);
+}
+
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
 {
         const uint8_t *bytes = restore->state;
@@ -143,6 +150,7 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         if (restore->state_bytes != state_bytes())
                 return -BATON_E_SCHEMA;
         memcpy(&count, bytes, sizeof(count));
+        say_count("took");
         for (size_t i = sizeof(count); i < restore->state_bytes; i++) {
                 if (bytes[i] != (uint8_t)count)
                         return -BATON_E_CORRUPT;
@@ -162,6 +170,7 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
                 return r;
         memset(room, (uint8_t)count, state_bytes());
         memcpy(room, &count, sizeof(count));
+        say_count("gave");
         return baton_capture_commit(capture, state_bytes());
 }
 

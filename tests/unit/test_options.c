@@ -75,6 +75,7 @@ static const struct option of_child[] = {
         {"on", "{child_running: [/bin/true]}", "", "HOOK_1_commands_run_with_the_event_in_their_environment"},
         {"tags", "[blue]", "", "API_3_children_are_found_by_id_pool_tag_and_meta"},
         {"meta", "{team: x}", "", "API_3_children_are_found_by_id_pool_tag_and_meta"},
+        {"redundancy", "{replication: all, mode: active_passive}", "", "REDUN_1_each_node_has_its_instance_and_each_is_told_apart"},
         {"distribution", "round_robin", "", "API_3_what_is_added_is_placed_on_nodes_and_listed_by_them"},
         {"alter", "[/bin/true]", "", "HOOK_3_a_command_changes_variables_arguments_and_folder"},
 };

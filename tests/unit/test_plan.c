@@ -464,6 +464,9 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(alter_argv, 1, "alter"),
                 CHILD(alter_argv_count, 1, "alter"),
                 CHILD(distribution, 5, "distribution"),
+                CHILD(replicas, BT_PLAN_NODES_MAX + 1, "replication"),
+                CHILD(replication, 1, "replication"),
+                CHILD(replication, _BT_REPLICATION_N, "replication"),
                 CHILD(reserved[0], 1, "reserved"),
                 CHILD(hook_first, 1, "hooks that are not there"),
                 CHILD(hook_count, 1, "hooks that are not there"),
@@ -488,6 +491,34 @@ static void each_spoiled_member_is_named(void **state)
                         fail_msg("row %zu: expected '%s' in '%s'", i, spoils[i].says, error);
         }
         free(spoiled);
+        free(bytes);
+}
+
+/* The command says it first; the hub does not rely on that. */
+static void COLD_10_a_plan_with_replication_and_handover_is_refused(void **state)
+{
+        const char *error = NULL;
+        size_t count;
+        unsigned char *bytes = plan_bytes(&count);
+        struct bt_plan_child *child = (void *)(bytes + sizeof(struct bt_plan) + 2 * sizeof(struct bt_plan_socket));
+
+        (void)state;
+        child->replicas = BT_PLAN_REPLICAS_ALL;
+        child->replication = BT_REPLICATION_ACTIVE_PASSIVE;
+        child->handover = 0;
+        assert_int_equal(try_open(bytes, count, &error), 0);
+        child->handover = 1;
+        assert_int_equal(try_open(bytes, count, &error), -EINVAL);
+        assert_string_equal(error, "invalid_config: handover_with_replication_not_supported");
+        child->handover = 0;
+        child->distribution = BT_DISTRIBUTION_ROUND_ROBIN;
+        assert_int_equal(try_open(bytes, count, &error), -EINVAL);
+        child->distribution = BT_DISTRIBUTION_GUIDED;
+        child->protocol = BT_PROTOCOL_PLAIN;
+        child->strategy = BT_STRATEGY_COLD;
+        child->state_form = BATON_STATE_NONE;
+        assert_int_equal(try_open(bytes, count, &error), -EINVAL);
+        assert_non_null(strstr(error, "could not be told"));
         free(bytes);
 }
 
@@ -591,6 +622,7 @@ int main(void)
                 cmocka_unit_test(HOOK_1_the_daemon_reads_the_hooks_that_were_compiled),
                 cmocka_unit_test(HOOK_1_a_spoiled_hook_is_refused),
                 cmocka_unit_test(each_spoiled_member_is_named),
+                cmocka_unit_test(COLD_10_a_plan_with_replication_and_handover_is_refused),
                 cmocka_unit_test(two_of_one_name_are_refused),
                 cmocka_unit_test(overlapping_lists_are_bounded),
                 cmocka_unit_test(no_changed_byte_is_followed_outside_the_plan),

@@ -17,6 +17,7 @@
  *          resume()                   the successor failed: it was never there, serve again (after prepare() or capture() only)
  *          retire()                   the successor serves: let go of what it has, drain what only we have
  *          terminate()                stop; capture() has been called before where the state is to be kept
+ *          mode_changed()             an instance of a replicated child: work from now on, or stand by
  *
  * Unsupervised (no hub in the environment) the same program works alone: ready() restores FRESH and serves at once,
  * baton_child_run() ends on SIGTERM or SIGINT, arenas are private memory, sockets and kept descriptors are -ENOENT.
@@ -101,6 +102,11 @@ struct baton_child_ops {
          * version_oldest, because a swap may fail and the state come back. An arena: the oldest version that can use it as capture() leaves it.
          */
         uint32_t version_writable;
+        /*
+         * ACTIVE: no other instance is; begin. PASSIVE: stop; another one begins when this has returned, and this process is killed when that takes
+         * longer than handover_data_wait. A process is started with baton_child_mode(), and is told changes only. docs/redundancy.md.
+         */
+        void (*mode_changed)(struct baton_child *child, enum baton_mode mode, void *ctx);
 };
 
 /* Results of baton_child_dispatch() above 0. */
@@ -261,6 +267,17 @@ bool baton_child_supervised(const struct baton_child *child);
 const char *baton_child_id(const struct baton_child *child);          /* "web/1"; unsupervised: "" */
 uint64_t baton_child_incarnation(const struct baton_child *child);    /* unsupervised: 1 */
 enum baton_reason baton_child_reason(const struct baton_child *child); /* known from open(): why this process was started */
+
+/**
+ * baton_child_mode() - whether this instance of a replicated child is to work or to stand by
+ *
+ * Known from open(). With `mode: active_passive` a process is started passive, and mode_changed() tells it the rest; at no time are two instances
+ * active. With active_active each is active. A child that is not replicated, and an unsupervised program, is BATON_MODE_SINGLE: work.
+ *
+ * Context:   any; inside mode_changed() it is the new mode.
+ * Since:     0.1
+ */
+enum baton_mode baton_child_mode(const struct baton_child *child);
 
 /* ---- descriptors ---- */
 

@@ -23,6 +23,14 @@ enum baton_reason {
         _BATON_REASON_N,
 };
 
+/* Which of the instances of a replicated child works: docs/redundancy.md. */
+enum baton_mode {
+        BATON_MODE_SINGLE = 0,  /* not replicated, or unsupervised: there is no other */
+        BATON_MODE_ACTIVE = 1,  /* do the work */
+        BATON_MODE_PASSIVE = 2, /* stand by: another instance is, or may be, active */
+        _BATON_MODE_N,
+};
+
 /* What a capture is for. */
 enum baton_capture_for {
         BATON_CAPTURE_HOT = 0,      /* a successor waits for it; every microsecond is part of the pause */
