@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -25,17 +24,13 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "shm/futex.h"
-#include "supervisor/alter.h"
 #include "supervisor/callers.h"
-#include "supervisor/embed.h"
-#include "supervisor/function.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/notify.h"
 #include "supervisor/replicas.h"
+#include "supervisor/start.h"
 #include "supervisor/zygote.h"
 
-#define FIRST_FD 3
-#define PID_TEXT "LISTEN_PID=0000000000\0"
 
 /* ---- listening ---- */
 
@@ -305,15 +300,13 @@ void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
 
 /* ---- starting ---- */
 
-static struct bt_inc_start *start_free(struct bt_inc_start *start);
-
 struct bt_inc *bt_inc_free(struct bt_inc *inc)
 {
         if (!inc)
                 return NULL;
         bt_notify_close(inc);
         bt_zygote_leave(inc);
-        inc->start = start_free(inc->start);
+        inc->start = bt_start_free(inc->start);
         bt_mode_gone(inc);
         bt_loop_forget(&inc->exit_watch);
         bt_loop_forget(&inc->life_watch);
@@ -340,313 +333,9 @@ static void inc_freep(struct bt_inc **inc)
         *inc = bt_inc_free(*inc);
 }
 
-/* What only the start needs, and closes behind it. */
-struct bt_inc_start {
-        struct bt_spawn spawn;
-        int link_fd;
-        int link_to; /* its number in the process */
-        int child_channel;
-        int handoff_end;
-        int out_end;
-        int err_end;
-        char link_env[32];
-        char held_env[32];
-        char listen_env[32];
-        char names_env[16 + BT_CHILD_SOCKETS_MAX * (BATON_NAME_BYTES_MAX + 1) + BT_KEPT_MAX * sizeof(((struct bt_kept_fd *)NULL)->name)];
-        uint32_t listen_count;
-        char notify_env[BT_NOTIFY_ENV_BYTES];
-        char watchdog_env[48];
-        char pid_env[sizeof(PID_TEXT)];
-        char id_env[16 + BATON_ID_BYTES_MAX];
-        char node_env[16 + BT_NODE_NAME_BYTES];
-        char mode_env[32];
-        char **argv;
-        char **envp;
-        struct bt_function_call call; /* of a function */
-};
-
-static struct bt_inc_start *start_free(struct bt_inc_start *start)
-{
-        if (!start)
-                return NULL;
-        (void)bt_close(start->link_fd);
-        (void)bt_close(start->child_channel);
-        (void)bt_close(start->handoff_end);
-        (void)bt_close(start->out_end);
-        (void)bt_close(start->err_end);
-        free(start->argv);
-        free(start->envp);
-        free(start);
-        return NULL;
-}
-
 static void start_freep(struct bt_inc_start **start)
 {
-        *start = start_free(*start);
-}
-
-/* It points into itself: it stays where it is. */
-static struct bt_inc_start *start_new(void)
-{
-        struct bt_inc_start *start = calloc(1, sizeof(*start));
-
-        if (start)
-                *start = (struct bt_inc_start){.spawn = BT_SPAWN_NULL, .link_fd = -1, .link_to = -1,
-                                               .child_channel = -1, .handoff_end = -1, .out_end = -1, .err_end = -1};
-        return start;
-}
-
-/* A NULL-terminated vector over a list of the plan's strings, with room for @more. */
-static char **start_vector(const struct bt_plan_view *plan, uint32_t first, uint32_t count, uint32_t more)
-{
-        char **vector = calloc((size_t)count + more + 1, sizeof(*vector));
-        const char *at = bt_plan_string(plan, first);
-
-        for (uint32_t i = 0; vector && i < count; i++) {
-                vector[i] = (char *)at; /* exec's signature lacks a const */
-                at = bt_plan_string_next(at);
-        }
-        return vector;
-}
-
-/* The node's variables over those of the child. Returns how many there are by now. */
-static size_t start_node_env(struct bt_inc_start *start, const struct bt_hub_node *node, size_t count)
-{
-        const char *at = bt_plan_string(&node->plan->view, node->spec->env);
-
-        for (uint32_t i = 0; i < node->spec->env_count; i++, at = bt_plan_string_next(at)) {
-                size_t name_bytes = strcspn(at, "=") + 1;
-                size_t k = 0;
-
-                while (k < count && strncmp(start->envp[k], at, name_bytes) != 0)
-                        k++;
-                start->envp[k] = (char *)at;
-                count += k == count;
-        }
-        return count;
-}
-
-/* What a program that uses no library left with the hub (FDSTORE), behind its sockets. */
-static size_t start_kept(struct bt_inc_start *start, const struct bt_child *child, size_t used, int *to)
-{
-        for (uint32_t i = 0; i < child->kept_count; i++) {
-                (void)bt_spawn_move(&start->spawn, child->kept[i].fd, (*to)++);
-                used += (size_t)snprintf(start->names_env + used, sizeof(start->names_env) - used, "%s%s", start->listen_count ? ":" : "",
-                                         child->kept[i].name);
-                start->listen_count++;
-        }
-        return used;
-}
-
-/* Listening sockets from descriptor 3 on, and the variables that announce them. Returns the next free number. */
-static int start_sockets(struct bt_inc_start *start, const struct bt_child *child)
-{
-        const struct bt_plan_view *plan = &child->plan->view;
-        size_t used = (size_t)snprintf(start->names_env, sizeof(start->names_env), "LISTEN_FDNAMES=");
-        int to = FIRST_FD;
-
-        for (uint32_t i = 0; i < child->spec->socket_count; i++) {
-                uint32_t idx = child->spec->sockets[i];
-
-                (void)bt_spawn_move(&start->spawn, child->hub->sockets[child->plan->sockets[idx]], to++);
-                used += (size_t)snprintf(start->names_env + used, sizeof(start->names_env) - used, "%s%s", i ? ":" : "",
-                                         bt_plan_string(plan, plan->sockets[idx].name));
-        }
-        start->listen_count = child->spec->socket_count;
-        if (child->spec->protocol == BT_PROTOCOL_NOTIFY)
-                (void)start_kept(start, child, used, &to);
-        (void)snprintf(start->listen_env, sizeof(start->listen_env), "LISTEN_FDS=%u", start->listen_count);
-        memcpy(start->pid_env, PID_TEXT, sizeof(PID_TEXT));
-        start->spawn.pid_room = start->pid_env + strlen("LISTEN_PID=");
-        return to;
-}
-
-/* The child's mailbox, the same for each of its processes. */
-static void start_mail(struct bt_inc_start *start, struct bt_inc *inc, int *to)
-{
-        const struct bt_mail *mail = inc->child->mail;
-        const int from[_BT_LINK_MAIL_N] = {mail->fd, mail->desk_fd, mail->bell};
-
-        for (int i = 0; i < _BT_LINK_MAIL_N; i++) {
-                (void)bt_spawn_move(&start->spawn, from[i], *to);
-                inc->link->mail_fds[i] = (*to)++;
-        }
-        inc->link->owner = bt_callers_number(inc->child->hub);
-}
-
-/* Gives the process descriptor @from as the next number, and writes it into the link. */
-static void start_link_fd(struct bt_inc_start *start, struct bt_inc *inc, enum bt_link_fd which, int from, int *to)
-{
-        if (from < 0)
-                return;
-        (void)bt_spawn_move(&start->spawn, from, *to);
-        inc->link->fds[which] = (*to)++;
-}
-
-/* A process that is held gets its hand-off socket empty: nobody has passed anything yet. */
-static int start_handoff(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
-{
-        int ends[2];
-        int r;
-
-        if (how->parcel && !how->hold)
-                return bt_parcel_send(how->parcel, &start->handoff_end);
-        if (!how->ret_handoff && !how->hold)
-                return 0;
-        r = bt_scm_pair(ends);
-        if (r)
-                return r;
-        inc->handoff = ends[0];
-        start->handoff_end = ends[1];
-        return 0;
-}
-
-static int start_link(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how, int to)
-{
-        int ends[2];
-        int r = bt_link_create(&inc->link_seg, &start->link_fd, inc->number, inc->reason);
-
-        if (r)
-                return r;
-        inc->link = inc->link_seg.at;
-        inc->link->slot_idx = how->seat.slot_idx;
-        inc->link->hold = how->hold;
-        inc->link->hold_flags = how->hold_flags;
-        inc->link->hub_pid = (int32_t)getpid();
-        atomic_store(&inc->link->mode_told, inc->mode);
-        atomic_store(&inc->link->mode_taken, inc->mode);
-        bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
-        bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
-
-        inc->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (inc->bell < 0)
-                return -errno;
-        r = bt_scm_pair(ends);
-        if (r)
-                return r;
-        inc->channel = ends[0];
-        start->child_channel = ends[1];
-        r = start_handoff(start, inc, how);
-        if (r)
-                return r;
-
-        (void)bt_spawn_move(&start->spawn, start->link_fd, to);
-        start->link_to = to;
-        (void)snprintf(start->held_env, sizeof(start->held_env), BT_HELD_VARIABLE "=%d", to);
-        (void)snprintf(start->link_env, sizeof(start->link_env), "BATON_LINK_FD=%d", to++);
-        start_link_fd(start, inc, BT_LINK_FD_BELL, inc->bell, &to);
-        start_link_fd(start, inc, BT_LINK_FD_HUB_BELL, start->child_channel, &to);
-        start_link_fd(start, inc, BT_LINK_FD_CHANNEL, start->child_channel, &to);
-        start_link_fd(start, inc, BT_LINK_FD_BATON, inc->holding->fd, &to);
-        start_link_fd(start, inc, BT_LINK_FD_HANDOFF, start->handoff_end, &to);
-        start_link_fd(start, inc, BT_LINK_FD_NODE, how->seat.node->dir.fd, &to);
-        start_link_fd(start, inc, BT_LINK_FD_HUB_CHANNEL, inc->channel, &to);
-        start_link_fd(start, inc, BT_LINK_FD_OUT, inc->out.fd, &to);
-        start_link_fd(start, inc, BT_LINK_FD_ERR, inc->err.fd, &to);
-        if (inc->child->mail)
-                start_mail(start, inc, &to);
-        return 0;
-}
-
-static int start_notify(struct bt_inc_start *start, struct bt_inc *inc, size_t *n)
-{
-        int r = bt_notify_open(inc, start->notify_env);
-
-        if (r)
-                return r;
-        start->envp[(*n)++] = start->notify_env;
-        if (inc->child->spec->watchdog_ns) {
-                (void)snprintf(start->watchdog_env, sizeof(start->watchdog_env), "WATCHDOG_USEC=%llu",
-                               (unsigned long long)(inc->child->spec->watchdog_ns / BT_NS_PER_US));
-                start->envp[(*n)++] = start->watchdog_env;
-        }
-        return 0;
-}
-
-/* What tells this instance from the others; a plain program has no other way to know. */
-static void start_instance(struct bt_inc_start *start, const struct bt_inc *inc, const struct bt_hub_node *node, size_t *n)
-{
-        (void)snprintf(start->id_env, sizeof(start->id_env), "BATON_CHILD=%s", inc->child->id);
-        (void)snprintf(start->node_env, sizeof(start->node_env), "BATON_NODE=%s", node->name);
-        (void)snprintf(start->mode_env, sizeof(start->mode_env), "BATON_MODE=%s", bt_mode_name(inc->mode));
-        start->envp[(*n)++] = start->id_env;
-        start->envp[(*n)++] = start->node_env;
-        start->envp[(*n)++] = start->mode_env;
-}
-
-static int start_describe(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how)
-{
-        const struct bt_child *child = how->child;
-        const struct bt_plan_view *plan = &child->plan->view;
-        const struct bt_plan_child *spec = child->spec;
-        const char *cwd = *bt_plan_string(plan, spec->cwd) ? bt_plan_string(plan, spec->cwd) : NULL;
-        size_t altered = bt_alter_count(child), n;
-        int to, r = 0;
-
-        start->argv = start_vector(plan, spec->argv, spec->argv_count, (uint32_t)altered);
-        start->envp = start_vector(plan, spec->env, spec->env_count, how->seat.node->spec->env_count + 11 + (uint32_t)altered);
-        if (!start->argv || !start->envp)
-                return -ENOMEM;
-        n = bt_alter_apply(child, start->argv, spec->argv_count, start->envp, spec->env_count, &cwd);
-        n = start_node_env(start, how->seat.node, n);
-
-        (void)bt_spawn_move(&start->spawn, child->hub->null_fd, 0);
-        (void)bt_spawn_move(&start->spawn, start->out_end >= 0 ? start->out_end : start->err_end, 1);
-        (void)bt_spawn_move(&start->spawn, start->err_end, 2);
-        to = start_sockets(start, child);
-        if (spec->protocol == BT_PROTOCOL_BATON)
-                r = start_link(start, inc, how, to);
-        if (spec->protocol == BT_PROTOCOL_NOTIFY)
-                r = start_notify(start, inc, &n);
-        if (start->listen_count) {
-                start->envp[n++] = start->listen_env;
-                start->envp[n++] = start->names_env;
-                start->envp[n++] = start->pid_env;
-        } else {
-                start->spawn.pid_room = NULL;
-        }
-        if (inc->link)
-                start->envp[n++] = start->link_env;
-        if (inc->link && how->hold)
-                start->envp[n++] = start->held_env;
-        if (child->replicas)
-                start_instance(start, inc, how->seat.node, &n);
-
-        if (how->binary->function) {
-                start->call = (struct bt_function_call){.function = how->binary->function, .hub = child->hub, .id = child->id,
-                                                        .socket_names = strchr(start->names_env, '=') + 1, .socket_count = spec->socket_count,
-                                                        .link_fd = start->link_to, .last_fd = start->spawn.moves[start->spawn.move_count - 1].to};
-                start->spawn.run = bt_function_run;
-                start->spawn.run_arg = &start->call;
-                r = r ? r : bt_function_hide(child->hub->embed->state_dir);
-        }
-        start->spawn.exec_fd = how->binary->script ? -1 : how->binary->fd;
-        start->spawn.exec_path = how->binary->path;
-        start->spawn.argv = start->argv;
-        start->spawn.envp = start->envp;
-        start->spawn.cwd = cwd;
-        start->spawn.place = how->seat.node->placed ? &how->seat.node->place : NULL;
-        start->spawn.new_session = 1;
-        start->spawn.nofile = child->hub->nofile;
-        return r;
-}
-
-/* Before the process exists: see registry.h. */
-static void inc_register(struct bt_inc *inc, struct bt_inc_start *start, const struct bt_hub_node *node)
-{
-        struct bt_registry_entry *entry = bt_registry_add(&inc->child->hub->registry, inc->binary->path, node->name);
-
-        if (!entry)
-                return;
-        entry->link_epoch = inc->link ? inc->link->head.epoch : 0;
-        entry->incarnation = inc->number;
-        entry->link_fd = start->link_to;
-        entry->socket_count = inc->child->spec->socket_count;
-        entry->script = (uint32_t)inc->binary->script;
-        (void)snprintf(entry->id, sizeof(entry->id), "%s", inc->child->id);
-        start->spawn.pid_out = &entry->pid;
-        inc->entry = entry;
-        atomic_store_explicit(&entry->live, 1, memory_order_release);
+        *start = bt_start_free(*start);
 }
 
 static int inc_watch(struct bt_inc *inc)
@@ -755,7 +444,7 @@ static void inc_made(struct bt_inc *inc)
 {
         struct bt_child *child = inc->child;
 
-        inc->start = start_free(inc->start);
+        inc->start = bt_start_free(inc->start);
         if (inc->entry)
                 inc->entry->pid = inc->pid;
         if (bt_loop_watch_fd(child->hub->loop, &inc->exit_watch, inc->pidfd, EPOLLIN, inc_on_exit))
@@ -789,7 +478,7 @@ void bt_inc_not_forked(struct bt_inc *inc)
                 bt_inc_set_why(inc, text);
                 bt_child_note(inc->child, "could not be started: %s", text);
         }
-        inc->start = start_free(inc->start);
+        inc->start = bt_start_free(inc->start);
         inc->how = (struct bt_proc_exit){.code = CLD_EXITED, .status = 127};
         inc->reaped = true;
         inc_gone(inc);
@@ -799,7 +488,7 @@ void bt_inc_not_forked(struct bt_inc *inc)
 int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *ret_why, size_t why_bytes)
 {
         BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(how->child, how->child->number_next, how->binary, how->holding);
-        BT_CLEANUP(start_freep) struct bt_inc_start *start = start_new();
+        BT_CLEANUP(start_freep) struct bt_inc_start *start = bt_start_new();
         enum bt_spawn_step step = BT_SPAWN_STEP_NONE;
         struct bt_child *child = how->child;
         int r;
@@ -818,13 +507,13 @@ int bt_inc_spawn(struct bt_inc **ret_inc, const struct bt_inc_spawn *how, char *
         if (!r)
                 r = bt_log_open(child->hub, &inc->err, child->id, STDERR_FILENO, &start->err_end);
         if (!r)
-                r = start_describe(start, inc, how);
+                r = bt_start_describe(start, inc, how);
         if (!r && inc->link && !inc->held)
                 bt_child_send_kept(child, inc);
         if (!r && inc->link && !inc->held)
                 bt_callers_introduce(inc);
         if (!r)
-                inc_register(inc, start, how->seat.node);
+                bt_start_register(start, inc, how->seat.node);
         if (!r)
                 r = inc_make(inc, &start, how, &step);
         if (r) {
