@@ -2,10 +2,11 @@
 /*
  * A process stops before its first line, and goes on when the hub says so: docs/spares.md.
  *
- *      variable? ─► link page ─► dies with its parent ─► ASKED → HELD, bell ─► (arena) ─► sleeps on the word ─► RELEASED: as if nothing had been
+ *      variable? ─► link page ─► dies with its parent ─► its own pages ─► ASKED → HELD, bell ─► (arena) ─► sleeps on the word ─► RELEASED:
+ *      as if nothing had been
  *
- * This runs before every constructor, the C library's too: system calls only, no heap, no environment but the one that is passed in, and no instrumentation
- * of a sanitizer, whose own start may or may not have been. Whatever is not as expected means "not held": the hub does not see HELD, and its deadline
+ * This runs before every constructor, the C library's too: system calls (and the loader's list of what is loaded), no heap, no environment but the one that
+ * is passed in, and no instrumentation of a sanitizer, whose own start may or may not have been. Whatever is not as expected means "not held": the hub does not see HELD, and its deadline
  * says so.
  *
  * The entry that calls it is in this file where it is part of a program (the static library), and is the user's own line where it is in a library.
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,9 +36,11 @@ BATON_HOLDS
 #endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 #define PLAIN __attribute__((no_sanitize("address", "thread", "undefined")))
+#define TOUCH_BYTES_MAX (UINT64_C(4) << 20) /* of one segment: more than that is not all needed at the start */
 #define STEP_BYTES (UINT64_C(2) << 20) /* populated at once, 0.1 ms: so late it may see that it is released */
 
 static struct {
@@ -127,6 +131,25 @@ PLAIN static void populate(const struct bt_link *link)
         }
 }
 
+/*
+ * What is loaded, into the page tables: a start is a hundred page faults, each of which the service would wait for. Data is made private now; a kernel that
+ * cannot (before 5.14) leaves it to the faults.
+ */
+PLAIN static int touch_object(struct dl_phdr_info *info, size_t bytes, void *ctx)
+{
+        (void)bytes, (void)ctx;
+        for (int i = 0; i < info->dlpi_phnum; i++) {
+                const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+                uint64_t begin = (info->dlpi_addr + segment->p_vaddr) & ~(uint64_t)(BT_PAGE_BYTES - 1);
+                uint64_t end = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+
+                if (segment->p_type != PT_LOAD || end - begin > TOUCH_BYTES_MAX)
+                        continue;
+                (void)syscall(SYS_madvise, begin, end - begin, segment->p_flags & PF_W ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+        }
+        return 0;
+}
+
 PLAIN static void ring(int fd)
 {
         const uint64_t one = 1;
@@ -154,6 +177,7 @@ PLAIN void baton_child_hold(int argc, char **argv, char **envp)
                 return;
         if (head_is(&link->head, BT_MAGIC_LINK) && atomic_load(&link->hold) == BT_HOLD_ASKED) {
                 tie_to_hub(link);
+                (void)dl_iterate_phdr(touch_object, NULL);
                 if (atomic_compare_exchange_strong(&link->hold, &word, BT_HOLD_HELD)) {
                         ring(link->fds[BT_LINK_FD_HUB_BELL]);
                         if (link->hold_flags & BT_HOLD_F_POPULATE)

@@ -419,6 +419,8 @@ struct bt_migration {
         char tail[BT_LOG_TAIL_BYTES];    /* the last lines of its stderr */
         enum bt_swap_event queue[8];
         uint32_t queued;
+        struct bt_list later; /* what is to be told at the end of the step, in order */
+        bool stepping;
 };
 
 /* Who wants to know how it ends. Embedded in whoever asks; unlinked by the migration when it is over. */

@@ -173,6 +173,8 @@ static bool run_queue(struct bt_migration *m, int ending)
                 if (!bt_steps_swap(&m->swap, event, &actions))
                         ending = bt_migration_perform(m, &actions);
         }
+        m->stepping = false;
+        bt_migration_tell_later(m);
         if (ending < 0)
                 return false;
         finish(m, (enum bt_swap_action)ending);
@@ -196,6 +198,13 @@ static void passage_first(struct bt_migration *m, enum bt_swap_event event)
         bt_migration_tell(m, progress_of(BT_SWAP_EV_PASSED), m->pred_number, "");
 }
 
+/* Nobody serves, or is about to: the two processes are told first, and whoever listens to the progress after them. */
+static bool urgent(enum bt_swap_event event)
+{
+        return event == BT_SWAP_EV_HELD || event == BT_SWAP_EV_CAPTURED || event == BT_SWAP_EV_NOT_CAPTURED || event == BT_SWAP_EV_PRED_DIED ||
+               event == BT_SWAP_EV_PRED_GONE;
+}
+
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
 {
         struct bt_swap_actions actions;
@@ -217,6 +226,7 @@ void bt_migration_event(struct bt_migration *m, enum bt_swap_event event)
                         m->child->limits_hit++; /* out of place: a process said what it may not say now */
                 return;
         }
+        m->stepping = urgent(event);
         if (progress)
                 bt_migration_tell(m, progress, about_pred(event) ? m->pred_number : m->succ_number, "");
         (void)run_queue(m, bt_migration_perform(m, &actions));
@@ -246,6 +256,7 @@ static int migration_new(struct bt_migration **ret_m, struct bt_child *child, st
         m->begun_ns = m->steps_ns = bt_now_ns();
         m->retention_ns = child->spec->retention_ns;
         bt_list_init(&m->waiters);
+        bt_list_init(&m->later);
         if (own_baton) {
                 r = bt_holding_new(&m->holding, child->spec, child->id);
                 if (r) {

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -21,7 +22,45 @@
 #include "supervisor/rolling.h"
 #include "supervisor/state.h"
 
+/* Said while actions are performed, told after them: who listens wakes up, and would do so on a processor that the two processes want. */
+struct later {
+        struct bt_list node;
+        const char *phase;
+        uint64_t incarnation;
+        char text[];
+};
+
+static void tell(struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text);
+
 void bt_migration_tell(struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text)
+{
+        size_t bytes = strlen(text) + 1;
+        struct later *later = m->stepping ? calloc(1, sizeof(*later) + bytes) : NULL;
+
+        if (!later) {
+                bt_migration_tell_later(m); /* in order */
+                tell(m, phase, incarnation, text);
+                return;
+        }
+        bt_list_init(&later->node);
+        later->phase = phase;
+        later->incarnation = incarnation;
+        memcpy(later->text, text, bytes);
+        bt_list_push(&m->later, &later->node);
+}
+
+void bt_migration_tell_later(struct bt_migration *m)
+{
+        bt_list_foreach_safe (it, &m->later) {
+                struct later *later = bt_list_entry(it, struct later, node);
+
+                bt_list_unlink(&later->node);
+                tell(m, later->phase, later->incarnation, later->text);
+                free(later);
+        }
+}
+
+static void tell(struct bt_migration *m, const char *phase, uint64_t incarnation, const char *text)
 {
         bt_event(m->child->hub, BT_EVENT_MIGRATION_STEP, m->child, incarnation, "%s%s%s", phase, *text ? ": " : "", text);
         bt_list_foreach_safe (it, &m->waiters) {
