@@ -47,13 +47,14 @@
 
 void bt_hub_say(struct bt_hub *hub, const char *format, ...)
 {
-        char line[1024];
+        char line[1024], text[1024];
         size_t used = (size_t)snprintf(line, sizeof(line), "baton: ");
         va_list args;
 
         va_start(args, format);
-        (void)vsnprintf(line + used, sizeof(line) - used - 1, format, args);
+        (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
+        (void)bt_escape(line + used, sizeof(line) - used - 1, text); /* there is an id in it: one message is one line */
         if (hub->embed) {
                 bt_embed_say(hub->embed, line + strlen("baton: "));
                 return;

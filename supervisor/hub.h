@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/escape.h"
 #include "base/list.h"
 #include "shm/baton.h"
 #include "shm/link.h"
@@ -90,7 +91,7 @@ struct bt_holding {
 /* ---- log pipes ---- */
 
 #define BT_LOG_LINE_MAX 4096                    /* as printed: what a pipe takes whole */
-#define BT_LOG_HEAD_MAX (BATON_ID_BYTES_MAX + 4) /* "id | " and the newline */
+#define BT_LOG_HEAD_MAX (BT_ESCAPE_BYTES(BATON_ID_BYTES_MAX) + 4) /* "id | " and the newline */
 #define BT_LOG_TAIL_BYTES 1536
 
 struct bt_log {

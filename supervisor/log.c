@@ -78,16 +78,17 @@ static void log_remember(struct bt_log *log, const char *data, size_t bytes)
 /* @line without its newline. */
 static void log_line(struct bt_log *log, const char *line, size_t bytes)
 {
-        char out[BT_LOG_LINE_MAX];
+        char out[BT_LOG_LINE_MAX], id[BT_ESCAPE_BYTES(BATON_ID_BYTES_MAX)];
         int head;
 
+        (void)bt_escape(id, sizeof(id), log->id);
         if (log->dropped) {
-                head = snprintf(out, sizeof(out), "%s | [%llu bytes of output were dropped: nobody read them]\n", log->id,
+                head = snprintf(out, sizeof(out), "%s | [%llu bytes of output were dropped: nobody read them]\n", id,
                                 (unsigned long long)log->dropped);
                 log->dropped = 0;
                 log_write(log, out, (size_t)head);
         }
-        head = snprintf(out, sizeof(out), "%s | ", log->id);
+        head = snprintf(out, sizeof(out), "%s | ", id);
         if (bytes > sizeof(out) - (size_t)head - 1)
                 bytes = sizeof(out) - (size_t)head - 1;
         memcpy(out + head, line, bytes);

@@ -70,18 +70,18 @@ static const char *string_at(const struct plan_check *check, uint32_t off)
         return off < check->strings_bytes ? check->view->strings + off : NULL;
 }
 
-/* Letters, digits and ._- (and / when @slash); not empty, not starting with a dot: safe as a name of a file and in LISTEN_FDNAMES. */
-static bool name_valid(const char *name, size_t bytes_max, bool slash)
+/* Letters, digits and ._-; not empty, not starting with a dot: safe as a name of a file and in LISTEN_FDNAMES. */
+static bool name_valid(const char *name, size_t bytes_max)
 {
         size_t bytes = name ? strnlen(name, bytes_max + 1) : 0;
 
-        if (!bytes || bytes > bytes_max || name[0] == '.' || name[0] == '/')
+        if (!bytes || bytes > bytes_max || name[0] == '.')
                 return false;
         for (size_t i = 0; i < bytes; i++) {
                 char c = name[i];
 
                 if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '.' || c == '_' || c == '-' || (slash && c == '/')))
+                      c == '.' || c == '_' || c == '-'))
                         return false;
         }
         return true;
@@ -95,7 +95,29 @@ bool bt_plan_name_valid(const char *name, size_t bytes)
                 return false;
         memcpy(copy, name, bytes);
         copy[bytes] = '\0';
-        return name_valid(copy, BATON_NAME_BYTES_MAX, false);
+        return name_valid(copy, BATON_NAME_BYTES_MAX);
+}
+
+size_t bt_plan_number_at(const char *id)
+{
+        size_t at = strlen(id);
+
+        while (at && id[at - 1] >= '0' && id[at - 1] <= '9')
+                at--;
+        return id[at] && at && id[at - 1] == '/' ? at - 1 : SIZE_MAX;
+}
+
+bool bt_plan_id_of_instance(const char *id)
+{
+        const char *node = strrchr(id, '@');
+
+        return bt_plan_number_at(id) != SIZE_MAX || (node && bt_plan_name_valid(node + 1, strlen(node + 1)));
+}
+
+/* Any bytes, but an end that would make it the id of an instance. */
+static bool pool_valid(const char *name)
+{
+        return name && *name && strnlen(name, BATON_NAME_BYTES_MAX + 1) <= BATON_NAME_BYTES_MAX && !bt_plan_id_of_instance(name);
 }
 
 static bool path_valid(const char *path)
@@ -192,7 +214,7 @@ static bool head_strings_valid(struct plan_check *check)
         check->strings_bytes = plan->strings_bytes;
         if (is_fragment(check))
                 return fragment_head_valid(check);
-        if (!name_valid(string_at(check, plan->hub), BATON_NAME_BYTES_MAX, false))
+        if (!name_valid(string_at(check, plan->hub), BATON_NAME_BYTES_MAX))
                 return plan_bad(check, "the hub's name is not a name");
         if (!path_valid(string_at(check, plan->runtime_dir)))
                 return plan_bad(check, "the runtime directory is not an absolute path");
@@ -237,7 +259,7 @@ static bool address_valid(const struct bt_plan_socket *socket)
 
 static bool socket_valid(struct plan_check *check, const struct bt_plan_socket *socket)
 {
-        if (!name_valid(string_at(check, socket->name), BATON_NAME_BYTES_MAX, false))
+        if (!name_valid(string_at(check, socket->name), BATON_NAME_BYTES_MAX))
                 return plan_bad(check, "a socket's name is not a name");
         if (is_fragment(check)) {
                 if (socket->type || socket->backlog || socket->mode || socket->flags || socket->addr_bytes || socket->reserved)
@@ -284,13 +306,13 @@ static bool child_names_valid(struct plan_check *check, const struct bt_plan_chi
         const char *cwd = string_at(check, child->cwd);
         size_t pool_bytes;
 
-        if (!name_valid(id, BATON_ID_BYTES_MAX, true))
+        if (!id || !*id || strnlen(id, BATON_ID_BYTES_MAX + 1) > BATON_ID_BYTES_MAX)
                 return plan_bad(check, "a child's id is not an id");
-        if (!name_valid(pool, BATON_NAME_BYTES_MAX, false))
+        if (!pool_valid(pool))
                 return plan_bad(check, "a child's pool is not a name");
         pool_bytes = strlen(pool);
-        if (strncmp(id, pool, pool_bytes) != 0 || (id[pool_bytes] && id[pool_bytes] != '/'))
-                return plan_bad(check, "a child's id does not begin with its pool's name");
+        if (strncmp(id, pool, pool_bytes) != 0 || (id[pool_bytes] && bt_plan_number_at(id) != pool_bytes))
+                return plan_bad(check, "a child's id is not its pool's name, or that and a number");
         if (!path_valid(string_at(check, child->exec)))
                 return plan_bad(check, "a child's exec is not an absolute path");
         if (!cwd || (*cwd && !path_valid(cwd)))
@@ -553,7 +575,7 @@ static bool overrides_valid(struct plan_check *check, const struct bt_plan_node 
         for (uint32_t i = 0; i < node->override_count; i++) {
                 const struct bt_plan_override *override = &check->view->overrides[node->override_first + i];
 
-                if (!name_valid(string_at(check, override->pool), BATON_NAME_BYTES_MAX, false) || !path_valid(string_at(check, override->exec)))
+                if (!pool_valid(string_at(check, override->pool)) || !path_valid(string_at(check, override->exec)))
                         return plan_bad(check, "a node's exec is not a pool's name and an absolute path");
         }
         return true;
@@ -570,7 +592,7 @@ static bool node_defaults_valid(struct plan_check *check, const struct bt_plan_c
 
 static bool node_valid(struct plan_check *check, const struct bt_plan_node *node)
 {
-        if (!name_valid(string_at(check, node->name), BATON_NAME_BYTES_MAX, false))
+        if (!name_valid(string_at(check, node->name), BATON_NAME_BYTES_MAX))
                 return plan_bad(check, "a node's name is not a name");
         if (node->weight > BT_PLAN_WEIGHT_MAX || node->nice < -40 || node->nice > 39 || node->numa < -1 || node->numa > BT_PLAN_NUMA_MAX)
                 return plan_bad(check, "a node's weight, nice or numa is out of range");
@@ -606,13 +628,21 @@ static bool nodes_valid(struct plan_check *check)
         return true;
 }
 
+/* "" when it is outside the table. */
+static const char *wish_key(const struct plan_check *check, const struct bt_plan_wish *wish)
+{
+        const char *key = string_at(check, wish->key);
+
+        return key ? key : "";
+}
+
 static bool wishes_valid(struct plan_check *check)
 {
         for (uint32_t i = 0; i < check->view->plan->wish_count; i++) {
                 const struct bt_plan_wish *wish = &check->view->wishes[i];
 
-                if (!name_valid(string_at(check, wish->key), BATON_ID_BYTES_MAX, true) ||
-                    !name_valid(string_at(check, wish->node), BATON_NAME_BYTES_MAX, false))
+                if (!*wish_key(check, wish) || strlen(wish_key(check, wish)) > BATON_ID_BYTES_MAX ||
+                    !name_valid(string_at(check, wish->node), BATON_NAME_BYTES_MAX))
                         return plan_bad(check, "a wish is not a child's or pool's name and a node's");
         }
         return true;

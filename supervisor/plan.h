@@ -323,6 +323,11 @@ static inline const char *bt_plan_string(const struct bt_plan_view *view, uint32
         return view->strings + off;
 }
 
+/* Where "/<number>" begins at the end of @id, as in the id of an instance; SIZE_MAX: nowhere. */
+size_t bt_plan_number_at(const char *id);
+/* It ends so, or with "@<node>", as an instance of a replicated child: no child of a plan has such a name. */
+bool bt_plan_id_of_instance(const char *id);
+
 /* Letters, digits and ._-, at most BATON_NAME_BYTES_MAX, not beginning with a dot. @name need not end there. */
 bool bt_plan_name_valid(const char *name, size_t bytes);
 

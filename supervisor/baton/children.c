@@ -131,7 +131,7 @@ static void result_print(struct bt_command *command, const struct bt_ctl_result 
         const char *child = cleaned(command, result->child), *text = cleaned(command, result->text);
 
         if (command->json)
-                bt_say_json(json_pack("{s:s, s:s, s:s}", "child", child, "result", what_name(result->what), "text", text));
+                bt_say_json(json_pack("{s:o, s:s, s:s}", "child", bt_json_text(result->child), "result", what_name(result->what), "text", text));
         else if (!went_well(result) && result->what != BT_CTL_PENDING)
                 bt_complain("%s: %s%s%s", child, what_name(result->what), *text ? ": " : "", text);
         else if ((*shown)++ < RESULTS_SHOWN)
@@ -363,8 +363,8 @@ static void child_row(struct bt_command *command, struct bt_table *table, const 
 
 static void child_json(struct bt_command *command, const struct bt_ctl_child *child, json_t *tags, json_t *meta)
 {
-        bt_say_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:O, s:o}", "child", cleaned(command, child->id), "pool",
-                              cleaned(command, child->pool), "node", cleaned(command, child->node), "phase", bt_phase_name(child->phase), "pid",
+        bt_say_json(json_pack("{s:o, s:o, s:s, s:s, s:I, s:I, s:b, s:O, s:o}", "child", bt_json_text(child->id), "pool",
+                              bt_json_text(child->pool), "node", cleaned(command, child->node), "phase", bt_phase_name(child->phase), "pid",
                               (json_int_t)child->pid, "incarnation", (json_int_t)child->incarnation, "live", (int)child->live, "tags", tags, "meta",
                               meta_object(meta)));
 }

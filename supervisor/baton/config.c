@@ -75,6 +75,17 @@ const char *bt_read_name(const char *name, size_t bytes_max)
         return NULL;
 }
 
+const char *bt_read_id(const char *id, size_t bytes_max)
+{
+        if (!*id)
+                return "is empty";
+        if (strlen(id) > bytes_max)
+                return "is too long";
+        return bt_plan_id_of_instance(id)
+                       ? "must not end with '/' and a number, or '@' and a name: those are instances'"
+                       : NULL;
+}
+
 void bt_read_known(struct bt_reader *reader, const struct bt_yaml *map, const char *const *known)
 {
         for (uint32_t i = 0; i < map->entry_count; i++) {
@@ -158,7 +169,7 @@ static void check_id(struct bt_reader *reader, const struct bt_config_child *chi
                 more++;
         if (child->spec.replicas)
                 more += nodes_bytes(reader) + 1;
-        wrong = bt_read_name(child->name, BATON_ID_BYTES_MAX > more ? BATON_ID_BYTES_MAX - more : 0);
+        wrong = bt_read_id(child->name, BATON_ID_BYTES_MAX > more ? BATON_ID_BYTES_MAX - more : 0);
         if (wrong)
                 bt_diag_error(reader->diag, child->mark, "a child's name %s", wrong);
 }

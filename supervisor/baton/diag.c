@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/cleanup.h"
+#include "base/escape.h"
 #include "supervisor/baton/text.h"
 
 #define LINE_CHARS_MAX  120 /* shown of a source line */
@@ -112,7 +113,7 @@ static size_t chars_skip(const char *at, size_t bytes, size_t chars)
         size_t i = 0;
 
         for (; i < bytes && chars; chars--) {
-                size_t length = bt_text_char(at + i, bytes - i);
+                size_t length = bt_utf8_char(at + i, bytes - i);
 
                 i += length ? length : 1;
         }

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/fd.h"
 #include "supervisor/baton/hubs.h"
 #include "supervisor/baton/progress.h"
@@ -68,6 +69,7 @@ static void time_print(uint64_t wall_ns)
 
 static void record_print(const struct bt_ctl_reply *reply)
 {
+        char child[BT_ESCAPE_BYTES(sizeof(reply->child))];
         char number[32];
 
         if (is_gap(reply)) {
@@ -79,7 +81,8 @@ static void record_print(const struct bt_ctl_reply *reply)
         (void)snprintf(number, sizeof(number), "#%" PRIu64, reply->value[0]);
         time_print(reply->value[1]);
         cell(number, NUMBER_WIDTH + 2);
-        cell(*reply->child ? reply->child : "-", CHILD_WIDTH + 2);
+        (void)bt_escape(child, sizeof(child), *reply->child ? reply->child : "-");
+        cell(child, CHILD_WIDTH + 2);
         cell(reply->phase, reply->incarnation || *reply->text ? NAME_WIDTH + 2 : 0);
         if (reply->incarnation)
                 (void)printf("incarnation %" PRIu64 "%s", reply->incarnation,

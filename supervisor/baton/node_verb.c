@@ -142,6 +142,7 @@ static void done_print(const struct bt_progress *progress, const char *word, con
 {
         const struct bt_ctl_reply *done = &progress->done;
 
+        name = bt_text_shown(&progress->command->mem, name); /* of a node, or a child that was moved */
         outcomes_print(progress);
         if (done->outcome && !done->value[1])
                 bt_progress_complain(name, *done->text ? done->text

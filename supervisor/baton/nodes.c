@@ -94,7 +94,7 @@ static void read_exec(struct bt_reader *reader, struct bt_config_node *node,
                 bt_mem_array(&reader->config->mem, value->entry_count, sizeof(*node->overrides));
         for (uint32_t i = 0; i < value->entry_count; i++) {
                 const struct bt_yaml_entry *entry = &value->entries[i];
-                const char *wrong = bt_read_name(entry->key->text, BATON_NAME_BYTES_MAX);
+                const char *wrong = bt_read_id(entry->key->text, BATON_NAME_BYTES_MAX);
                 const char *exec = NULL;
 
                 if (wrong)

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/fd.h"
 #include "supervisor/baton/bar.h"
 #include "supervisor/baton/text.h"
@@ -134,7 +135,7 @@ static void event_print(struct bt_mem *mem, const struct bt_ctl_reply *reply)
         for (size_t used = bt_text_width(time); used < 7; used++)
                 (void)fputc(' ', stdout);
         (void)printf("  +%s  ", time);
-        cell(first_line(mem, reply->child), CHILD_WIDTH);
+        cell(bt_text_shown(mem, reply->child), CHILD_WIDTH);
         (void)fputc(' ', stdout);
         cell(first_line(mem, reply->phase), *details ? PHASE_WIDTH : 0);
         (void)printf("%s%s\n", *details ? " " : "", details);
@@ -166,7 +167,8 @@ static bool to_bar(struct bt_progress *progress, const struct bt_ctl_reply *repl
         progress->rollout = true;
         if (!progress->bar || strcmp(reply->phase, "progress") != 0)
                 return false;
-        (void)snprintf(progress->bar_text, sizeof(progress->bar_text), "%.*s", (int)sizeof(progress->bar_text) - 1, reply->text);
+        (void)snprintf(progress->bar_text, sizeof(progress->bar_text), "%.*s",
+                       (int)sizeof(progress->bar_text) - 1, reply->text);
         return true;
 }
 
@@ -229,9 +231,11 @@ int bt_progress_follow(struct bt_progress *progress, struct bt_command *command,
 
 void bt_progress_complain(const char *child, const char *text)
 {
-        char clean[4096], *line = clean, *rest;
+        char clean[4096], shown[512], *line = clean, *rest;
 
         bt_text_clean(clean, sizeof(clean), text, strlen(text), true);
+        (void)bt_escape(shown, sizeof(shown), child);
+        child = shown;
         rest = strchrnul(line, '\n');
         if (*rest)
                 *rest++ = 0;

@@ -29,6 +29,9 @@ bool bt_read_list(struct bt_reader *reader, const struct bt_yaml *value, const c
 /* Letters, digits and ._-, starting with a letter or digit, at most @bytes_max long. Returns what is wrong with it, NULL: nothing. */
 const char *bt_read_name(const char *name, size_t bytes_max);
 
+/* The same of a child's name, which may have any bytes. */
+const char *bt_read_id(const char *id, size_t bytes_max);
+
 /* Reports each key of @map that is not in @known (ends with NULL) and is not free (x-), with the one that was probably meant. */
 void bt_read_known(struct bt_reader *reader, const struct bt_yaml *map, const char *const *known);
 

@@ -54,7 +54,7 @@ static int binary_open(int *ret_fd, struct bt_ctl_request *request, struct bt_co
 
 /* ---- what became of it ---- */
 
-static void outcome_print(const struct bt_outcome *outcome)
+static void outcome_print(struct bt_mem *mem, const struct bt_outcome *outcome)
 {
         char pause[BT_TEXT_NUMBER_BYTES], total[BT_TEXT_NUMBER_BYTES];
 
@@ -66,7 +66,7 @@ static void outcome_print(const struct bt_outcome *outcome)
         }
         bt_text_duration(pause, outcome->pause_ns);
         bt_text_duration(total, outcome->total_ns);
-        (void)printf("%s: swapped, pause %s, total %s\n", outcome->child, pause, total);
+        (void)printf("%s: swapped, pause %s, total %s\n", bt_text_shown(mem, outcome->child), pause, total);
 }
 
 /* @done's text, unless a child's outcome has said it already. */
@@ -86,16 +86,17 @@ static void done_complain(const struct bt_progress *progress, const char *target
 static void report(const struct bt_progress *progress, const char *target)
 {
         const struct bt_ctl_reply *done = &progress->done;
+        struct bt_mem *mem = &progress->command->mem;
         size_t count = 0;
 
         for (const struct bt_outcome *o = progress->outcomes; o; o = o->next, count++)
-                outcome_print(o);
+                outcome_print(mem, o);
         if (done->outcome)
                 done_complain(progress, target);
         else if (!count)
-                (void)printf("%s: %s\n", target, "swapped");
+                (void)printf("%s: %s\n", bt_text_shown(mem, target), "swapped");
         if (count > 1)
-                (void)printf("%s: %" PRIu64 " swapped, %" PRIu64 " failed\n", target,
+                (void)printf("%s: %" PRIu64 " swapped, %" PRIu64 " failed\n", bt_text_shown(mem, target),
                              done->value[0], done->value[1]);
 }
 
@@ -195,7 +196,7 @@ int bt_swap_follow(struct bt_command *command, struct bt_ctl_request *request, i
         if (command->json)
                 bt_progress_say_done(&progress);
         else if (request->rollout.no_wait && !progress.done.outcome)
-                (void)printf("%s: begun; 'baton events --follow' shows how it goes on\n", command->arg);
+                (void)printf("%s: begun; 'baton events --follow' shows how it goes on\n", bt_text_shown(&command->mem, command->arg));
         else if (progress.rollout)
                 bt_rollout_report(&progress, command->arg);
         else

@@ -10,94 +10,44 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/escape.h"
+#include "supervisor/baton/mem.h"
 
 #define SUGGEST_BYTES_MAX 40 /* longer words are not typing errors of ours */
 
-/* ---- UTF-8 ---- */
-
-/* How many bytes a character that begins with @lead has, and the smallest value that needs so many. */
-static size_t char_shape(unsigned char lead, uint32_t *ret_bits, uint32_t *ret_min)
-{
-        if (lead < 0x80) {
-                *ret_bits = lead;
-                *ret_min = 0;
-                return 1;
-        }
-        if (lead >= 0xc2 && lead < 0xe0) {
-                *ret_bits = lead & 0x1fu;
-                *ret_min = 0x80;
-                return 2;
-        }
-        if (lead >= 0xe0 && lead < 0xf0) {
-                *ret_bits = lead & 0x0fu;
-                *ret_min = 0x800;
-                return 3;
-        }
-        if (lead >= 0xf0 && lead < 0xf5) {
-                *ret_bits = lead & 0x07u;
-                *ret_min = 0x10000;
-                return 4;
-        }
-        return 0;
-}
-
-size_t bt_text_char(const char *text, size_t bytes)
-{
-        uint32_t value = 0, min = 0;
-        size_t length = bytes ? char_shape((unsigned char)text[0], &value, &min) : 0;
-
-        if (!length || length > bytes)
-                return 0;
-        for (size_t i = 1; i < length; i++) {
-                unsigned char c = (unsigned char)text[i];
-
-                if ((c & 0xc0) != 0x80)
-                        return 0;
-                value = value << 6 | (c & 0x3fu);
-        }
-        if (value < min || value > 0x10ffff || (value >= 0xd800 && value < 0xe000))
-                return 0;
-        return length;
-}
-
-/* C0, DEL, C1 (which some terminals obey), and the marks that turn the direction of what follows. */
-static bool char_hidden(const char *text, size_t length)
-{
-        unsigned char a = (unsigned char)text[0];
-        unsigned char b = length > 1 ? (unsigned char)text[1] : 0;
-        unsigned char c = length > 2 ? (unsigned char)text[2] : 0;
-
-        if (length == 1)
-                return a < 0x20 || a == 0x7f;
-        if (length == 2)
-                return a == 0xc2 && b < 0xa0;
-        if (length == 3 && a == 0xe2)
-                return (b == 0x80 && c >= 0xaa && c <= 0xae) ||
-                       (b == 0x81 && c >= 0xa6 && c <= 0xa9);
-        return false;
-}
+/* ---- what may be shown ---- */
 
 void bt_text_clean(char *room, size_t room_bytes, const char *text, size_t bytes, bool lines)
 {
         size_t out = 0;
 
         for (size_t i = 0; i < bytes && text[i];) {
-                size_t length = bt_text_char(text + i, bytes - i);
+                size_t length = bt_utf8_char(text + i, bytes - i);
                 size_t step = length ? length : 1;
-                bool keep = length && !char_hidden(text + i, length);
+                bool keep = length && !bt_utf8_hidden(text + i, length);
 
-                if (lines && text[i] == '\n')
-                        keep = true;
-                if (out + (keep ? step : 1) >= room_bytes)
+                keep |= lines && text[i] == '\n';
+                if (out + (keep ? step : text[i] == '\t' ? 1 : step * 4) >= room_bytes)
                         break;
                 if (keep)
                         memcpy(room + out, text + i, step);
+                else if (text[i] == '\t')
+                        room[out] = ' ';
                 else
-                        room[out] = text[i] == '\t' ? ' ' : '?';
-                out += keep ? step : 1;
+                        (void)bt_escape_bytes(room + out, text + i, step);
+                out += keep ? step : text[i] == '\t' ? 1 : step * 4;
                 i += step;
         }
         room[out] = 0;
+}
+
+const char *bt_text_shown(struct bt_mem *mem, const char *id)
+{
+        size_t room = BT_ESCAPE_BYTES(strlen(id));
+        char *shown = bt_mem_alloc(mem, room);
+
+        (void)bt_escape(shown, room, id);
+        return shown;
 }
 
 size_t bt_text_width(const char *text)

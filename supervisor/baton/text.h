@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct bt_mem;
+
 #define BT_TEXT_NUMBER_BYTES 32
 
 /**
@@ -13,12 +15,12 @@
  * @room: gets the result, NUL-terminated, at most @room_bytes long
  * @text: bytes of a config file or of a child's stderr; need not be terminated
  *
- * Control characters (a terminal would obey them) and bytes that are not UTF-8 become '?'; tabs become spaces; newlines stay when @lines.
+ * Control characters (a terminal would obey them) and bytes that are not UTF-8 become \xNN (base/escape.h); tabs become spaces; newlines stay when @lines.
  */
 void bt_text_clean(char *room, size_t room_bytes, const char *text, size_t bytes, bool lines);
 
-/* Bytes of the valid UTF-8 character at @text, 0 when there is none. */
-size_t bt_text_char(const char *text, size_t bytes);
+/* A child's id, whole, as people may see it (base/escape.h). */
+const char *bt_text_shown(struct bt_mem *mem, const char *id);
 
 /* Characters in valid UTF-8 text; what a terminal shows one column wide, mostly. */
 size_t bt_text_width(const char *text);

@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "supervisor/baton/command.h"
 #include "supervisor/baton/find.h"
 #include "supervisor/baton/rollout.h"
@@ -215,10 +216,25 @@ void bt_say_json(json_t *object)
         json_decref(object);
 }
 
+/* JSON has a way to write it that no terminal obeys. */
+static bool json_exact(const char *text)
+{
+        size_t bytes = strlen(text), length;
+
+        for (size_t i = 0; i < bytes; i += length) {
+                length = bt_utf8_char(text + i, bytes - i);
+                if (!length || text[i] == 0x7f || (length > 1 && bt_utf8_hidden(text + i, length)))
+                        return false;
+        }
+        return true;
+}
+
 json_t *bt_json_text(const char *text)
 {
         char clean[4096];
 
+        if (json_exact(text))
+                return json_string(text);
         bt_text_clean(clean, sizeof(clean), text, strlen(text), true);
         return json_string(clean);
 }

@@ -166,7 +166,7 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
 
         (void)ctx;
         (void)baton_child_watch(child, listener, 0, NULL, NULL);
-        if (r || in_arena)
+        if (r || in_arena || !room)
                 return r;
         memset(room, (uint8_t)count, state_bytes());
         memcpy(room, &count, sizeof(count));

@@ -592,7 +592,7 @@ static void status_is_a_table(void **state)
         assert_in(r->out, f->config);
         assert_in(r->out, "\nCHILD  PHASE     PID  INC  RESTARTS  SWAPS  PAUSE  STATE         UPTIME  BINARY  NOTE\n"
                           "kv     running  4321    7         0      6  23 µs  arena 64 MiB   2h 2m  kv-v2   1 draining\n"
-                          "log    failed      -    -         4      0      -  -                  -  log     given up: ?[2Jexit 3\n");
+                          "log    failed      -    -         4      0      -  -                  -  log     given up: \\x1b[2Jexit 3\n");
 }
 
 static void status_is_json(void **state)
@@ -665,7 +665,7 @@ static void a_roll_back_is_a_failure_with_its_reason(void **state)
         r = RUN(f, "upgrade", "bad", "--exec", in_dir(f, "kv-v2"));
         assert_int_equal(r->status, 1);
         assert_string_equal(r->err, "baton: bad: the successor ended before it was ready: exit 3\n"
-                                    "  bad | bad ?[31mschema\n"
+                                    "  bad | bad \\x1b[31mschema\n"
                                     "  bad | second line\n"); /* once, though the hub says it twice */
         assert_in(r->out, "rolled_back");
 }
