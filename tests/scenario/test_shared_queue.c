@@ -90,8 +90,9 @@ static uint64_t tally_sum(const struct world *w)
         while (fgets(line, sizeof(line), log)) {
                 const char *said = strstr(line, "tally tally/");
 
+                /* Numbers that the tally has printed. NOLINTNEXTLINE(cert-err34-c) */
                 if (said && sscanf(said, "tally tally/%u total %llu redelivered %llu", &member,
-                                   &total, &again) == 3) { /* NOLINT(cert-err34-c) */
+                                   &total, &again) == 3) {
                         assert_in_range(member, 0, MEMBERS_MAX - 1);
                         totals[member] = total;
                 }

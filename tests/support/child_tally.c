@@ -42,13 +42,13 @@ static void work(uint32_t us, uint32_t deliveries)
 
         if (us == TALLY_DIE)
                 (void)kill(getpid(), SIGKILL);
-        if (us == TALLY_HANG && deliveries == 1)
+        if (us == TALLY_HANG && deliveries == 1) {
                 (void)fputs("hangs\n", stderr);
-        while (us == TALLY_HANG && deliveries == 1)
-                (void)pause();
+                for (;;)
+                        (void)pause();
+        }
         if (us == TALLY_HANG)
                 return;
-
         (void)clock_gettime(CLOCK_MONOTONIC, &begun);
         do
                 (void)clock_gettime(CLOCK_MONOTONIC, &now);
