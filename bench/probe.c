@@ -9,7 +9,7 @@
  *
  *      arena: blocks of 1 MiB in a list until the arena has BYTES, every page written; the last stamp is in the arena's root, so what the
  *             successor subtracts from its clock comes out of the state itself
- *      blob:  BYTES of private memory, copied into the capture, and out of it again in restore(); the last stamp is on the board
+ *      blob:  BYTES of private memory, copied into the capture, and out of what was restored when the process is told to be quiet; the last stamp is on the board
  *
  * Busy or not is read from the board. A quiet holder sleeps on its descriptor and on the WAKE pipe.
  */
@@ -54,6 +54,7 @@ struct probe {
         _Atomic uint64_t *last; /* where stamps go */
         struct root *root;      /* arena */
         char *blob;             /* blob: the state; @bytes */
+        const void *view;       /* the state as restored, not copied out yet; NULL: it is */
         int *connections;       /* board->connections of them, by their number; NULL: none */
         int epoll;              /* watches them */
         bool passed;            /* the successor has them already */
@@ -91,6 +92,14 @@ static bool whole(const char *at, uint64_t from, uint64_t bytes)
                         return false;
         }
         return true;
+}
+
+/* What is restored stays where it is until this process captures: it is copied out when somebody wants to work with it, not while nobody serves. */
+static void copy_out(struct probe *probe)
+{
+        if (probe->view)
+                memcpy(probe->blob, probe->view, probe->bytes);
+        probe->view = NULL;
 }
 
 static bool state_whole(const struct probe *probe)
@@ -191,25 +200,23 @@ static bool connections_whole(const struct probe *probe)
 
 static void ahead(struct baton_child *child, void *ctx)
 {
+        copy_out(ctx);
         (void)connections_pass(child, ctx); /* capture() tries again, and reports */
 }
 
 static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
 {
         struct probe *probe = ctx;
-        void *room;
         int r;
 
         (void)child;
         probe->board->left_ticks = bench_ticks();
+        copy_out(probe);
         r = connections_pass(child, probe);
         if (r || !probe->blob)
                 return r;
-        r = baton_capture_reserve(capture, probe->bytes, &room);
-        if (r)
-                return r;
-        memcpy(room, probe->blob, probe->bytes);
-        return baton_capture_commit(capture, probe->bytes);
+        r = baton_capture_write(capture, probe->blob, probe->bytes);
+        return r ? r : baton_capture_commit(capture, probe->bytes);
 }
 
 /* The predecessor answers them still. */
@@ -236,8 +243,7 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         if (probe->blob) {
                 if (restore->state && restore->state_bytes != probe->bytes)
                         return -EINVAL;
-                if (restore->state)
-                        memcpy(probe->blob, restore->state, probe->bytes);
+                probe->view = restore->state;
                 return 0;
         }
         probe->root = baton_arena_root(child);
@@ -266,6 +272,7 @@ static void rehearse(struct baton_child *child, void *ctx)
         twin = *(const struct probe *)ctx;
         twin.board = &board;
         twin.blob = NULL;
+        twin.view = NULL;
         twin.passed = true;
         if (baton_child_serving(child)) {
                 (void)capture(child, NULL, &twin);
@@ -316,6 +323,7 @@ static void turn(struct baton_child *child, struct probe *probe)
                 return;
         }
         atomic_store(&board->busy, 0);
+        copy_out(probe);
         look(probe);
         if (mode == BENCH_MODE_CHECK && !atomic_load(&board->checked))
                 bench_post(&board->checked, state_whole(probe) && connections_whole(probe) ? BENCH_CHECK_WHOLE : BENCH_CHECK_BROKEN);

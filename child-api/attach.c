@@ -221,6 +221,7 @@ int bt_child_attach(struct baton_child *child, const struct baton_child_place *p
         child->twin = bt_double_new();
         if (!child->twin)
                 return -ENOMEM;
+        child->sum = bt_double_sum(child->twin);
         leave_life_sign(child->link);
         atomic_store(&child->link->attached, BT_LINK_ATTACHED);
         BT_POINT("child.attached");

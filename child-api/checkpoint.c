@@ -94,7 +94,7 @@ static int checkpoint_blob(struct baton_child *child, uint64_t *ret_bytes)
                 return -ENODATA; /* the program has nothing to keep now: the last one stays */
         meta = describe_now(child);
         meta.bytes = *ret_bytes = capture.bytes;
-        meta.xxh3 = bt_sum_of(capture.room, capture.bytes);
+        meta.xxh3 = bt_capture_sum(&capture);
         BT_POINT("checkpoint.summed");
         child->checkpoint = bt_checkpoint_publish(child->baton, capture.slot_idx, &meta);
         return 0;

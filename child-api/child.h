@@ -82,6 +82,9 @@ struct baton_child {
         uint64_t quiet_ns;     /* LEAVING: for how long the hub will not be rung for the passage */
         bool ring_due;         /* the hub was told something and not rung yet */
         uint64_t ring_at_ns;   /* PASSED: not before that, while the heir restores */
+        struct bt_sum *sum;    /* of the capture under way; of a parked heir: of the predecessor's */
+        uint64_t followed;     /* PARKED: so much of the predecessor's blob is summed */
+        uint32_t followed_slot;
         uint32_t soon_seen;    /* PARKED: read before READY was said, so an announcement after it is one */
         bool rehearsing;       /* a double: rehearse.c */
         struct bt_double *twin; /* NULL: unsupervised */
@@ -129,6 +132,7 @@ struct baton_capture {
         void *room;      /* mapping of the blob slot; NULL: not reserved */
         size_t room_bytes;
         size_t bytes;
+        uint64_t summed; /* the first @summed bytes of the room are in child->sum */
         uint32_t slot_idx;
         bool committed;
 };
@@ -169,6 +173,10 @@ int bt_child_capture(struct baton_child *child, enum baton_capture_for purpose, 
 int bt_child_restore(struct baton_child *child, uint64_t predecessor);
 uint64_t bt_child_state_bytes(const struct baton_child *child);
 
+/* blob.c */
+uint64_t bt_capture_sum(struct baton_capture *capture); /* of what was committed */
+bool bt_child_follow_sum(struct baton_child *child);    /* PARKED: sums what the predecessor has written, as it writes it. False: there is none */
+uint64_t bt_child_blob_sum(struct baton_child *child, const char *blob, const struct bt_state_meta *meta);
 char *bt_child_blob_slot(const struct baton_child *child, uint32_t idx);
 
 /* checkpoint.c */
@@ -185,6 +193,7 @@ int bt_child_repair_arena(struct baton_child *child);
 
 /* rehearse.c: the same, on a double, so that it is not the first time when it counts */
 struct bt_double *bt_double_new(void); /* NULL: no memory */
+struct bt_sum *bt_double_sum(struct bt_double *twin); /* room for a sum */
 struct bt_double *bt_double_free(struct bt_double *twin);
 void bt_child_rehearse_taking(struct baton_child *child);
 void bt_child_rehearse_leaving(struct baton_child *child);

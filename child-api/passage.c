@@ -117,7 +117,7 @@ int bt_child_park(struct baton_child *child)
 {
         uint64_t watch_ns = bt_child_if_parallel(WATCH_NS);
         uint32_t soon = child->soon_seen;
-        bool watch = false;
+        bool watch = false, late = false; /* @late: the capture is under way */
 
         for (;;) {
                 uint32_t called = atomic_load(&child->link->wake); /* before the ring is read */
@@ -125,7 +125,7 @@ int bt_child_park(struct baton_child *child)
 
                 if (r)
                         return r;
-                if (watch) {
+                if (watch && !late) {
                         bt_child_rehearse_taking(child);
                         BT_POINT("watch.begin");
                 }
@@ -133,7 +133,8 @@ int bt_child_park(struct baton_child *child)
                 watch = r == BT_BATON_E_SOON;
                 if (watch) {
                         soon = atomic_load(&child->baton->soon); /* what was passed ahead was sent before it */
-                        r = bt_child_receive_ahead(child);
+                        late = bt_child_follow_sum(child);       /* it bumps soon again when there is something to sum */
+                        r = late ? 0 : bt_child_receive_ahead(child); /* what comes with the capture is for restore() */
                         if (r)
                                 return refuse(child, r);
                 } else if (r != BT_BATON_E_CALLED) {
@@ -255,6 +256,7 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
         bt_child_describe(child, child->ops->version); /* until it is captured, whatever the heir needs */
         bt_child_date(child);
         child->baton->fd_count = child->passing->sent;
+        atomic_store_explicit(&child->baton->summed, 0, memory_order_relaxed);
         bt_child_rehearse_leaving(child);
         child->leave_soon = bt_baton_announce(child->baton);
         child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS) + child->passing->sent * TAKE_NS;

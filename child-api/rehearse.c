@@ -21,6 +21,8 @@
 #include <sys/mman.h>
 
 #include "child-api/child.h"
+#include "shm/checkpoint.h"
+#include "shm/record.h"
 
 #define LINE_BYTES 64
 #define FUNCTION_BYTES 512 /* of a callback: as much as there is a use in guessing */
@@ -38,6 +40,8 @@ struct bt_double {
                 char bytes[HEAD_BYTES];
         } head __attribute__((aligned(64))); /* of the arena, when it was rehearsed */
         bool head_valid;
+        uint64_t head_sum; /* nobody asks for it */
+        struct bt_sum sum;
 };
 
 /* Zeroes, which cost nothing before they are used. */
@@ -46,6 +50,11 @@ struct bt_double *bt_double_new(void)
         void *at = mmap(NULL, sizeof(struct bt_double), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         return at == MAP_FAILED ? NULL : at;
+}
+
+struct bt_sum *bt_double_sum(struct bt_double *twin)
+{
+        return &twin->sum;
 }
 
 /* Takes NULL. */
@@ -138,6 +147,18 @@ bool bt_child_head_known(const struct baton_child *child)
         return child->twin && child->twin->head_valid && !memcmp(child->arena, child->twin->head.bytes, HEAD_BYTES);
 }
 
+/* A blob will be summed. On its way an heir forgets what it has summed of the real one; there is none yet. */
+static void sum_something(struct baton_child *child)
+{
+        if (child->baton->form != BATON_STATE_BLOB)
+                return;
+        child->followed = 0;
+        bt_sum_init(child->sum);
+        bt_sum_add(child->sum, child->twin->head.bytes, HEAD_BYTES);
+        child->twin->head_sum = bt_sum_end(child->sum) ^ bt_sum_of(child->twin->head.bytes, HEAD_BYTES);
+        bring_near(bt_child_blob_slot(child, bt_checkpoint_slot(child->baton)), BT_PAGE_BYTES);
+}
+
 void bt_child_rehearse_taking(struct baton_child *child)
 {
         uint64_t m = child->incarnation;
@@ -148,6 +169,7 @@ void bt_child_rehearse_taking(struct baton_child *child)
         bring_code((uintptr_t)child->ops->restore);
         bring_code((uintptr_t)child->ops->serve);
         for (int i = 0; i < TIMES; i++) {
+                sum_something(child);
                 head_remember(child);
                 (void)bt_child_take_over(double_dress(child, bt_word_pack(BT_WORD_PASSED, m, m - 1)));
         }
@@ -162,7 +184,9 @@ void bt_child_rehearse_leaving(struct baton_child *child)
                 return;
         program_rehearses(child);
         bring_code((uintptr_t)child->ops->capture);
-        for (int i = 0; i < TIMES; i++)
+        for (int i = 0; i < TIMES; i++) {
+                sum_something(child);
                 bt_child_become_passed(double_dress(child, bt_word_pack(BT_WORD_OFFERED, n, child->heir)));
+        }
         bring_real(child);
 }

@@ -28,11 +28,6 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-char *bt_child_blob_slot(const struct baton_child *child, uint32_t idx)
-{
-        return (char *)child->baton + bt_baton_blob_off(child->baton, idx);
-}
-
 static bool arena_in_use(const struct baton_child *child)
 {
         return child->arena && child->arena->magic != 0;
@@ -46,40 +41,6 @@ uint64_t bt_child_state_bytes(const struct baton_child *child)
 }
 
 /* ---- capture ---- */
-
-enum baton_capture_for baton_capture_purpose(const struct baton_capture *capture)
-{
-        return capture->purpose;
-}
-
-uint32_t baton_capture_version(const struct baton_capture *capture)
-{
-        return capture->version;
-}
-
-int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **ret_room)
-{
-        const struct bt_baton *baton = capture->child->baton;
-
-        if (!capture->child->supervised || baton->form != BATON_STATE_BLOB)
-                return -BATON_E_PROTOCOL;
-        if (bytes > baton->state_bytes_max)
-                return -BATON_E_TOO_BIG;
-        capture->slot_idx = bt_checkpoint_slot(baton);
-        capture->room = bt_child_blob_slot(capture->child, capture->slot_idx);
-        capture->room_bytes = bytes;
-        *ret_room = capture->room;
-        return 0;
-}
-
-int baton_capture_commit(struct baton_capture *capture, size_t bytes)
-{
-        if (!capture->room || bytes > capture->room_bytes)
-                return -BATON_E_PROTOCOL;
-        capture->bytes = bytes;
-        capture->committed = true;
-        return 0;
-}
 
 /* 0: no version but its own. */
 static uint32_t oldest_writable(const struct baton_child *child)
@@ -139,7 +100,7 @@ static void seal_arena(const struct baton_child *child, struct bt_state_meta *me
                 meta->bytes = bytes;
 }
 
-static void seal(struct baton_child *child, const struct baton_capture *capture)
+static void seal(struct baton_child *child, struct baton_capture *capture)
 {
         struct bt_state_meta *meta = &child->baton->meta;
 
@@ -150,7 +111,7 @@ static void seal(struct baton_child *child, const struct baton_capture *capture)
                 seal_arena(child, meta);
         } else if (capture->committed) {
                 meta->bytes = capture->bytes;
-                meta->xxh3 = bt_sum_of(capture->room, capture->bytes);
+                meta->xxh3 = bt_capture_sum(capture);
                 meta->slot_idx = capture->slot_idx;
                 atomic_signal_fence(memory_order_seq_cst); /* killed before the next store: not captured */
                 meta->present = 1;
@@ -227,18 +188,20 @@ int bt_child_could_read(const struct baton_child *child)
         return can_read(child, child->baton->meta.version_writable);
 }
 
-/* Fills the page tables ahead of the moment; reading is three times cheaper than writing and does as well (shared memory). */
+/*
+ * Fills the page tables ahead of the moment; reading is three times cheaper than writing and does as well (shared memory). A blob will be about as large as the last
+ * one, and lie where that was.
+ */
 void bt_child_prefault(const struct baton_child *child)
 {
-        const volatile char *at = (const volatile char *)child->arena;
-        uint64_t bytes = child->arena ? bt_child_state_bytes(child) : 0;
+        bool blob = child->baton->form == BATON_STATE_BLOB;
+        char *at = blob ? bt_child_blob_slot(child, bt_checkpoint_slot(child->baton)) : (char *)child->arena;
+        uint64_t bytes = blob ? child->baton->meta.bytes : child->arena ? bt_child_state_bytes(child) : 0;
 
-        if (!bytes || bytes > child->baton->state_bytes_max)
-                return;
-        if (madvise(child->arena, bytes, MADV_POPULATE_READ) == 0)
+        if (!bytes || bytes > child->baton->state_bytes_max || madvise(at, bytes, MADV_POPULATE_READ) == 0)
                 return;
         for (uint64_t off = 0; off < bytes; off += BT_PAGE_BYTES)
-                (void)at[off];
+                (void)((const volatile char *)at)[off];
 }
 
 static int check_arena(struct baton_child *child)
@@ -271,7 +234,7 @@ static int find_state(struct baton_child *child, uint64_t predecessor, struct ba
         if (meta.bytes > child->baton->state_bytes_max || meta.slot_idx >= bt_baton_blob_slots(child->baton))
                 return -BATON_E_CORRUPT;
         blob = bt_child_blob_slot(child, meta.slot_idx);
-        if (bt_sum_of(blob, meta.bytes) != meta.xxh3)
+        if (bt_child_blob_sum(child, blob, &meta) != meta.xxh3)
                 return -BATON_E_CORRUPT;
         ret_restore->state = blob;
         ret_restore->state_bytes = meta.bytes;

@@ -292,6 +292,7 @@ struct bt_baton {
         _Atomic uint32_t soon;                                /* W predecessor: moves when the moment is near, "watch now"; futex; R heir */
         uint32_t gone_count;                                  /* tags of passed descriptors that are gone, sent there, too; W as fd_count */
         uint64_t fd_count;                                    /* descriptors sent over the hand-off socket, in all; W holder, hub when nobody holds */
+        _Atomic uint64_t summed;                              /* blob, hot: so many bytes of the capture are written and summed; W predecessor; R heir */
         /* 192: the heir's */
         _Atomic uint32_t parked __attribute__((aligned(64))); /* BT_PARK_*; W the one parked successor; R predecessor, hub */
         _Atomic uint32_t beat;                                /* W the same: the low half of the soon it has seen, and a count that moves while it watches */
@@ -320,6 +321,7 @@ static_assert(offsetof(struct bt_baton, word) == 128, "own line");
 static_assert(offsetof(struct bt_baton, soon) == 136, "with the word: who watches one watches both");
 static_assert(offsetof(struct bt_baton, gone_count) == 140, "the same");
 static_assert(offsetof(struct bt_baton, fd_count) == 144, "with the word: it is read when the word has moved");
+static_assert(offsetof(struct bt_baton, summed) == 152, "the same");
 static_assert(offsetof(struct bt_baton, parked) == 192, "own line");
 static_assert(offsetof(struct bt_baton, beat) == 196, "with parked: the same writer");
 static_assert(offsetof(struct bt_baton, restored_ns) == 200, "with parked: the same writer");

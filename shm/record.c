@@ -30,6 +30,7 @@ static_assert(_Alignof(struct bt_sum) >= _Alignof(XXH3_state_t), "and is aligned
 #define NS_NEVER UINT64_MAX
 #define COMMON_BYTES 16 /* magic, header_version, header_bytes: the same in every version */
 #define SUM_BYTES 8
+#define WIDE_BYTES 4096 /* less: not worth the question */
 
 /* checksums */
 
@@ -46,7 +47,9 @@ void bt_sum_init(struct bt_sum *sum)
 
 void bt_sum_add(struct bt_sum *sum, const void *data, size_t bytes)
 {
-        if (bytes)
+        if (bytes >= WIDE_BYTES && bt_sum_wide())
+                bt_assert(bt_sum_add_wide(sum, data, bytes));
+        else if (bytes)
                 bt_assert(XXH3_64bits_update(sum_state(sum), data, bytes) == XXH_OK);
 }
 
@@ -57,7 +60,13 @@ uint64_t bt_sum_end(const struct bt_sum *sum)
 
 uint64_t bt_sum_of(const void *data, size_t bytes)
 {
-        return XXH3_64bits(data, bytes);
+        struct bt_sum sum;
+
+        if (bytes < WIDE_BYTES)
+                return XXH3_64bits(data, bytes);
+        bt_sum_init(&sum);
+        bt_sum_add(&sum, data, bytes);
+        return bt_sum_end(&sum);
 }
 
 /* headers */

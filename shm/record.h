@@ -64,5 +64,9 @@ void bt_sum_init(struct bt_sum *sum);
 void bt_sum_add(struct bt_sum *sum, const void *data, size_t bytes);
 uint64_t bt_sum_end(const struct bt_sum *sum); /* of all added so far; more may be added */
 
+/* sum_avx2.c: the same as bt_sum_add(), where bt_sum_wide() says that the processor can. */
+bool bt_sum_wide(void);
+bool bt_sum_add_wide(struct bt_sum *sum, const void *data, size_t bytes);
+
 /* The same in one call. */
 uint64_t bt_sum_of(const void *data, size_t bytes);

@@ -30,7 +30,7 @@
         X(baton_child_serving) X(baton_child_retired) X(baton_child_migration_ready) X(baton_child_watch) X(baton_child_run) X(baton_child_supervised) X(baton_child_id) \
         X(baton_child_incarnation) X(baton_child_reason) X(baton_child_mode) X(baton_child_socket) X(baton_child_keep) X(baton_child_take) X(baton_child_drop) \
         X(baton_child_pass) X(baton_child_unpass) X(baton_child_checkpoint) X(baton_child_checkpointed) X(baton_child_durable) \
-        X(baton_capture_purpose) X(baton_capture_version) X(baton_capture_reserve) X(baton_capture_commit) \
+        X(baton_capture_purpose) X(baton_capture_version) X(baton_capture_reserve) X(baton_capture_write) X(baton_capture_commit) \
         X(baton_arena_root) X(baton_arena_set_root) X(baton_arena_begin) X(baton_arena_end) X(baton_arena_alloc) X(baton_arena_free) \
         X(baton_arena_used) X(baton_arena_max) X(baton_arena_save) \
         X(baton_message_reply) X(baton_message_defer) X(baton_child_answer) \

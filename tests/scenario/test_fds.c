@@ -26,6 +26,18 @@
         "    handover: true\n"                                                                     \
         "    state: {form: blob, max: 4KiB}\n"
 
+#define LONG_BLOB                                                                                  \
+        "hub: w\n"                                                                                 \
+        "sockets:\n"                                                                               \
+        "  probe: tcp://127.0.0.1:@port@\n"                                                        \
+        "children:\n"                                                                              \
+        "  probe:\n"                                                                               \
+        "    exec: [@bin@/child_probe]\n"                                                          \
+        "    sockets: [probe]\n"                                                                   \
+        "    handover: true\n"                                                                     \
+        "    env: {PROBE_BYTES: 3000017}\n"                                                        \
+        "    state: {form: blob, max: 3MiB}\n"
+
 static void end_it(struct world *w, struct bt_slot *slot)
 {
         int fd = probe_dial(w);
@@ -109,6 +121,31 @@ static void two_thousand_descriptors_pass_hot_and_cold(void **state)
         assert_int_equal(probe_number(fd, "opened"), MANY);
         world_until_drained(w, "probe");
         assert_int_equal(world_fd_count(w->pid), before);
+        (void)close(fd);
+        world_end(w);
+}
+
+/* Written a piece at a time, summed by both sides as it is written; hot, cold, and with a successor that dies of it. */
+static void I9_a_blob_of_megabytes_is_whole_after_swaps_and_one_that_was_called_off(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        char path[256];
+        long long count = 0;
+        int fd;
+
+        world_start(w, LONG_BLOB);
+        fd = probe_dial(w);
+        world_script(w, path, "dies", "BATON_KILL_AT=restore.begin", "child_probe");
+        for (int i = 0; i < 12; i++) {
+                assert_int_equal(probe_number(fd, "count"), ++count);
+                if (i % 4 == 3) {
+                        world_migrate(w, "probe", path, BT_STRATEGY_HOT, &outcome);
+                        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+                }
+                world_swap(w, "probe", NULL, i % 4 == 1 ? BT_STRATEGY_COLD : BT_STRATEGY_HOT);
+        }
+        assert_int_equal(probe_number(fd, "count"), ++count);
         (void)close(fd);
         world_end(w);
 }
@@ -260,6 +297,7 @@ int main(void)
                 SCENARIO(kept_descriptors_survive_a_crash_and_swaps_of_both_kinds),
                 SCENARIO(kept_descriptors_have_a_bound_that_is_told),
                 SCENARIO(two_thousand_descriptors_pass_hot_and_cold),
+                SCENARIO(I9_a_blob_of_megabytes_is_whole_after_swaps_and_one_that_was_called_off),
                 SCENARIO(a_successor_without_room_for_the_descriptors_refuses_and_nothing_is_lost),
                 SCENARIO(hello_counts_on_over_hot_cold_and_stop),
                 SCENARIO(HOT_7_a_predecessor_that_cannot_capture_goes_on),

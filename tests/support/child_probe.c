@@ -19,6 +19,7 @@
  * It listens on the socket "probe", or the one its argument names. Its state is a blob or an arena, as the configuration says. Environment:
  *
  *      PROBE_IGNORE=1        neither TERMINATE nor SIGTERM ends it
+ *      PROBE_BYTES=N         the blob is so long
  *      PROBE_START=TEXT      a line on stderr at the start
  *      PROBE_FAIL=exit|hang|refuse|crash|stuck|schema|capture|mute   at the start; in restore, when there is a state; by its schema; in capture
  */
@@ -319,6 +320,47 @@ static int restore_fd(struct baton_child *child, const struct baton_fd *passed)
         return 0;
 }
 
+/* PROBE_BYTES: the count, and bytes that follow from it, so many in all. */
+static size_t long_bytes(void)
+{
+        const char *text = getenv("PROBE_BYTES");
+
+        return text ? strtoul(text, NULL, 10) : 0;
+}
+
+static uint8_t long_byte(uint64_t count, size_t at)
+{
+        return (uint8_t)((at * 31 + count) >> 3);
+}
+
+/* In pieces whose ends are nowhere in particular. */
+static int long_write(struct baton_capture *capture, size_t bytes)
+{
+        uint8_t piece[50021];
+        int r = baton_capture_write(capture, &probe.count, sizeof(probe.count));
+
+        for (size_t at = sizeof(probe.count); !r && at < bytes; at += sizeof(piece)) {
+                size_t n = bytes - at < sizeof(piece) ? bytes - at : sizeof(piece);
+
+                for (size_t i = 0; i < n; i++)
+                        piece[i] = long_byte(probe.count, at + i);
+                r = baton_capture_write(capture, piece, n);
+        }
+        return r ? r : baton_capture_commit(capture, bytes);
+}
+
+static bool long_whole(const uint8_t *state, size_t bytes)
+{
+        uint64_t count;
+
+        memcpy(&count, state, sizeof(count));
+        for (size_t at = sizeof(count); at < bytes; at++) {
+                if (state[at] != long_byte(count, at))
+                        return false;
+        }
+        return bytes == long_bytes();
+}
+
 static int restore(struct baton_child *child, const struct baton_restore *restored, void *ctx)
 {
         int r = 0;
@@ -332,7 +374,9 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
                 if (fails("stuck"))
                         hang();
         }
-        if (restored->state && restored->state_bytes == sizeof(probe.count))
+        if (restored->state && long_bytes() && !long_whole(restored->state, restored->state_bytes))
+                r = -EINVAL;
+        if (restored->state && restored->state_bytes >= sizeof(probe.count))
                 memcpy(&probe.count, restored->state, sizeof(probe.count));
         probe.in_arena = baton_arena_root(child);
         for (size_t i = 0; i < restored->fd_count; i++)
@@ -374,6 +418,8 @@ static int capture(struct baton_child *child, struct baton_capture *capture, voi
         }
         if (r || probe.in_arena)
                 return r;
+        if (long_bytes())
+                return long_write(capture, long_bytes());
         r = baton_capture_reserve(capture, sizeof(probe.count), &room);
         if (r)
                 return r;

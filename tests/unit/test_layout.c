@@ -41,7 +41,7 @@ static const struct row rows[] = {
         ROW(bt_rec, type), ROW(bt_rec, flags), ROW(bt_rec, token), ROW(bt_rec, arg),
         ROW(bt_chan, type), ROW(bt_chan, token), ROW(bt_chan, name),
         ROW(bt_handoff, magic), ROW(bt_handoff, count), ROW(bt_handoff, first), ROW(bt_handoff, tags),
-        ROW(bt_baton, head), ROW(bt_baton, id), ROW(bt_baton, word), ROW(bt_baton, soon), ROW(bt_baton, gone_count), ROW(bt_baton, parked), ROW(bt_baton, beat), ROW(bt_baton, capture_ns),
+        ROW(bt_baton, head), ROW(bt_baton, id), ROW(bt_baton, word), ROW(bt_baton, soon), ROW(bt_baton, gone_count), ROW(bt_baton, summed), ROW(bt_baton, parked), ROW(bt_baton, beat), ROW(bt_baton, capture_ns),
         ROW(bt_baton, fd_count), ROW(bt_baton, restored_ns), ROW(bt_baton, meta), ROW(bt_baton, form), ROW(bt_baton, bracket),
         ROW(bt_baton, state_off), ROW(bt_baton, state_bytes_max), ROW(bt_baton, arena_addr),
         ROW(bt_baton, checkpoint_slots), ROW(bt_baton, checkpoint_lease), ROW(bt_baton, checkpoint), ROW(bt_baton, durable),

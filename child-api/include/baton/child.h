@@ -48,7 +48,8 @@ struct baton_capture; /* where capture() writes; valid only during the callback 
 struct baton_restore {
         enum baton_reason reason;
         uint32_t version;           /* schema version of the state: oldest .. version of our own ops */
-        const void *state;          /* blob: read-only bytes, NULL when there is none (which differs from 0 bytes); arena: NULL */
+        /* Blob: read-only bytes, NULL when there is none (which differs from 0 bytes); arena: NULL. They stay until this process' own next capture begins. */
+        const void *state;
         size_t state_bytes;
         const struct baton_fd *fds; /* descriptors the predecessor passed, in its order; each is owned by restore() */
         size_t fd_count;
@@ -354,6 +355,16 @@ uint32_t baton_capture_version(const struct baton_capture *capture);
  * Since:     0.1
  */
 int baton_capture_reserve(struct baton_capture *capture, size_t bytes, void **ret_room);
+
+/**
+ * baton_capture_write() - the next @bytes of the state
+ *
+ * Instead of reserve(): copies and sums a piece at a time, while a successor that waits checks the pieces before. Then commit(), with the sum of all @bytes.
+ *
+ * Errors:    -BATON_E_TOO_BIG; -BATON_E_PROTOCOL the child's form is not blob, or after a commit.
+ * Since:     0.1
+ */
+int baton_capture_write(struct baton_capture *capture, const void *data, size_t bytes);
 
 /* The first @bytes of the room are the state. Without a commit there is no state, which differs from a state of 0 bytes. Since: 0.1 */
 int baton_capture_commit(struct baton_capture *capture, size_t bytes);
