@@ -77,6 +77,7 @@ static void json_series(const struct bench_handover *how, const struct bench_ser
         (void)json_object_set_new(line, "ratio",
                                   json_pack("{s:f, s:f, s:f}", "p50", ratio_at(series, 500), "p99",
                                             ratio_at(series, 990), "max", ratio_at(series, 1000)));
+        (void)json_object_set_new(line, "ratio_total", json_real(bench_ratio(bench_hist_at(&series->total, 500), floor_at(series, 500))));
         (void)json_object_set_new(line, "pause_ns", bench_out_hist(&series->pause));
         (void)json_object_set_new(line, "total_ns", bench_out_hist(&series->total));
         for (size_t i = 0; i < _BENCH_PART_N; i++)
