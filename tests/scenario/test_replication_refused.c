@@ -99,7 +99,6 @@ static void COLD_10_the_file_is_refused_with_its_line_and_column(void **state)
 /* The plan of the world's file @name, with `handover` set in it behind the compiler's back; sealed as a plan is. */
 static int forged(const struct world *w, const char *name, bool fragment)
 {
-        extern char **environ;
         struct bt_config config = BT_CONFIG_NULL;
         struct bt_diag *diag = calloc(1, sizeof(*diag));
         char path[128], runtime[128], state[128];
