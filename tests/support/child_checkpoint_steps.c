@@ -39,7 +39,8 @@ static const struct baton_child_ops ops = {.size = sizeof(ops), .schema = "steps
 /* A holder that serves, put together by hand. */
 static struct baton_child holder(struct cks *s)
 {
-        struct baton_child child = {.ops = &ops, .supervised = true, .stage = BT_CHILD_HOLDING, .incarnation = CKS_INC, .link = &s->link,
+        static struct bt_sum sum;
+        struct baton_child child = {.ops = &ops, .supervised = true, .stage = BT_CHILD_HOLDING, .incarnation = CKS_INC, .link = &s->link, .sum = &sum,
                                     .baton = &s->baton, .baton_fd = TWIN_FD};
 
         if (s->baton.form == BATON_STATE_ARENA)
