@@ -92,16 +92,18 @@ bool bt_child_wants_turn(const struct baton_child *child)
 
 /* ---- the heir ---- */
 
-/* Handles what the hub says to a parked process. Returns 0, or BATON_CHILD_STOP. @ret_watch: a hand-over is under way. */
-static int parked_dispatch(struct baton_child *child, bool *ret_watch)
+/* Handles what the hub says to a parked process. Returns 0, or BATON_CHILD_STOP. @ret_watch: a hand-over is under way; @ret_crowded: so are others. */
+static int parked_dispatch(struct baton_child *child, bool *ret_watch, bool *ret_crowded)
 {
         struct bt_rec rec;
 
         while (bt_ring_pop(&child->inbox, &rec) == 0) {
-                if (rec.type == BT_MSG_SPIN)
+                if (rec.type == BT_MSG_SPIN) {
                         *ret_watch = true;
-                else if (rec.type == BT_MSG_TERMINATE)
+                        *ret_crowded = rec.flags & BT_REC_F_CROWDED;
+                } else if (rec.type == BT_MSG_TERMINATE) {
                         return BATON_CHILD_STOP;
+                }
         }
         return 0;
 }
@@ -117,19 +119,19 @@ int bt_child_park(struct baton_child *child)
 {
         uint64_t watch_ns = bt_child_if_parallel(WATCH_NS);
         uint32_t soon = child->soon_seen;
-        bool watch = false, late = false; /* @late: the capture is under way */
+        bool watch = false, crowded = false, late = false; /* @late: the capture is under way */
 
         for (;;) {
                 uint32_t called = atomic_load(&child->link->wake); /* before the ring is read */
-                int r = parked_dispatch(child, &watch);
+                int r = parked_dispatch(child, &watch, &crowded);
 
                 if (r)
                         return r;
-                if (watch && !late) {
+                if (watch && !late && !crowded) {
                         bt_child_rehearse_taking(child);
                         BT_POINT("watch.begin");
                 }
-                r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, called, soon, watch ? watch_ns : 0);
+                r = bt_baton_park(child->baton, child->incarnation, &child->link->wake, called, soon, watch && !crowded ? watch_ns : 0);
                 watch = r == BT_BATON_E_SOON;
                 if (watch) {
                         soon = atomic_load(&child->baton->soon); /* what was passed ahead was sent before it */
@@ -230,6 +232,7 @@ static bool offered_to(const struct baton_child *child, uint64_t heir)
 
 void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
 {
+        bool crowded = rec->flags & BT_REC_F_CROWDED; /* nobody is waited for by watching: the others want the processor */
         int r = 0;
 
         /* An offer that is over gets no answer, and its hand-off socket stays in the channel: the last one there is the standing offer's. */
@@ -257,10 +260,11 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
         bt_child_date(child);
         child->baton->fd_count = child->passing->sent;
         atomic_store_explicit(&child->baton->summed, 0, memory_order_relaxed);
-        bt_child_rehearse_leaving(child);
+        if (!crowded)
+                bt_child_rehearse_leaving(child);
         child->leave_soon = bt_baton_announce(child->baton);
-        child->leave_by_ns = bt_now_ns() + bt_child_if_parallel(AWAKE_NS) + child->passing->sent * TAKE_NS;
-        child->quiet_ns = bt_child_if_parallel(QUIET_NS);
+        child->leave_by_ns = bt_now_ns() + (crowded ? 0 : bt_child_if_parallel(AWAKE_NS)) + child->passing->sent * TAKE_NS;
+        child->quiet_ns = crowded ? 0 : bt_child_if_parallel(QUIET_NS);
         BT_POINT("handover.announced");
 }
 

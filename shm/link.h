@@ -50,6 +50,7 @@ struct bt_handoff {
 
 /* HANDOVER, CAPTURE: flags of the record. */
 #define BT_REC_F_HANDOFF 1u /* a hand-off socket was sent over the channel before */
+#define BT_REC_F_CROWDED 2u /* of SPIN and HANDOVER: more swaps are under way than there are processors for, so neither watches for the other */
 
 /* A fresh link in its own segment, mapped here. Returns 0 or -errno. */
 int bt_link_create(struct bt_seg *ret_seg, int *ret_fd, uint64_t incarnation, uint32_t reason);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -167,6 +168,13 @@ static void raise_nofile(struct bt_hub *hub)
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void count_processors(struct bt_hub *hub)
+{
+        cpu_set_t set;
+
+        hub->processors = sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : (uint32_t)CPU_COUNT(&set);
+}
+
 /* On the first node, to begin with; then all at once where they belong. */
 static int open_children(struct bt_hub *hub)
 {
@@ -207,6 +215,7 @@ static int open_all(struct bt_hub *hub)
         if (!hub->embed) /* limits and signals of a program that has a hub inside are its own */
                 raise_nofile(hub);
         hub->one_log = !hub->embed && logs_meet(); /* nor do we know what such a program makes of its own output later */
+        count_processors(hub);
         hub->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (hub->null_fd < 0)
                 return -errno;

@@ -473,6 +473,8 @@ struct bt_hub {
         struct bt_found *found; /* at the start only */
         uint32_t found_count;
         int null_fd;
+        uint32_t migration_count; /* under way */
+        uint32_t processors;      /* that the hub may run on, and its children unless told otherwise */
         uint64_t notify_last; /* number of the last notification socket */
         int lock_fd;
         bool staged; /* bt_spawn_stage_open() */

@@ -47,6 +47,7 @@ static void migration_free(struct bt_migration *m)
         (void)bt_binary_unref(m->binary);
         (void)bt_holding_unref(m->holding);
         bt_seat_give_back(&m->seat);
+        m->child->hub->migration_count--;
         free(m);
 }
 
@@ -268,6 +269,7 @@ static int migration_new(struct bt_migration **ret_m, struct bt_child *child, st
                 m->holding = bt_holding_ref(child->holding);
         }
         m->binary = bt_binary_ref(binary);
+        child->hub->migration_count++;
         m->pred = child->current;
         m->pred_number = m->pred ? m->pred->number : 0;
         *ret_m = m;
