@@ -12,6 +12,7 @@
 #define XXH_INLINE_ALL
 #define XXH_VECTOR 2 /* XXH_AVX2 */
 #include <immintrin.h>
+#include <sys/platform/x86.h>
 #include <xxhash.h>
 
 bool bt_sum_add_wide(struct bt_sum *sum, const void *data, size_t bytes)
@@ -20,9 +21,13 @@ bool bt_sum_add_wide(struct bt_sum *sum, const void *data, size_t bytes)
 }
 #pragma GCC pop_options
 
+/*
+ * What the dynamic loader has found out already. __builtin_cpu_supports() brings a constructor that asks the processor again, and in a virtual machine
+ * each CPUID is an exit to the hypervisor, at every start of every program that links this.
+ */
 bool bt_sum_wide(void)
 {
-        return __builtin_cpu_supports("avx2");
+        return CPU_FEATURE_ACTIVE(AVX2);
 }
 
 #else
