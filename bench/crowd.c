@@ -5,18 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "shm/futex.h"
 #include "supervisor/control.h"
 #include "supervisor/plan.h"
 
 #define CONFIG                                                                                     \
         "hub: bench\n"                                                                             \
-        "max_parallel: 16\n"                                                                       \
+        "max_parallel: %" PRIu32 "\n"                                                             \
         "%s"                                                                                       \
         "children:\n"                                                                              \
         "  m:\n"                                                                                   \
@@ -37,8 +42,10 @@
 static const char NODES[] = "distribution: {strategy: guided, map: {m: [blue, green]}}\n"
                             "nodes: {blue: {}, green: {}}\n";
 
+#define PARALLEL 16
+
 static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
-                      const char *nodes, bool zygote)
+                      uint32_t parallel, const char *nodes, bool zygote)
 {
         char program[4096];
         int r = bench_program_find(program, sizeof(program), "bench-member");
@@ -50,7 +57,7 @@ static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_
         if (!r)
                 r = bench_daemon_open(&crowd->daemon);
         if (!r)
-                r = bench_daemon_configure(&crowd->daemon, CONFIG, nodes, program,
+                r = bench_daemon_configure(&crowd->daemon, CONFIG, parallel, nodes, program,
                                            crowd->muster.path, state_bytes, count,
                                            (state_bytes + 1023) / 1024, zygote ? "true" : "false");
         if (r)
@@ -61,13 +68,18 @@ static int crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_
 
 int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
 {
-        return crowd_open(crowd, count, state_bytes, "", false);
+        return crowd_open(crowd, count, state_bytes, PARALLEL, "", false);
 }
 
 int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes,
                            bool zygote)
 {
-        return crowd_open(crowd, count, state_bytes, NODES, zygote);
+        return crowd_open(crowd, count, state_bytes, PARALLEL, NODES, zygote);
+}
+
+int bench_crowd_open_together(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes)
+{
+        return crowd_open(crowd, count, state_bytes, count, "", true);
 }
 
 static uint64_t last_service(const struct bench_crowd *crowd)
@@ -114,6 +126,79 @@ int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret
         *ret_ns = answer.asked_ns;
         if (!r)
                 r = bench_muster_await(&crowd->muster, served + crowd->count);
+        return r ? r : bench_crowd_check_states(crowd);
+}
+
+/* Until nothing runs but us: what there was to do before a process sleeps is done. */
+static int await_quiet(void)
+{
+        const struct timespec pause = {.tv_nsec = 10 * BT_NS_PER_MS};
+        uint64_t deadline = bt_now_ns() + BENCH_WAIT_NS;
+        int quiet = 0;
+
+        while (quiet < 10) {
+                char line[256];
+                long running = 0;
+                FILE *file = fopen("/proc/stat", "re");
+
+                if (!file)
+                        return -errno;
+                while (fgets(line, sizeof(line), file))
+                        if (!strncmp(line, "procs_running ", strlen("procs_running ")))
+                                running = strtol(line + strlen("procs_running "), NULL, 10);
+                (void)fclose(file);
+                quiet = running <= 1 ? quiet + 1 : 0;
+                if (bench_interrupted() || bt_now_ns() >= deadline)
+                        return bench_interrupted() ? -EINTR : -ETIMEDOUT;
+                (void)nanosleep(&pause, NULL);
+        }
+        return 0;
+}
+
+static int await_waiting(const struct bench_crowd *crowd)
+{
+        const struct timespec pause = {.tv_nsec = BT_NS_PER_MS};
+        uint64_t deadline = bt_now_ns() + BENCH_WAIT_NS;
+
+        while (atomic_load(&crowd->muster.head->waiting) < crowd->count) {
+                if (bench_interrupted() || bt_now_ns() >= deadline)
+                        return bench_interrupted() ? -EINTR : -ETIMEDOUT;
+                (void)nanosleep(&pause, NULL);
+        }
+        return 0;
+}
+
+/*
+ * Successors wait at a gate before they are ready. When all are there the hub is stopped, the gate is opened, and all say READY and park; then the hub goes on,
+ * with nothing to do but the swaps.
+ */
+int bench_crowd_swap_parked(struct bench_crowd *crowd, uint64_t *ret_ns)
+{
+        struct bench_muster_head *head = crowd->muster.head;
+        uint32_t served = atomic_load(&head->served);
+        BT_CLEANUP(bt_closep) int fd = bench_daemon_connect(&crowd->daemon);
+        pid_t hub = crowd->daemon.process.pid;
+        uint64_t begun_ns;
+        int r;
+
+        atomic_store(&head->waiting, 0);
+        atomic_store(&head->gate, 1);
+        r = fd < 0 ? fd : bench_daemon_send(fd, BT_CTL_SWAP, BT_STRATEGY_HOT, "m");
+        if (!r)
+                r = await_waiting(crowd);
+        if (!r && kill(hub, SIGSTOP) < 0)
+                r = -errno;
+        atomic_store(&head->gate, 0);
+        bt_futex_wake(&head->gate);
+        if (!r)
+                r = await_quiet();
+        begun_ns = bt_now_ns();
+        (void)kill(hub, SIGCONT);
+        if (!r)
+                r = bench_muster_await(&crowd->muster, served + crowd->count);
+        if (!r)
+                r = bench_daemon_outcome(fd, NULL);
+        *ret_ns = last_service(crowd) - begun_ns;
         return r ? r : bench_crowd_check_states(crowd);
 }
 

@@ -23,10 +23,14 @@ struct bench_crowd {
 int bench_crowd_open(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
 /* The same with nodes: all of them are on blue, go to green when blue leaves, and back when it joins again. */
 int bench_crowd_open_nodes(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes, bool zygote);
+/* Forked from a zygote, and all of them swapped side by side. */
+int bench_crowd_open_together(struct bench_crowd *crowd, uint32_t count, uint64_t state_bytes);
 /* `baton run`, until the last of them serves and the hub knows. @ret_ns: to the last one's service. */
 int bench_crowd_start(struct bench_crowd *crowd, uint64_t *ret_ns);
 /* All of them, each as it comes to its turn. @ret_ns: from the request to the last commit. */
 int bench_crowd_swap(struct bench_crowd *crowd, uint32_t strategy, uint64_t *ret_ns);
+/* Hot, all at once, of a crowd that was opened for it. @ret_ns: from when all successors are parked to the service of the last. */
+int bench_crowd_swap_parked(struct bench_crowd *crowd, uint64_t *ret_ns);
 enum bench_crowd_move {
         BENCH_CROWD_LEAVE, /* blue is drained */
         BENCH_CROWD_JOIN,  /* and added again */

@@ -118,6 +118,7 @@ int main(int argc, char **argv)
         }
         number = strchr(baton_child_id(child), '/');
         member.idx = number ? (uint32_t)strtoul(number + 1, NULL, 10) : 0;
+        bench_muster_pass_gate(&member.muster);
         r = member.idx < member.muster.count ? baton_child_run(child) : -ERANGE;
         if (r < 0)
                 (void)fprintf(stderr, "bench-member: %s\n", baton_strerror(r));

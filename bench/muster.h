@@ -25,7 +25,9 @@ struct bench_mark {
 struct bench_muster_head {
         _Atomic uint32_t served; /* of all marks together; futex */
         uint32_t count;          /* of marks */
-        uint8_t pad[56];
+        _Atomic uint32_t gate;    /* 1: who has opened its child waits here before it is ready; futex */
+        _Atomic uint32_t waiting; /* there */
+        uint8_t pad[48];
 };
 
 struct bench_muster {
@@ -46,6 +48,9 @@ int bench_muster_attach(struct bench_muster *ret_muster, const char *path); /* t
 void bench_muster_destroy(struct bench_muster *muster);
 void bench_muster_served(struct bench_muster *muster, uint32_t mark_idx, uint64_t main_ns,
                          uint64_t serve_ns);
+
+/* Waits while the gate is closed. */
+void bench_muster_pass_gate(struct bench_muster *muster);
 
 /* Waits until @count marks in all were made; -ETIMEDOUT or -EINTR. */
 int bench_muster_await(const struct bench_muster *muster, uint32_t count);

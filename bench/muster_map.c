@@ -69,6 +69,15 @@ void bench_muster_destroy(struct bench_muster *muster)
         *muster = (struct bench_muster)BENCH_MUSTER_NULL;
 }
 
+void bench_muster_pass_gate(struct bench_muster *muster)
+{
+        if (!atomic_load(&muster->head->gate))
+                return;
+        (void)atomic_fetch_add(&muster->head->waiting, 1);
+        while (atomic_load(&muster->head->gate))
+                (void)bench_await(&muster->head->gate, 1, BT_NS_PER_S);
+}
+
 void bench_muster_served(struct bench_muster *muster, uint32_t mark_idx, uint64_t main_ns,
                          uint64_t serve_ns)
 {

@@ -9,7 +9,7 @@
  *      swap       all of them, hot and cold, 16 at a time; each must have its state
  *      stop       in order, states kept
  *      nodes      all of them leave with a node, and are there again when it joins, with states of 1 KiB and of 1 MiB; beside as many bare
- *                 starts, and as many bare forks
+ *                 starts, and as many bare forks; and the swap phase alone: all successors parked, all swaps at once
  *
  * Each is measured once or twice: a thousand children are a thousand samples of what one costs. Of 10 000 there are as many as the user may have
  * (limits.c), and the row says how many that are.
@@ -281,10 +281,33 @@ static int move_there_and_back(uint32_t count, uint64_t bytes, bool zygote, uint
         return r;
 }
 
+static int by_size(const void *a, const void *b)
+{
+        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+        return x < y ? -1 : x > y;
+}
+
+/* The median of three. */
+static int swap_phase_measure(uint32_t count, uint64_t bytes, uint64_t *ret_ns)
+{
+        BT_CLEANUP(crowd_closep) struct bench_crowd crowd = BENCH_CROWD_NULL;
+        uint64_t ns[3] = {0};
+        int r = bench_crowd_open_together(&crowd, count, bytes);
+
+        if (!r)
+                r = bench_crowd_start(&crowd, &ns[0]);
+        for (size_t i = 0; !r && i < BT_ARRAY_LEN(ns); i++)
+                r = bench_crowd_swap_parked(&crowd, &ns[i]);
+        qsort(ns, BT_ARRAY_LEN(ns), sizeof(ns[0]), by_size);
+        *ret_ns = ns[BT_ARRAY_LEN(ns) / 2];
+        return r;
+}
+
 /* Forked from a zygote, which the table of targets judges, and executed. */
 static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
 {
-        uint64_t leave_ns[2] = {0}, join_ns[2] = {0};
+        uint64_t leave_ns[2] = {0}, join_ns[2] = {0}, swap_ns = 0;
         char name[48], size[BENCH_SIZE_TEXT];
         struct floors floors = {0};
         int r = floor_measure(count, true, &floors.forks_ns);
@@ -293,12 +316,15 @@ static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
                 r = floor_measure(count, false, &floors.starts_ns);
         for (int exec = 0; !r && exec <= 1; exec++)
                 r = move_there_and_back(count, bytes, !exec, &leave_ns[exec], &join_ns[exec]);
+        if (!r)
+                r = swap_phase_measure(count, bytes, &swap_ns);
         if (r)
                 return r;
         (void)snprintf(name, sizeof(name), "nodes-%" PRIu32 "x%s", count,
                        bench_size_text(size, bytes));
         bench_out_value(&scale->out, name, "forks_ms", (double)floors.forks_ns / 1e6, "ms");
         bench_out_value(&scale->out, name, "starts_ms", (double)floors.starts_ns / 1e6, "ms");
+        bench_out_value(&scale->out, name, "swap_ms", (double)swap_ns / 1e6, "ms");
         moved(scale, name, "", leave_ns[0], &floors);
         moved(scale, name, "join_", join_ns[0], &floors);
         moved(scale, name, "exec_", leave_ns[1], &floors);
