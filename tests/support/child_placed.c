@@ -138,11 +138,13 @@ static void say_count(const char *what)
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
 {
         const uint8_t *bytes = restore->state;
+        const size_t filled = arena_bytes();
+        const uint8_t fill = filled ? filler(child) : 0;
 
         (void)ctx;
-        in_arena = arena_bytes() ? baton_arena_root(child) : NULL;
-        for (size_t i = 0; in_arena && i < arena_bytes(); i++) {
-                if (((const uint8_t *)(in_arena + 1))[i] != filler(child))
+        in_arena = filled ? baton_arena_root(child) : NULL;
+        for (size_t i = 0; in_arena && i < filled; i++) {
+                if (((const uint8_t *)(in_arena + 1))[i] != fill)
                         return -BATON_E_CORRUPT;
         }
         if (!bytes || in_arena)
