@@ -126,7 +126,7 @@ endfunction()
 
 # baton_test_folder(<folder> TIMEOUT <seconds> [SERIAL])
 #
-# SERIAL: these tests start many processes; each has the machine for itself, so that a deadline in it means something.
+# SERIAL: each of these has the machine for itself.
 # A fuzz target is run over its corpus: tests/fuzz/corpus/<name without fuzz_>.
 function(baton_test_folder folder)
     cmake_parse_arguments(arg "SERIAL" "TIMEOUT" "" ${ARGN})
