@@ -492,7 +492,8 @@ static void make_desk(const char *dir)
         desk->claim = 2;
         desk->claim_owner = 10;
         save(dir, "desk-claim", KIND_DESK, desk, seg.bytes);
-        desk->claim = desk->claim_owner = 0;
+        desk->claim = 0;
+        desk->claim_owner = 0;
         bt_assert(bt_desk_put_answer(desk, 7, &(struct bt_letter){.bytes = 4}, "text") == 0);
         bt_desk_commit(desk);
         save(dir, "desk-answer", KIND_DESK, desk, seg.bytes);
