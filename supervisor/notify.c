@@ -33,6 +33,7 @@
 #define MESSAGES_MAX 64 /* of one process in one go: one that never stops talking does not hold up the others */
 #define STATUS_BYTES 127
 #define EXTEND_MAX_NS (3600 * BT_NS_PER_S)
+#define LAUNCHER_WAIT_NS BT_NS_PER_S
 
 struct bt_notify {
         struct bt_inc *inc;
@@ -394,9 +395,9 @@ void bt_notify_close(struct bt_inc *inc)
         bt_loop_timer_disarm(&n->watchdog);
         bt_loop_forget(&n->launcher_watch);
         if (n->launcher >= 0) {
-                /* The child has ended, and what had started it must not stay behind. A process under SIGKILL ends by itself: this waits for that. */
-                (void)bt_proc_signal(n->launcher, SIGKILL);
-                (void)bt_proc_wait(n->launcher, &ignored);
+                /* The child has ended, and what had started it must not stay behind. A process under SIGKILL ends by itself; one that cannot is not waited for (I7). */
+                (void)bt_proc_kill_wait(n->launcher, LAUNCHER_WAIT_NS);
+                (void)bt_proc_reap(n->launcher, &ignored);
                 n->launcher = bt_close(n->launcher);
         }
         if (n->path[0])
