@@ -41,7 +41,7 @@ const char *bt_read_path(struct bt_reader *reader, const char *path);
 /* hook.c: the absolute path of the program that @item, a text, names; NULL: there is none, and said so about @key. */
 const char *bt_read_program(struct bt_reader *reader, const struct bt_yaml *item, const char *key);
 
-/* child.c: a map of variables, over those that are in @env. */
+/* child_maps.c: a map of variables, over those that are in @env. */
 void bt_read_variables(struct bt_reader *reader, struct bt_config_list *env, const struct bt_yaml *value, const char *key);
 
 /* ---- entries ---- */
@@ -49,7 +49,7 @@ void bt_read_variables(struct bt_reader *reader, struct bt_config_list *env, con
 void bt_read_socket(struct bt_reader *reader, struct bt_config_socket *socket,
                     const struct bt_yaml *value);
 
-/* child.c: a map of min and max, over what is there. */
+/* child_maps.c: a map of min and max, over what is there. */
 void bt_read_backoff(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
                      uint64_t *min_ns, uint64_t *max_ns);
 
