@@ -82,9 +82,10 @@ int bench_lmdb_write(const char *folder, uint32_t count, uint64_t bytes, uint64_
         return r;
 }
 
+static volatile uint64_t sum; /* so that what is read is read */
+
 static int read_all(MDB_env *env, uint32_t count, uint64_t bytes)
 {
-        static volatile uint64_t sum;
         MDB_txn *txn;
         MDB_dbi dbi;
         int r = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);

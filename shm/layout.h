@@ -332,8 +332,10 @@ static_assert(offsetof(struct bt_baton, checkpoint) == 504, "aligned");
 static_assert(offsetof(struct bt_baton, checkpoints) == 576, "aligned");
 static_assert(sizeof(struct bt_baton) == 4096, "one page");
 
-/* Where batons map their arenas: inside every sanitizer's application range but TSan's, far from where the kernel puts anything by itself. */
+/* Where batons map their arenas: inside every sanitizer's application range but TSan's (which has its own), far from where the kernel puts anything by itself. */
+#ifndef BT_ARENA_ADDR
 #define BT_ARENA_ADDR UINT64_C(0x200000000000)
+#endif
 #define BT_ARENA_BYTES_MIN UINT64_C(65536)
 #define BT_ARENA_BYTES_MAX (UINT64_C(1) << 40)
 

@@ -18,8 +18,9 @@
 
 int kv_dial(const struct world *w)
 {
-        struct sockaddr_in addr = {
-                .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)w->port)};
+        struct sockaddr_in addr = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                   .sin_port = htons((uint16_t)w->port)};
         const struct timeval limit = {.tv_sec = WORLD_WAIT_MS / 1000};
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -32,7 +33,8 @@ int kv_dial(const struct world *w)
 }
 
 /* One send: @end is put behind the text. */
-static void say(int fd, const char *end, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void say(int fd, const char *end, const char *format,
+                                                      va_list args)
 {
         char text[8192];
         int bytes = vsnprintf(text, sizeof(text) - 2, format, args);
@@ -42,7 +44,8 @@ static void say(int fd, const char *end, const char *format, va_list args)
         bytes += snprintf(text + bytes, 2, "%s", end);
         n = send(fd, text, (size_t)bytes, MSG_NOSIGNAL);
         if (n != bytes)
-                fail_msg("could not send '%.60s': %s", text, n < 0 ? strerrordesc_np(errno) : "cut short");
+                fail_msg("could not send '%.60s': %s", text,
+                         n < 0 ? strerrordesc_np(errno) : "cut short");
 }
 
 void kv_say(int fd, const char *format, ...)
@@ -65,7 +68,8 @@ static void hear(int fd, const char *wanted, size_t bytes)
 
                 if (n <= 0) {
                         got[have] = '\0';
-                        fail_msg("expected '%s', got '%s' and then %s", wanted, got, n ? strerrordesc_np(errno) : "the end");
+                        fail_msg("expected '%s', got '%s' and then %s", wanted, got,
+                                 n ? strerrordesc_np(errno) : "the end");
                 }
                 have += (size_t)n;
         }
@@ -94,7 +98,8 @@ void kv_line(int fd, char *line, size_t bytes)
                 ssize_t n = recv(fd, line + have, 1, 0);
 
                 if (n <= 0)
-                        fail_msg("expected a line, got %s", n ? strerrordesc_np(errno) : "the end of the connection");
+                        fail_msg("expected a line, got %s",
+                                 n ? strerrordesc_np(errno) : "the end of the connection");
                 if (line[have] == '\n')
                         break;
                 if (have < bytes - 1)
