@@ -15,70 +15,38 @@
 #include <cmocka.h>
 
 #include <string.h>
-#include <sys/ptrace.h>
 
 #include "shm/arena.h"
 #include "shm/checkpoint.h"
 #include "shm/record.h"
 #include "tests/support/checkpoint_steps.h"
 #include "tests/support/seed.h"
-#include "tests/support/twin.h"
+#include "tests/support/stepping.h"
 
-#define STEPS_MAX 1000000
 #define SHORT     2000 /* a path of so few instructions is died in at each of them */
 #define DEATHS    16   /* and about so many times in a longer one */
-#define REFUSED   77
 
 static struct cks *s;
 static int memory_fd;
 
-static int stop_of(pid_t pid)
-{
-        int status;
-
-        if (waitpid(pid, &status, 0) != pid)
-                abort();
-        return WIFSTOPPED(status) ? WSTOPSIG(status) : -(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
-}
-
-/* Runs @verb and kills it after @k instructions, or lets it come to its second mark. Returns how many it made. */
-static long die_after(const char *verb, long k, bool *ret_survived)
-{
-        pid_t pid = twin_start("child_checkpoint_steps", verb, NULL, memory_fd);
-        int stop = stop_of(pid);
-        long made = 0;
-
-        if (stop != SIGSTOP)
-                fail_msg("%s: did not start: %d", verb, stop);
-        for (*ret_survived = false; made < k && !*ret_survived; made++) {
-                if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
-                        fail_msg("cannot step");
-                stop = stop_of(pid);
-                if (stop != SIGTRAP && stop != SIGSTOP)
-                        fail_msg("%s: ended by itself: %d", verb, stop);
-                *ret_survived = stop == SIGSTOP;
-        }
-        assert_int_equal(twin_kill(pid), 128 + SIGKILL);
-        return made;
-}
+static const struct stepping stepping = {.program = "child_checkpoint_steps", .memory_fd = &memory_fd};
 
 /* @check: 0 old, 1 new, 2 wounded and says so. */
 static void die_everywhere(const char *verb, void (*prepare)(void), int (*check)(void), bool wounds)
 {
         struct seed seed = seed_new();
         long seen[3] = {0}, steps, stride, k;
-        bool survived = false;
 
         memset((void *)s, 0, sizeof(*s));
         prepare();
-        steps = die_after(verb, STEPS_MAX, &survived);
-        assert_true(survived);
+        steps = stepping_run(&stepping, verb, STEPPING_RUN_MAX);
+        assert_true(steps < STEPPING_RUN_MAX);
         assert_int_equal(check(), 1);
-        stride = steps > SHORT ? steps / DEATHS : 1;
+        stride = steps > SHORT ? steps / DEATHS : stepping_stride();
         for (k = (long)seed_below(&seed, (uint64_t)stride); k < steps; k += stride) {
                 memset((void *)s, 0, sizeof(*s));
                 prepare();
-                (void)die_after(verb, k, &survived);
+                (void)stepping_run(&stepping, verb, k);
                 seen[check()]++;
         }
         seen[1]++; /* the one that came to its end, above */
@@ -228,24 +196,6 @@ static void STATE_7_whoever_repairs_an_arena_may_die_at_any_instruction_of_it(vo
         die_everywhere("repair", prepare_torn, check_repaired, true);
 }
 
-/* A container's seccomp filter may forbid tracing. */
-static bool may_trace(void)
-{
-        pid_t pid;
-        int stop;
-
-        (void)setup(NULL);
-        prepare_blob();
-        pid = twin_start("child_checkpoint_steps", "publish", NULL, memory_fd);
-        stop = stop_of(pid);
-        if (stop > 0 && ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
-                stop = -REFUSED;
-        if (stop > 0)
-                (void)twin_kill(pid);
-        (void)teardown(NULL);
-        return stop != -REFUSED;
-}
-
 int main(void)
 {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -257,9 +207,10 @@ int main(void)
         };
 #undef ROW
 
-        if (!may_trace()) {
-                printf("skipped: ptrace(2) is not allowed here, so nothing can be stepped\n");
-                return REFUSED;
-        }
+        (void)setup(NULL);
+        prepare_blob();
+        if (!stepping_allowed(&stepping, "publish"))
+                return STEPPING_REFUSED;
+        (void)teardown(NULL);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

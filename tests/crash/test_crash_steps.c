@@ -24,7 +24,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/ptrace.h>
 
 #include "shm/arena.h"
 #include "shm/baton.h"
@@ -193,7 +192,7 @@ static void a_sleeping_heir_gets_the_baton_when_the_hub_calls_it_after_the_death
         long k;
 
         (void)state;
-        for (k = 0; !survived; k++) {
+        for (k = 0; !survived; k += stepping_stride()) {
                 pthread_t thread;
 
                 memset((void *)s, 0, sizeof(*s));
