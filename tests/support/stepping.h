@@ -70,7 +70,11 @@ static inline bool stepping_allowed(const struct stepping *stepping, const char 
 
 static inline long stepping_stride(void)
 {
-        return getenv("BATON_LONG") ? 1 : STEPPING_STRIDE;
+        long stride = STEPPING_STRIDE;
+
+        if (getenv("BATON_LONG"))
+                stride = 1;
+        return stride;
 }
 
 /* Runs @verb and kills it after @k instructions. Returns how many it made: fewer, it had done everything before that. */
