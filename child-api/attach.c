@@ -138,6 +138,8 @@ static int map_arena(struct baton_child *child)
         }
         /* A program that forks must not give its copies a hand in the child's state, nor pay for its page tables. */
         (void)madvise(at, baton->state_bytes_max, MADV_DONTFORK);
+        if (baton->state_bytes_max >= BT_ARENA_HUGE_BYTES_MIN)
+                (void)madvise(at, baton->state_bytes_max, MADV_HUGEPAGE); /* the administrator has the last word: docs/performance.md */
         child->arena = at;
         return 0;
 }

@@ -111,6 +111,8 @@ PLAIN static uint64_t map_arena(const struct bt_link *link)
                 (void)syscall(SYS_munmap, baton, (size_t)BT_PAGE_BYTES);
                 return 0;
         }
+        if (bytes >= BT_ARENA_HUGE_BYTES_MIN)
+                (void)syscall(SYS_madvise, at, bytes, MADV_HUGEPAGE);
         held.arena = (void *)at; /* NOLINT(performance-no-int-to-ptr): as above */
         held.epoch = baton->head.epoch;
         (void)syscall(SYS_munmap, baton, (size_t)BT_PAGE_BYTES);

@@ -35,7 +35,7 @@ if(BATON_SANITIZE)
     endif()
     # Below 2^39 is the only range of ThreadSanitizer's that is free for an arena.
     if(BATON_SANITIZE MATCHES "thread")
-        target_compile_definitions(baton_flags INTERFACE BT_ARENA_ADDR=UINT64_C\(0x4000000000\))
+        target_compile_definitions(baton_flags INTERFACE BT_ARENA_BASE=UINT64_C\(0x4000000000\))
     endif()
     # Instrumented code at -O1 and up makes gcc see null pointers where the instrumentation put the branch.
     target_compile_options(baton_flags INTERFACE -Wno-null-dereference)

@@ -250,6 +250,11 @@ bool bt_baton_valid(const struct bt_baton *baton)
                 (baton->arena_addr && baton->state_bytes_max >= BT_ARENA_BYTES_MIN));
 }
 
+bool bt_arena_addr_known(uint64_t addr)
+{
+        return addr == BT_ARENA_ADDR || addr == BT_ARENA_ADDR_FIRST;
+}
+
 uint64_t bt_baton_blob_off(const struct bt_baton *baton, uint32_t idx)
 {
         bt_assert(idx < bt_baton_blob_slots(baton));

@@ -122,6 +122,9 @@ int bt_baton_create_checkpointed(struct bt_seg *ret_seg, int *ret_fd, const char
 /* Offsets, sizes and form of a mapped head are what bt_baton_create() can have made for a segment of that size. */
 bool bt_baton_valid(const struct bt_baton *baton);
 
+/* A stored arena is bound to its address: one that we use, or once used. */
+bool bt_arena_addr_known(uint64_t addr);
+
 static inline uint32_t bt_baton_blob_slots(const struct bt_baton *baton)
 {
         return baton->checkpoint_slots ? BT_CHECKPOINT_SLOTS : BT_BLOB_SLOTS;

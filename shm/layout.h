@@ -332,10 +332,20 @@ static_assert(offsetof(struct bt_baton, checkpoint) == 504, "aligned");
 static_assert(offsetof(struct bt_baton, checkpoints) == 576, "aligned");
 static_assert(sizeof(struct bt_baton) == 4096, "one page");
 
-/* Where batons map their arenas: inside every sanitizer's application range but TSan's (which has its own), far from where the kernel puts anything by itself. */
-#ifndef BT_ARENA_ADDR
-#define BT_ARENA_ADDR UINT64_C(0x200000000000)
+/*
+ * Where batons map their arenas: inside every sanitizer's application range but TSan's (which has its own), far from where the kernel puts anything by itself.
+ * As far behind a multiple of 2 MiB as in the segment, so that huge pages fit; and not on one, so that an arena has small pages up to its first 2 MiB.
+ */
+#ifndef BT_ARENA_BASE
+#define BT_ARENA_BASE UINT64_C(0x200000000000)
 #endif
+#define BT_HUGE_BYTES (UINT64_C(2) << 20)
+#define BT_ARENA_ADDR (BT_ARENA_BASE + 4096)
+#define BT_ARENA_ADDR_FIRST BT_ARENA_BASE /* of arenas that were stored by earlier builds: huge pages do not fit */
+static_assert(BT_ARENA_ADDR % BT_HUGE_BYTES == sizeof(struct bt_baton), "as the arena's offset in the segment");
+
+/* Smaller arenas ask for no huge pages: they could have one at most. */
+#define BT_ARENA_HUGE_BYTES_MIN (2 * BT_HUGE_BYTES)
 #define BT_ARENA_BYTES_MIN UINT64_C(65536)
 #define BT_ARENA_BYTES_MAX (UINT64_C(1) << 40)
 

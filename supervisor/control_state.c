@@ -267,7 +267,7 @@ static const char *import_refusal(const struct bt_child *child, const struct bt_
                 return "the file's length differs from what its header says";
         if (record->payload_bytes > child->holding->baton->state_bytes_max)
                 return "the state is larger than state.max";
-        if (record->form == BATON_STATE_ARENA && record->arena_addr != child->holding->baton->arena_addr)
+        if (record->form == BATON_STATE_ARENA && !bt_arena_addr_known(record->arena_addr))
                 return "the arena is of another address";
         return NULL;
 }

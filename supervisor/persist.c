@@ -191,13 +191,17 @@ static int segment_write(const struct bt_holding *holding, uint64_t off, const v
         return n == (ssize_t)bytes ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* The configuration may have grown the arena since; a smaller one was refused by the read for lack of room. */
+/*
+ * The configuration may have grown the arena since; a smaller one was refused by the read for lack of room. It lies where it lay, perhaps under an earlier
+ * build: nobody has mapped this baton yet.
+ */
 static int adopt_arena(struct bt_child *child, const struct bt_record *rec)
 {
-        const struct bt_baton *baton = child->holding->baton;
+        struct bt_baton *baton = child->holding->baton;
 
-        if (rec->arena_addr != baton->arena_addr)
+        if (!bt_arena_addr_known(rec->arena_addr))
                 return -BATON_E_ADDRESS;
+        baton->arena_addr = rec->arena_addr;
         return segment_write(child->holding, baton->state_off + offsetof(struct bt_arena, bytes_max), &baton->state_bytes_max,
                              sizeof(baton->state_bytes_max));
 }

@@ -34,7 +34,7 @@ static struct bt_record sample(void)
                 .wall_ns = 1700000000000000000,
                 .ttl_ns = 30 * BT_NS_PER_S,
                 .payload_bytes = 12,
-                .arena_addr = BT_ARENA_ADDR,
+                .arena_addr = UINT64_C(0x200000000000), /* as in the file */
         };
 
         for (unsigned i = 0; i < sizeof(r.build_id); i++)

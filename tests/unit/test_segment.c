@@ -313,6 +313,8 @@ static void a_baton_has_room_for_what_its_form_needs(void **state)
                 assert_int_equal(st.st_size, rows[i].bytes);
                 assert_int_equal(baton->state_bytes_max, rows[i].max);
                 assert_int_equal(baton->arena_addr, rows[i].form == BATON_STATE_ARENA ? BT_ARENA_ADDR : 0);
+                if (baton->arena_addr)
+                        assert_int_equal(baton->arena_addr % BT_HUGE_BYTES, baton->state_off % BT_HUGE_BYTES);
                 assert_string_equal(baton->id, "web/1");
                 assert_int_equal(baton->word, 0);
                 assert_true(bt_baton_valid(baton));
