@@ -23,7 +23,7 @@
 #include "shm/record.h"
 
 #define PIECE_BYTES (UINT64_C(64) << 10)        /* fits into the second-level cache twice */
-#define PUBLISH_BYTES (UINT64_C(256) << 10)     /* less: not worth the heir's attention */
+#define PUBLISH_BYTES (UINT64_C(256) << 10)     /* less in all: not worth the heir's attention */
 #define FOLLOW_NS (200 * BT_NS_PER_US)          /* without a piece: the predecessor was interrupted, or is dead */
 #define LOOKS_EVERY 64
 
@@ -70,7 +70,7 @@ static void publish(struct baton_capture *capture)
         if (capture->purpose != BATON_CAPTURE_HOT)
                 return;
         told = atomic_load_explicit(&baton->summed, memory_order_relaxed);
-        if (capture->summed - told < PUBLISH_BYTES)
+        if (capture->summed - told < (told ? PIECE_BYTES : PUBLISH_BYTES))
                 return;
         if (!told)
                 baton->meta.slot_idx = capture->slot_idx;
@@ -150,7 +150,7 @@ bool bt_child_follow_sum(struct baton_child *child)
                 uint64_t there = atomic_load_explicit(&baton->summed, memory_order_acquire);
 
                 if (there > child->followed && there <= baton->state_bytes_max) {
-                        uint64_t piece = there - child->followed < PUBLISH_BYTES ? there - child->followed : PUBLISH_BYTES;
+                        uint64_t piece = there - child->followed < PIECE_BYTES ? there - child->followed : PIECE_BYTES;
 
                         bt_sum_add(child->sum, bt_child_blob_slot(child, child->followed_slot) + child->followed, piece);
                         child->followed += piece;
