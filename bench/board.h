@@ -78,6 +78,9 @@ static inline uint64_t bench_ticks(void)
 #endif
 }
 
+/* Where the bare processes map a state: at a multiple of 2 MiB, so that huge pages fit as they do into an arena. */
+#define BENCH_STATE_ADDR UINT64_C(0x300000000000)
+
 /* Maps the board at @path for who is measured, and binds the caller to its processor. Returns 0 or -errno. */
 int bench_board_attach(struct bench_board **ret_board, const char *path);
 

@@ -44,8 +44,9 @@ static void print_machines(const char *name, const json_t *lines)
 {
         const json_t *first = json_array_get(lines, 0);
 
-        (void)printf("%s: %s, %s, load %.1f\n", name, bench_line_text(first, "cpu"),
-                     bench_line_text(first, "kernel"),
+        (void)printf("%s: %s, %s, shared huge pages %s, load %.1f\n", name,
+                     bench_line_text(first, "cpu"), bench_line_text(first, "kernel"),
+                     bench_line_text(first, "shared_huge_pages"),
                      json_number_value(json_object_get(first, "load")));
 }
 

@@ -17,6 +17,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define WAIT_NS (10 * BT_NS_PER_S)
 
 /* How long who serves stamps before it is relieved: about as long as a successor takes to start, and this process sleeps meanwhile. */
@@ -44,12 +48,23 @@ static int floor_run_hand(struct bench_floor *floor, uint32_t number, const char
         return bench_process_start(&floor->processes[number - 1], argv, environ, -1);
 }
 
-/* A memory file with all its pages, for two processes to map. */
+/* A memory file with all its pages, of the kind an arena has, for two processes to map. */
 static int floor_state(struct bench_floor *floor, uint64_t bytes, char ret_path[BENCH_PATH_BYTES])
 {
+        void *want = (void *)(uintptr_t)BENCH_STATE_ADDR, *at; /* NOLINT(performance-no-int-to-ptr) */
+        int r;
+
         floor->state_fd = memfd_create("bench-state", MFD_CLOEXEC);
-        if (floor->state_fd < 0 || fallocate(floor->state_fd, 0, 0, (off_t)bytes) < 0)
+        if (floor->state_fd < 0 || ftruncate(floor->state_fd, (off_t)bytes) < 0)
                 return -errno;
+        at = mmap(want, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, floor->state_fd, 0);
+        if (at == MAP_FAILED)
+                return -errno;
+        (void)madvise(at, bytes, MADV_HUGEPAGE);
+        r = madvise(at, bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+        (void)munmap(at, bytes);
+        if (r)
+                return r;
         (void)snprintf(ret_path, BENCH_PATH_BYTES, "/proc/%d/fd/%d", (int)getpid(), floor->state_fd);
         return 0;
 }

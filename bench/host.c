@@ -57,6 +57,8 @@ void bench_host_read(struct bench_host *ret_host)
                                uts.sysname, uts.release);
         if (sched_getaffinity(0, sizeof(set), &set) == 0)
                 ret_host->cpus = (uint32_t)CPU_COUNT(&set);
+        if (!*bt_huge_choice(ret_host->huge))
+                (void)snprintf(ret_host->huge, sizeof(ret_host->huge), "none");
         ret_host->memory = kib_of("MemTotal");
         ret_host->available = kib_of("MemAvailable");
 }

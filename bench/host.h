@@ -4,9 +4,12 @@
 
 #include <stdint.h>
 
+#include "base/huge.h"
+
 struct bench_host {
         char cpu[96];
         char kernel[96];
+        char huge[BT_HUGE_TEXT]; /* pages in shared memory: never, advise, ..; "none": this kernel has none */
         uint32_t cpus;      /* this process may use */
         uint64_t memory;    /* bytes */
         uint64_t available; /* of them, now */

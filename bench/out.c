@@ -51,10 +51,10 @@ static const char *ascii(char *text)
 static void machine_line(struct bench_out *out, struct bench_host *host)
 {
         bench_out_line(out, "machine",
-                       json_pack("{s:s, s:s, s:i, s:I, s:s, s:f, s:I, s:f}", "version",
+                       json_pack("{s:s, s:s, s:i, s:I, s:s, s:s, s:f, s:I, s:f}", "version",
                                  BATON_VERSION, "cpu", ascii(host->cpu), "cpus", (int)host->cpus,
                                  "memory_bytes", (json_int_t)host->memory, "kernel",
-                                 ascii(host->kernel), "load", bench_host_load(), "wall_s",
+                                 ascii(host->kernel), "shared_huge_pages", host->huge, "load", bench_host_load(), "wall_s",
                                  (json_int_t)(bt_wall_ns() / BT_NS_PER_S),
                                  "histogram_error_percent", BENCH_HIST_ERROR_PERCENT));
 }
@@ -79,9 +79,9 @@ int bench_out_open(struct bench_out *out, const char *question, const char *titl
         bench_host_read(&host);
         bench_ticks_read(&out->from);
         machine_line(out, &host);
-        bench_out_say(out, "baton-bench %s: %s\n%s, %u CPUs, %llu MiB, %s, load %.1f; baton %s\n\n",
+        bench_out_say(out, "baton-bench %s: %s\n%s, %u CPUs, %llu MiB, %s, shared huge pages %s, load %.1f; baton %s\n\n",
                       question, title, host.cpu, host.cpus, (unsigned long long)(host.memory >> 20),
-                      host.kernel, bench_host_load(), BATON_VERSION);
+                      host.kernel, host.huge, bench_host_load(), BATON_VERSION);
         return 0;
 }
 

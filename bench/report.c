@@ -86,6 +86,8 @@ static void page_machine(FILE *out, const json_t *lines)
                       (long long)json_integer_value(json_object_get(first, "cpus")),
                       (long long)json_integer_value(json_object_get(first, "memory_bytes")) >> 20);
         bench_html_text(out, bench_line_text(first, "kernel"));
+        (void)fputs(", shared huge pages ", out);
+        bench_html_text(out, bench_line_text(first, "shared_huge_pages"));
         (void)fprintf(out, "; baton %s; load %.1f at the start.", bench_line_text(first, "version"),
                       json_number_value(json_object_get(first, "load")));
         (void)fputs(" Ratios are to a floor that was measured in turns, in the same run.</p>\n",
