@@ -244,6 +244,8 @@ static int get_payload(struct bt_engine *engine, struct get *get)
         int r;
 
         bt_sum_init(&sum);
+        if (get->record.form == BATON_STATE_ARENA)
+                bt_store_io_prepare(get->fd, get->off, bytes);
         for (; get->written < bytes; part++) {
                 bt_key_record(&key, get->child, part);
                 r = engine->ops->get(engine, &key, &value);
