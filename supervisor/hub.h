@@ -509,6 +509,7 @@ struct bt_hub {
         struct bt_events *events; /* events.h */
         struct bt_hooks *hooks;   /* hooks.h; NULL: there are none */
         bool settled;       /* the first start of all children is over */
+        bool huge_said;     /* migrate.c: that a large arena had small pages */
         bool stopping;
         bool over;
         int exit_status;

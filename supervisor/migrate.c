@@ -18,11 +18,14 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/huge.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/rolling.h"
 #include "supervisor/steps.h"
+
+#define HUGE_MATTERS_BYTES (UINT64_C(64) << 20)
 
 /* @phase, @incarnation: the last event, which says how it ended. */
 static void tell_over(struct bt_migration *m, enum bt_ctl_outcome outcome, const char *phase, uint64_t incarnation, const char *text)
@@ -63,6 +66,18 @@ static void failure_text(const struct bt_migration *m, char *text, size_t bytes)
                 (void)snprintf(text + used, bytes - used, "\nlast lines of its stderr:\n%s", m->tail);
 }
 
+/* Said when it has cost something, and once: most of the time of such a swap is the page tables. */
+static void mention_huge_pages(const struct bt_child *child)
+{
+        struct bt_hub *hub = child->hub;
+
+        if (hub->huge_said || child->spec->state_form != BATON_STATE_ARENA || child->state_bytes < HUGE_MATTERS_BYTES || bt_huge_given())
+                return;
+        hub->huge_said = true;
+        bt_hub_say(hub, "%s: its arena of %" PRIu64 " MiB is entered into page tables of small pages; huge ones are off for shared memory (docs/state.md, \"Huge pages\")",
+                   child->id, child->state_bytes >> 20);
+}
+
 static void finish(struct bt_migration *m, enum bt_swap_action how)
 {
         struct bt_child *child = m->child;
@@ -78,6 +93,7 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
                            (unsigned long long)(child->pause_ns / BT_NS_PER_US), (unsigned long long)(child->total_ns / BT_NS_PER_US));
                 bt_event(hub, BT_EVENT_MIGRATION_COMPLETED, child, number, "pause %" PRIu64 " us, total %" PRIu64 " us",
                          child->pause_ns / BT_NS_PER_US, child->total_ns / BT_NS_PER_US);
+                mention_huge_pages(child);
                 tell_over(m, BT_CTL_OK, "committed", number, "");
         } else {
                 failure_text(m, text, sizeof(text));

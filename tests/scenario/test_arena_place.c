@@ -3,12 +3,12 @@
  * Where arenas are mapped, and by what pages: huge ones are asked for where they fit, and used where the machine allows them. The tests read its
  * setting and do not change it. And arenas that were stored at an address that was used before, or at one that nobody knows.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/huge.h"
 #include "supervisor/store/store.h"
 #include "tests/support/store_desk.h"
 #include "tests/support/world.h"
@@ -69,23 +69,6 @@ static bool place_of(struct world *w, const char *id, uint64_t addr, struct plac
         return found;
 }
 
-/* What the administrator has chosen, between brackets in the file; "": a kernel without huge pages. */
-static const char *huge_pages(void)
-{
-        static char text[128];
-        int fd = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_RDONLY | O_CLOEXEC);
-        ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-        char *begin;
-
-        (void)bt_close(fd);
-        text[n > 0 ? n : 0] = '\0';
-        begin = strchr(text, '[');
-        if (!begin)
-                return "";
-        begin[strcspn(begin, "]")] = '\0';
-        return begin + 1;
-}
-
 static void set_keys(const struct world *w, uint32_t keys)
 {
         int fd = kv_dial(w);
@@ -104,11 +87,21 @@ static int64_t keys_of(const struct world *w)
         return keys;
 }
 
+static void touch_last_key(const struct world *w)
+{
+        int fd = kv_dial(w);
+
+        kv_say(fd, "GET key:19999\r\n");
+        kv_hear(fd, "$1000\r\nvalue:19999");
+        (void)close(fd);
+}
+
 static void each_process_maps_a_large_arena_where_huge_pages_fit_and_asks_for_them(void **state)
 {
         struct world *w = *state;
         struct place place;
-        bool possible = *huge_pages();
+        char choice[BT_HUGE_TEXT];
+        bool possible = *bt_huge_choice(choice);
 
         world_start(w, WORLD_KV);
         set_keys(w, 1000);
@@ -138,14 +131,13 @@ static void a_small_arena_does_not_ask_for_them(void **state)
 static void an_arena_has_huge_pages_when_it_has_grown_and_the_machine_gives_them(void **state)
 {
         struct world *w = *state;
-        const char *chosen = huge_pages();
+        char choice[BT_HUGE_TEXT];
         struct place place;
 
-        if (strcmp(chosen, "advise") != 0 && strcmp(chosen, "always") != 0 &&
-            strcmp(chosen, "force") != 0) {
+        if (!bt_huge_given()) {
                 (void)fprintf(stderr,
                               "skipped: shmem_enabled is '%s': no huge pages in shared memory\n",
-                              chosen);
+                              bt_huge_choice(choice));
                 skip();
         }
         world_start(w, WORLD_KV);
@@ -165,6 +157,32 @@ static void an_arena_has_huge_pages_when_it_has_grown_and_the_machine_gives_them
         assert_true(place_of(w, "kv", BT_ARENA_ADDR, &place));
         assert_true(place.huge_bytes > 0); /* the successor's page tables, too */
         assert_int_equal(keys_of(w), 20000);
+        world_stop(w);
+        world_start_again(w);
+        touch_last_key(w);
+        assert_true(place_of(w, "kv", BT_ARENA_ADDR, &place));
+        assert_true(place.huge_bytes > 0); /* so was it read from the store */
+        assert_int_equal(keys_of(w), 20000);
+        world_end(w);
+}
+
+static void a_swap_of_a_large_arena_by_small_pages_is_mentioned_once(void **state)
+{
+        static const char large[] = "arena, max: 128MiB";
+        struct world *w = *state;
+        char yaml[sizeof(WORLD_KV) + sizeof(large)], *end;
+
+        (void)snprintf(yaml, sizeof(yaml), "%s", WORLD_KV);
+        end = strstr(yaml, "arena");
+        assert_non_null(end);
+        (void)snprintf(end, sizeof(yaml) - (size_t)(end - yaml), "%s}\n", large);
+        world_start(w, yaml);
+        world_swap(w, "kv", NULL, BT_STRATEGY_HOT);
+        assert_int_equal(world_log_count(w, "huge ones are off"), 0);
+        set_keys(w, 70000);
+        for (int i = 0; i < 3; i++)
+                world_swap(w, "kv", NULL, i ? BT_STRATEGY_COLD : BT_STRATEGY_HOT);
+        assert_int_equal(world_log_count(w, "huge ones are off"), !bt_huge_given());
         world_end(w);
 }
 
@@ -247,6 +265,7 @@ int main(void)
                 SCENARIO(each_process_maps_a_large_arena_where_huge_pages_fit_and_asks_for_them),
                 SCENARIO(a_small_arena_does_not_ask_for_them),
                 SCENARIO(an_arena_has_huge_pages_when_it_has_grown_and_the_machine_gives_them),
+                SCENARIO(a_swap_of_a_large_arena_by_small_pages_is_mentioned_once),
                 SCENARIO(an_arena_that_an_earlier_build_stored_comes_back_at_its_own_address),
                 SCENARIO(an_arena_of_an_address_that_nobody_knows_is_set_aside),
         };
