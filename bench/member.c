@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The child there are many of: `bench-member MUSTER BYTES`, started by the hub as m or as m/0, m/1, ... It has a blob of BYTES bytes, which tells
- * from which child it is, and makes its mark on the muster roll (muster.h) when it serves. Then it sleeps until the hub wants something.
+ * The child there are many of: `bench-member MUSTER BYTES [late]`, started by the hub as m or as m/0, m/1, ... It has a blob of BYTES bytes, which tells
+ * from which child it is, and makes its mark on the muster roll (muster.h) when it serves. Then it sleeps until the hub wants something. With `late`, and
+ * without a state, it opens the roll when it has read the clock, as the floor does (bare.c): a program's own work is no part of its start.
  *
  * The clock is read in the first line of main(): what was before it, the kernel and the dynamic loader, is the start of a process.
  */
@@ -21,6 +22,7 @@ struct member {
         uint32_t idx;
         uint64_t main_ns;
         size_t bytes;
+        const char *path; /* of the roll */
 };
 
 static struct bench_mark *mark_of(const struct member *member)
@@ -40,6 +42,8 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         const unsigned char *state = restore->state;
 
         (void)child;
+        if (!member->muster.head)
+                return 0; /* late */
         mark_of(member)->reason = restore->reason;
         mark_of(member)->state_bytes = state ? restore->state_bytes : 0;
         if (state && member->bytes &&
@@ -52,9 +56,12 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
 static void serve(struct baton_child *child, void *ctx)
 {
         struct member *member = ctx;
+        uint64_t now = bt_now_ns();
 
         (void)child;
-        bench_muster_served(&member->muster, member->idx, member->main_ns, bt_now_ns());
+        if (!member->muster.head && bench_muster_attach(&member->muster, member->path))
+                _exit(1);
+        bench_muster_served(&member->muster, member->idx, member->main_ns, now);
 }
 
 static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
@@ -78,6 +85,8 @@ static void terminate(struct baton_child *child, void *ctx)
         struct member *member = ctx;
 
         (void)child;
+        if (!member->muster.head)
+                return;
         mark_of(member)->ended_ns = bt_now_ns();
 }
 
@@ -99,8 +108,10 @@ int main(int argc, char **argv)
         const char *number;
         pid_t started;
         int r;
+        bool late = argc == 4 && !strcmp(argv[3], "late");
 
-        if (argc != 3 || bench_muster_attach(&member.muster, argv[1])) {
+        member.path = argv[1];
+        if ((argc != 3 && !late) || (!late && bench_muster_attach(&member.muster, argv[1]))) {
                 (void)fputs("bench-member is started by baton-bench, through a hub\n", stderr);
                 return 2;
         }
@@ -118,8 +129,9 @@ int main(int argc, char **argv)
         }
         number = strchr(baton_child_id(child), '/');
         member.idx = number ? (uint32_t)strtoul(number + 1, NULL, 10) : 0;
-        bench_muster_pass_gate(&member.muster);
-        r = member.idx < member.muster.count ? baton_child_run(child) : -ERANGE;
+        if (!late)
+                bench_muster_pass_gate(&member.muster);
+        r = late || member.idx < member.muster.count ? baton_child_run(child) : -ERANGE;
         if (r < 0)
                 (void)fprintf(stderr, "bench-member: %s\n", baton_strerror(r));
         child = baton_child_close(child);

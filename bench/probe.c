@@ -364,6 +364,7 @@ static int run(struct baton_child *child, struct probe *probe)
         now = bt_now_ns();
         last = atomic_exchange_explicit(probe->last, now, memory_order_relaxed);
         tell_stamps(probe, last, now);
+        r = baton_child_dispatch(child); /* the hub has its RESTORED: what look() takes is not part of the swap */
         while (!r) {
                 if (baton_child_serving(child))
                         turn(child, probe);

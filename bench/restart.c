@@ -25,7 +25,7 @@
         "hub: bench\n"                                                                             \
         "children:\n"                                                                              \
         "  m:\n"                                                                                   \
-        "    exec: [\"%s\", \"%s\", \"0\"]\n"                                                      \
+        "    exec: [\"%s\", \"%s\", \"0\", late]\n"                                                 \
         "    max_restarts: forever\n"                                                              \
         "    healthy: 1ms\n"                                                                      \
         "    spare: %s\n"

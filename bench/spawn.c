@@ -26,7 +26,7 @@
         "hub: bench\n"                                                                             \
         "children:\n"                                                                              \
         "  m:\n"                                                                                   \
-        "    exec: [\"%s\", \"%s\", \"0\"]\n"                                                      \
+        "    exec: [\"%s\", \"%s\", \"0\", late]\n"                                                 \
         "    strategy: hot\n"                                                                      \
         "    retention: 10s\n"
 
