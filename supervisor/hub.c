@@ -105,6 +105,8 @@ static int open_signals(struct bt_hub *hub)
         (void)sigaddset(&set, SIGINT);
         if (pthread_sigmask(SIG_BLOCK, &set, NULL) || signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGHUP, SIG_IGN) == SIG_ERR)
                 return -errno;
+        if (!hub->embed)
+                bt_spawn_signals_settled();
         hub->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         if (hub->signals < 0)
                 return -errno;
@@ -284,6 +286,7 @@ static void close_all(struct bt_hub *hub)
         bt_zygotes_end(hub);
         bt_callers_close(hub);
         bt_hub_close_control(hub);
+        bt_stock_deinit(&hub->stock);
         bt_events_close(hub);
         bt_rolling_stop_all(hub);
         bt_request_free_all(hub);

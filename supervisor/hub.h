@@ -30,6 +30,7 @@
 #include "supervisor/plan.h"
 #include "supervisor/proc/proc.h"
 #include "supervisor/registry.h"
+#include "supervisor/stock.h"
 #include "supervisor/store/store.h"
 #include "supervisor/swap/shutdown.h"
 #include "supervisor/swap/swap.h"
@@ -506,6 +507,7 @@ struct bt_hub {
         uint32_t loads; /* states asked for in the store, no answer yet */
         struct bt_store_batch *stop_batch; /* states of a stop, from the first capture to the last; NULL: not under way */
         int stop_result;                   /* why one of them could not be handed in */
+        struct bt_stock stock;
         struct bt_events *events; /* events.h */
         struct bt_hooks *hooks;   /* hooks.h; NULL: there are none */
         bool settled;       /* the first start of all children is over */

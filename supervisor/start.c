@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -153,11 +152,16 @@ static int start_handoff(struct bt_inc_start *start, struct bt_inc *inc, const s
 
 static int start_link(struct bt_inc_start *start, struct bt_inc *inc, const struct bt_inc_spawn *how, int to)
 {
-        int ends[2];
-        int r = bt_link_create(&inc->link_seg, &start->link_fd, inc->number, inc->reason);
+        struct bt_stock_set set;
+        int r = bt_stock_take(inc->child->hub, &set, inc->number, inc->reason);
 
         if (r)
                 return r;
+        inc->link_seg = set.link_seg;
+        start->link_fd = set.link_fd;
+        inc->bell = set.bell;
+        inc->channel = set.channel[0];
+        start->child_channel = set.channel[1];
         inc->link = inc->link_seg.at;
         inc->link->slot_idx = how->seat.slot_idx;
         inc->link->hold = how->hold;
@@ -168,14 +172,6 @@ static int start_link(struct bt_inc_start *start, struct bt_inc *inc, const stru
         bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
 
-        inc->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (inc->bell < 0)
-                return -errno;
-        r = bt_scm_pair(ends);
-        if (r)
-                return r;
-        inc->channel = ends[0];
-        start->child_channel = ends[1];
         r = start_handoff(start, inc, how);
         if (r)
                 return r;

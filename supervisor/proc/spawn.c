@@ -39,7 +39,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -52,8 +51,8 @@
 #include "supervisor/proc/proc.h"
 #include "supervisor/proc/stage.h"
 
-#define SPAWN_STACK_BYTES ((size_t)64 * 1024) /* the child's side uses under 1 KiB, by -fstack-usage at -O0 */
 #define SPAWN_SIGNALS 64
+#define SIGRTMIN_KERNEL 32
 
 #define CHILD_SIDE __attribute__((no_sanitize("address", "thread", "undefined")))
 
@@ -74,6 +73,7 @@ struct spawn_call {
         const struct bt_spawn *spawn;
         const struct bt_spawn_move *moves;
         int exec_fd;
+        char *stack_end;     /* NULL: one is mapped for this call, as threads may spawn at the same time */
         unsigned close_from; /* the table is shared: what is below is copied; 0: it is a copy already */
         uint64_t nofile; /* the soft limit to set; 0: leave it */
         uint64_t nofile_hard;
@@ -110,15 +110,36 @@ static int limits_resolve(struct spawn_call *call)
         return 0;
 }
 
+/* ---- dispositions ---- */
+
+#define SIGNAL_BIT(signo) (UINT64_C(1) << ((signo) - 1))
+
+static uint64_t not_default = ~UINT64_C(0); /* that a process must reset: unknown, so all */
+
+void bt_spawn_signals_settled(void)
+{
+        uint64_t found = SIGNAL_BIT(SIGRTMIN_KERNEL) | SIGNAL_BIT(SIGRTMIN_KERNEL + 1); /* libc's own two: it sets them when it needs them */
+
+        for (int signo = 1; signo <= SPAWN_SIGNALS; signo++) {
+                unsigned long action[8] = {0}; /* handler and flags come first */
+
+                if (syscall(SYS_rt_sigaction, signo, NULL, action, SPAWN_SIGNALS / 8) == 0 && (action[0] || action[1]))
+                        found |= SIGNAL_BIT(signo);
+        }
+        not_default = found;
+}
+
 /* ---- the child's side ---- */
 
-/* The zero of the kernel's struct sigaction is SIG_DFL without flags; its size differs from libc's, hence by hand. All 64, libc's own two included. */
+/* The zero of the kernel's struct sigaction is SIG_DFL without flags; its size differs from libc's, hence by hand. All that may be otherwise, libc's own two included. */
 CHILD_SIDE static void child_reset_signals(void)
 {
         static const unsigned long dfl[8];
 
-        for (int signo = 1; signo <= SPAWN_SIGNALS; signo++)
-                (void)syscall(SYS_rt_sigaction, signo, dfl, NULL, SPAWN_SIGNALS / 8);
+        for (int signo = 1; signo <= SPAWN_SIGNALS; signo++) {
+                if (not_default & SIGNAL_BIT(signo))
+                        (void)syscall(SYS_rt_sigaction, signo, dfl, NULL, SPAWN_SIGNALS / 8);
+        }
 }
 
 CHILD_SIDE static int child_lift(int from, int above)
@@ -297,27 +318,6 @@ int bt_spawn_move(struct bt_spawn *spawn, int from, int to)
         return 0;
 }
 
-/*
- * A stack of SPAWN_STACK_BYTES above a page without access: an overrun faults in the child instead of writing over our memory. Mapped for
- * each call, so that threads may spawn at the same time. Returns its lowest byte, or NULL.
- */
-static char *stack_map(size_t guard)
-{
-        char *base = mmap(NULL, guard + SPAWN_STACK_BYTES, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-
-        if (base == MAP_FAILED)
-                return NULL;
-        if (mprotect(base, guard, PROT_NONE) < 0) {
-                int saved = errno;
-
-                (void)munmap(base, guard + SPAWN_STACK_BYTES);
-                errno = saved;
-                return NULL;
-        }
-        return base;
-}
-
 /* A copy of this process for spawn->run. */
 static int child_fork(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
 {
@@ -348,20 +348,20 @@ static int child_fork(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
 /* Returns when the child has left our memory: it runs its program, or is dead. */
 static int child_clone(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
 {
-        size_t guard = (size_t)sysconf(_SC_PAGESIZE);
-        char *base = stack_map(guard);
+        char *own = call->stack_end ? NULL : bt_stack_map();
+        char *end = own ? own : call->stack_end;
         sigset_t all, before;
         int r;
 
-        if (!base)
+        if (!end)
                 return -errno;
         (void)sigfillset(&all);
         (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-        *ret_pid = clone(child_main, base + guard + SPAWN_STACK_BYTES,
+        *ret_pid = clone(child_main, end,
                          CLONE_VM | CLONE_VFORK | CLONE_PIDFD | (call->close_from ? CLONE_FILES : 0) | SIGCHLD, call, ret_pidfd);
         r = *ret_pid < 0 ? -errno : 0;
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-        (void)munmap(base, guard + SPAWN_STACK_BYTES);
+        bt_stack_unmap(own);
         return r;
 }
 
@@ -396,6 +396,7 @@ static int start_staged(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
         call->moves = staged.moves;
         call->exec_fd = staged.exec_fd;
         call->close_from = staged.close_from;
+        call->stack_end = staged.stack_end;
         r = start(call, ret_pid, ret_pidfd);
         bt_stage_give_back(&staged);
         if ((r == -ENOSYS || r == -EPERM || r == -EINVAL) && call->step == BT_SPAWN_STEP_FDS) {
@@ -405,6 +406,7 @@ static int start_staged(struct spawn_call *call, pid_t *ret_pid, int *ret_pidfd)
         call->moves = call->spawn->moves;
         call->exec_fd = call->spawn->exec_fd;
         call->close_from = 0;
+        call->stack_end = NULL;
         return r;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -23,7 +24,41 @@ static struct {
         int keep; /* highest number of ours that a process has a copy of until it executes its program */
         unsigned users; /* hubs */
         bool refused;
+        char *stack_end;
 } stage = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+char *bt_stack_map(void)
+{
+        size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+        char *base = mmap(NULL, guard + BT_SPAWN_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+        if (base == MAP_FAILED)
+                return NULL;
+        if (mprotect(base, guard, PROT_NONE) < 0) {
+                int saved = errno;
+
+                (void)munmap(base, guard + BT_SPAWN_STACK_BYTES);
+                errno = saved;
+                return NULL;
+        }
+        return base + guard + BT_SPAWN_STACK_BYTES;
+}
+
+void bt_stack_unmap(char *end)
+{
+        size_t bytes = (size_t)sysconf(_SC_PAGESIZE) + BT_SPAWN_STACK_BYTES;
+
+        if (end)
+                (void)munmap(end - bytes, bytes);
+}
+
+/* Without one each start maps its own. */
+static void stage_stack(void)
+{
+        stage.stack_end = bt_stack_map();
+        if (stage.stack_end)
+                stage.stack_end[-1] = 0;
+}
 
 static void stage_fill(void)
 {
@@ -36,8 +71,10 @@ static void stage_fill(void)
                         break;
         }
         (void)bt_close(idle);
-        if (i == STAGE_FDS)
+        if (i == STAGE_FDS) {
+                stage_stack();
                 return;
+        }
         while (i > 0)
                 (void)bt_close(stage.fds[--i]);
         stage.refused = true; /* few descriptors: there is nothing to be gained */
@@ -45,6 +82,8 @@ static void stage_fill(void)
 
 static void stage_empty(void)
 {
+        bt_stack_unmap(stage.stack_end);
+        stage.stack_end = NULL;
         for (int i = 0; i < STAGE_FDS; i++)
                 (void)bt_close(stage.fds[i]);
 }
@@ -124,6 +163,7 @@ bool bt_stage_take(struct bt_staged *ret_staged, const struct bt_spawn *spawn)
                 (void)pthread_mutex_unlock(&stage.lock);
                 return false;
         }
+        ret_staged->stack_end = stage.stack_end;
         last = ret_staged->used ? stage.fds[ret_staged->used - 1] : STAGE_FROM;
         ret_staged->close_from = (unsigned)(last > stage.keep ? last : stage.keep) + 1;
         return true; /* locked until it is given back */

@@ -13,12 +13,19 @@
 
 #include "supervisor/proc/spawn.h"
 
+#define BT_SPAWN_STACK_BYTES ((size_t)64 * 1024) /* the child's side uses under 1 KiB, by -fstack-usage at -O0 */
+
 struct bt_staged {
         struct bt_spawn_move moves[BT_SPAWN_FDS_MAX]; /* the description's, from the stage */
         int exec_fd;
         unsigned close_from; /* nothing from this number on is needed; 0: not staged */
         size_t used;
+        char *stack_end; /* of BT_SPAWN_STACK_BYTES, for the child's side; touched before, so that no start pays for its page */
 };
+
+/* A stack above a page without access: an overrun faults in the child instead of writing over our memory. Returns its end, or NULL. */
+char *bt_stack_map(void);
+void bt_stack_unmap(char *end); /* takes NULL */
 
 /* Puts all of @spawn on the stage. False: there is none, somebody else uses it, or a descriptor cannot be had: then it goes without. */
 bool bt_stage_take(struct bt_staged *ret_staged, const struct bt_spawn *spawn);

@@ -252,15 +252,16 @@ static void a_child_finds_its_own_pid_in_the_room_for_it(void **state)
 
 /* ---- signals ---- */
 
-static void a_child_starts_with_default_signals_and_none_blocked(void **state)
+static void expect_default_signals(bool settled)
 {
         struct run *run = run_new();
         sigset_t blocked, before, after;
 
-        (void)state;
         (void)signal(SIGPIPE, SIG_IGN);
         (void)signal(SIGUSR1, SIG_IGN);
         (void)signal(SIGRTMAX, SIG_IGN);
+        if (settled)
+                bt_spawn_signals_settled();
         (void)sigemptyset(&blocked);
         (void)sigaddset(&blocked, SIGTERM);
         (void)sigaddset(&blocked, SIGRTMAX);
@@ -278,6 +279,19 @@ static void a_child_starts_with_default_signals_and_none_blocked(void **state)
         assert_ptr_equal(signal(SIGRTMAX, SIG_DFL), SIG_IGN);
         assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &blocked, NULL), 0);
         run_free(run);
+}
+
+static void a_child_starts_with_default_signals_and_none_blocked(void **state)
+{
+        (void)state;
+        expect_default_signals(false);
+}
+
+/* The last test: what comes after it changes no disposition. */
+static void so_it_does_when_dispositions_are_settled(void **state)
+{
+        (void)state;
+        expect_default_signals(true);
 }
 
 static pid_t our_pid;
@@ -817,6 +831,7 @@ int main(void)
                 T(each_step_has_a_name),
                 T(a_parent_with_much_memory_spawns_as_any_other),
                 T(threads_may_spawn_at_the_same_time),
+                T(so_it_does_when_dispositions_are_settled),
         };
         const char *bin = getenv("BATON_BIN_DIR");
         int r;
