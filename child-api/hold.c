@@ -170,11 +170,15 @@ PLAIN static void tie_to_hub(const struct bt_link *link)
 PLAIN void baton_child_hold(int argc, char **argv, char **envp)
 {
         int fd = held_fd(envp);
-        struct bt_link *link = fd < 0 ? NULL : map_page(fd);
-        uint32_t word = BT_HOLD_ASKED;
+        uint32_t word = BT_HOLD_NONE;
+        struct bt_link *link;
 
         (void)argc;
         (void)argv;
+        /* Let go already: there is nothing to map. */
+        if (fd < 0 || syscall(SYS_pread64, fd, &word, sizeof(word), (long)offsetof(struct bt_link, hold)) != sizeof(word) || word != BT_HOLD_ASKED)
+                return;
+        link = map_page(fd);
         if (!link)
                 return;
         if (head_is(&link->head, BT_MAGIC_LINK) && atomic_load(&link->hold) == BT_HOLD_ASKED) {

@@ -262,6 +262,8 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         child->served_pid = inc->pid;
         bt_rolling_serves(child);
         bt_spare_wanted(child);
+        if (child->spec->restart == BT_RESTART_PERMANENT && bt_held_possible(child, child->binary))
+                bt_inc_watch_life(inc); /* of a crash: bt_spare_ahead() */
         child->killed = false;
         bt_move_wake(child);
         bt_replicas_started(child, true);
@@ -286,7 +288,7 @@ static void child_on_slow_start(struct bt_loop_timer *timer)
 /* ---- restarting ---- */
 
 /* True when one more restart now would be more than max_restarts within max_seconds. */
-static bool too_many_restarts(struct bt_child *child, uint64_t now_ns)
+static bool too_many_restarts(const struct bt_child *child, uint64_t now_ns)
 {
         uint32_t limit = child->spec->max_restarts;
         uint32_t within = 0;
@@ -314,6 +316,7 @@ void bt_child_settled(struct bt_child *child)
 static void child_give_up(struct bt_child *child, enum bt_phase phase)
 {
         child->phase = phase;
+        bt_spare_unwanted(child);
         bt_child_publish(child);
         bt_event(child->hub, phase == BT_PHASE_FAILED ? BT_EVENT_CHILD_GIVEN_UP : BT_EVENT_CHILD_STOPPED, child, 0, "%s", child->note);
         bt_move_wake(child);
@@ -326,13 +329,26 @@ void bt_child_give_up(struct bt_child *child)
         child_give_up(child, BT_PHASE_FAILED);
 }
 
+/* How long its next restart would wait, were it now. */
+static uint64_t restart_wait(const struct bt_child *child, uint64_t now_ns)
+{
+        bool healthy = child->running_since_ns && now_ns - child->running_since_ns >= child->spec->healthy_ns;
+
+        return healthy ? 0 : child->backoff_ns;
+}
+
+bool bt_child_restarts_at_once(const struct bt_child *child)
+{
+        uint64_t now = bt_now_ns();
+
+        return child->spec->restart == BT_RESTART_PERMANENT && !restart_wait(child, now) && !too_many_restarts(child, now);
+}
+
 static void child_restart_later(struct bt_child *child)
 {
         uint64_t now = bt_now_ns();
-        uint64_t wait = child->backoff_ns;
+        uint64_t wait = restart_wait(child, now);
 
-        if (child->running_since_ns && now - child->running_since_ns >= child->spec->healthy_ns)
-                wait = 0;
         if (!child->restarted_ns)
                 child->restarted_ns = calloc(BT_RESTART_HISTORY, sizeof(*child->restarted_ns));
         if (child->restarted_ns) /* else it is as if it was the first one */
@@ -345,6 +361,8 @@ static void child_restart_later(struct bt_child *child)
         child->phase = BT_PHASE_BACKOFF;
         if (child->killed && wait < BT_HUB_NODE_DEATH_NS)
                 wait = BT_HUB_NODE_DEATH_NS; /* until it is known whether its node died */
+        if (wait)
+                bt_spare_unwanted(child);
         bt_child_publish(child);
         bt_event(child->hub, BT_EVENT_CHILD_RESTARTING, child, 0, "in %" PRIu64 " ms", wait / BT_NS_PER_MS);
         BT_POINT("hub.child.down");
@@ -365,6 +383,17 @@ static void child_on_restart_timer(struct bt_loop_timer *timer)
                 bt_child_start(child, BATON_REASON_CRASH);
 }
 
+/* Without a turn of the loop before it, and before what is left of the last process is cleared away. */
+static void child_restart_if_due(struct bt_child *child)
+{
+        struct bt_loop_timer *timer = &child->restart_timer;
+
+        if (child->phase != BT_PHASE_BACKOFF || !timer->heap_idx || timer->deadline_ns > bt_now_ns())
+                return;
+        bt_loop_timer_disarm(timer);
+        child_on_restart_timer(timer);
+}
+
 void bt_child_restart_now(struct bt_child *child)
 {
         (void)bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_now_ns(), child_on_restart_timer);
@@ -382,6 +411,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         bt_replicas_started(child, false);
         if (child->hub->stopping || child->leaving) {
                 child->phase = BT_PHASE_STOPPED;
+                bt_spare_unwanted(child);
                 bt_child_publish(child);
                 return;
         }
@@ -636,6 +666,7 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
         if (child->current == inc)
                 current_exited(child, inc);
         bt_mail_return(child);
+        child_restart_if_due(child);
 
         if (reaped) {
                 (void)bt_inc_free(inc);

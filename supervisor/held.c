@@ -119,10 +119,15 @@ void bt_inc_discard(struct bt_inc *inc)
 
 /* ---- the spare ---- */
 
+static bool can_use_spare(const struct bt_child *child)
+{
+        return !child->hub->stopping && !child->leaving && child->phase == BT_PHASE_RUNNING && !child->migration && !child->alter &&
+               bt_held_possible(child, child->binary);
+}
+
 static bool wants_spare(const struct bt_child *child)
 {
-        return child->spec->spare && !child->hub->stopping && !child->leaving && child->phase == BT_PHASE_RUNNING && !child->migration &&
-               !child->alter && bt_held_possible(child, child->binary);
+        return child->spec->spare && can_use_spare(child);
 }
 
 static bool spare_fits(const struct bt_inc *spare, const struct bt_binary *binary, const struct bt_holding *holding, const struct bt_hub_node *node)
@@ -155,23 +160,31 @@ static void spare_failed(struct bt_child *child)
         spare_later(child, wait);
 }
 
+static int spare_start(struct bt_child *child, uint32_t hold_flags, char *ret_why, size_t why_bytes)
+{
+        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .holding = child->holding, .reason = BATON_REASON_FRESH,
+                                   .seat = child->seat, .hold = BT_HOLD_ASKED, .hold_flags = hold_flags};
+        int r = bt_inc_spawn(&child->spare, &how, ret_why, why_bytes);
+
+        if (r)
+                return r;
+        (void)bt_loop_timer_arm(child->hub->loop, &child->spare->deadline,
+                                bt_ns_add(bt_now_ns(), child->spec->child_migration_timeout_ns), on_spare_late);
+        BT_POINT("hub.spare.started");
+        return 0;
+}
+
 static void on_spare_timer(struct bt_loop_timer *timer)
 {
         struct bt_child *child = bt_container_of(timer, struct bt_child, spare_timer);
-        struct bt_inc_spawn how = {.child = child, .binary = child->binary, .holding = child->holding, .reason = BATON_REASON_FRESH,
-                                   .seat = child->seat, .hold = BT_HOLD_ASKED, .hold_flags = BT_HOLD_F_POPULATE};
         char why[256] = "";
 
         if (child->spare || !wants_spare(child))
                 return;
-        if (bt_inc_spawn(&child->spare, &how, why, sizeof(why))) {
+        if (spare_start(child, BT_HOLD_F_POPULATE, why, sizeof(why))) {
                 bt_child_note(child, "its spare could not be started: %s", why);
                 spare_failed(child);
-                return;
         }
-        (void)bt_loop_timer_arm(child->hub->loop, &child->spare->deadline,
-                                bt_ns_add(bt_now_ns(), child->spec->child_migration_timeout_ns), on_spare_late);
-        BT_POINT("hub.spare.started");
 }
 
 void bt_spare_wanted(struct bt_child *child)
@@ -180,6 +193,26 @@ void bt_spare_wanted(struct bt_child *child)
                 bt_inc_discard(child->spare);
         if (child->spec->spare && !child->spare && !child->spare_timer.heap_idx)
                 spare_later(child, SPARE_REST_NS);
+}
+
+/*
+ * The kernel has marked the death of the process that serves. How it ended is known, and dealt with, when its memory was taken down and it can be reaped: 0.1 ms
+ * later, or 100 ms with a gigabyte. In most cases it will be started again at once, and no code of the program runs in a process that is held, so that one is begun now.
+ * If it comes otherwise it is discarded (bt_spare_unwanted()).
+ */
+void bt_spare_ahead(struct bt_inc *inc)
+{
+        struct bt_child *child = inc->child;
+        char why[256]; /* the restart that follows says it, if it cannot either */
+
+        if (child->current == inc && !child->spare && !inc->told_to_end && can_use_spare(child) && bt_child_restarts_at_once(child))
+                (void)spare_start(child, 0, why, sizeof(why));
+}
+
+void bt_spare_unwanted(struct bt_child *child)
+{
+        if (child->spare && !child->spec->spare)
+                bt_inc_discard(child->spare);
 }
 
 void bt_spare_exited(struct bt_child *child)

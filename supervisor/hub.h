@@ -155,6 +155,7 @@ struct bt_inc {
         bool yields;   /* these three: mode.c. It is never made active again */
         enum baton_mode mode; /* as it has taken it */
         enum baton_mode told;
+        bool mark_ends; /* a swap waits for its end, and need not know how it ended: the life mark is enough */
         bool dead;  /* can run no more user code; set by the life mark or the exit */
         bool reaped;
         struct bt_proc_exit how;
@@ -212,7 +213,10 @@ void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far *
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
 void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns); /* RETIRE; its retention begins */
-/* Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. To be called before it is told to end. */
+/*
+ * Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. With @mark_ends it is taken for its end, and this is to be called before it
+ * is told to end; else its successor is begun early.
+ */
 void bt_inc_watch_life(struct bt_inc *inc);
 struct bt_inc *bt_inc_free(struct bt_inc *inc);
 /* What it said last about a failure, or somebody said for it; "": nothing. */
@@ -228,6 +232,8 @@ void bt_inc_release(struct bt_inc *inc, const struct bt_inc_spawn *how);
 void bt_inc_discard(struct bt_inc *inc); /* a held one that is not wanted */
 void bt_held_said(struct bt_inc *inc);
 void bt_spare_wanted(struct bt_child *child); /* it runs, or what its spare must be has changed */
+void bt_spare_ahead(struct bt_inc *inc); /* it is dying, and how will be known later */
+void bt_spare_unwanted(struct bt_child *child); /* it is not started again, or not at once */
 void bt_spare_exited(struct bt_child *child);
 void bt_spare_deinit(struct bt_child *child);
 
@@ -361,6 +367,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
 void bt_child_restart_now(struct bt_child *child); /* it waits for that */
+bool bt_child_restarts_at_once(const struct bt_child *child); /* should its process crash now */
 void bt_child_settled(struct bt_child *child); /* its first start is over, one way or the other: maybe all are */
 __attribute__((format(printf, 2, 3))) void bt_child_note(struct bt_child *child, const char *format, ...);
 const char *bt_child_reason_name(enum baton_reason reason); /* "fresh", "hot", .. */

@@ -173,6 +173,10 @@ static void inc_on_life(struct bt_loop_watch *watch, uint32_t events)
         }
         if (bt_proc_threads(inc->pid) != 1)
                 return; /* others may still run: wait for the pidfd */
+        if (!inc->mark_ends) {
+                bt_spare_ahead(inc);
+                return;
+        }
         inc_gone(inc);
         bt_child_on_exit(inc->child, inc);
 }
@@ -183,6 +187,8 @@ void bt_inc_watch_life(struct bt_inc *inc)
         _Atomic uint32_t *word;
         uint32_t seen;
 
+        if (inc->life_watch.slot)
+                return; /* it is watched */
         if (off < offsetof(struct bt_link, life) || off > offsetof(struct bt_link, life) + sizeof(inc->link->life) - 4 || off % 4)
                 return;
         word = (_Atomic uint32_t *)(void *)((char *)inc->link + off);

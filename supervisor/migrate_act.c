@@ -359,6 +359,7 @@ static void do_stop_pred(struct bt_migration *m)
         if (!m->pred)
                 return;
         BT_POINT("hub.swap.kept");
+        m->pred->mark_ends = true;
         bt_inc_watch_life(m->pred);
         if (m->child->spec->shutdown_ns == 0)
                 bt_inc_kill(m->pred);

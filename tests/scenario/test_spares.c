@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "supervisor/loop/internal.h"
 #include "tests/support/held_board.h"
 #include "tests/support/rows.h"
 #include "tests/support/world_internal.h"
@@ -379,6 +381,57 @@ static void SPARE_1_a_spare_takes_over_after_a_crash(void **state)
         world_end(w);
 }
 
+static bool loop_sees_marks(void)
+{
+        char reason[BT_LOOP_REASON_BYTES];
+        struct bt_loop *loop = NULL;
+        bool sees;
+
+        assert_int_equal(bt_loop_new(&loop, reason), 0);
+        sees = loop->has_futex;
+        bt_loop_free(loop);
+        return sees;
+}
+
+/* Who is traced when it dies is reaped by nobody else before its tracer: so long it is dead, and the hub does not know how it ended. */
+static void SPARE_6_after_a_crash_the_next_process_is_begun_at_the_mark_and_held_until_the_exit(void **state)
+{
+        struct world *w = *state;
+        struct held_board *board = board_new(w);
+        struct bt_slot slot;
+        pid_t begun = 0, dead;
+
+        if (!loop_sees_marks()) {
+                print_message("skipped: no futex in this kernel's io_uring\n");
+                skip();
+        }
+        start_on_board(w, "child_held", "}, healthy: 1ms}");
+        world_until(w, "c", BT_PHASE_RUNNING, 0, &slot);
+        dead = slot.pid;
+        if (ptrace(PTRACE_SEIZE, dead, NULL, NULL) < 0) {
+                print_message("skipped: this user may not trace\n");
+                skip();
+        }
+        assert_int_equal(kill(dead, SIGKILL), 0);
+        for (int i = 0; !begun && i < WORLD_WAIT_MS; i++) {
+                begun = other_process(w, dead, "child_held");
+                (void)poll(NULL, 0, 1);
+        }
+        assert_true(begun > 0);
+        world_slot(w, "c", &slot);
+        assert_int_equal(slot.pid, dead);
+        assert_int_equal(board->count, 1); /* it runs no line before the exit */
+
+        assert_int_equal(waitpid(dead, NULL, __WALL), dead);
+        world_until(w, "c", BT_PHASE_RUNNING, slot.incarnation, &slot);
+        assert_int_equal(slot.pid, begun);
+        assert_int_equal(slot.incarnation, 2);
+        assert_int_equal(board->count, 2);
+        assert_int_equal(slot.exit_code, SIGKILL);
+        (void)munmap(board, sizeof(*board));
+        world_end(w);
+}
+
 /* With clients, a state and descriptors that are passed: by any strategy the spare is the successor. */
 static void SPARE_3_a_spare_is_the_successor_of_hot_and_cold_swaps(void **state)
 {
@@ -500,6 +553,7 @@ int main(void)
                 SCENARIO(SPARE_3_a_spare_is_the_successor_of_hot_and_cold_swaps),
                 SCENARIO(SPARE_4_a_spare_is_of_the_committed_binary_and_of_the_present_baton),
                 SCENARIO(SPARE_4_a_swap_without_hand_over_leaves_its_spare_and_makes_another),
+                SCENARIO(SPARE_6_after_a_crash_the_next_process_is_begun_at_the_mark_and_held_until_the_exit),
                 SCENARIO(SPARE_5_a_spare_that_dies_is_started_again_and_nobody_notices),
                 SCENARIO(I8_fifty_uses_of_a_spare_leave_the_hub_as_it_was),
         };
