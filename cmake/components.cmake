@@ -101,7 +101,7 @@ function(baton_hub_library)
     set(map ${PROJECT_SOURCE_DIR}/supervisor/baton-hub.map)
     set(include ${PROJECT_SOURCE_DIR}/supervisor/include)
     set(objects)
-    foreach(component bt_loop bt_store bt_proc bt_swap bt_placement bt_rollout bt_plan bt_hub)
+    foreach(component bt_loop bt_store bt_proc bt_swap bt_placement bt_rollout bt_group bt_plan bt_hub)
         list(APPEND objects $<TARGET_OBJECTS:${component}>)
     endforeach()
 

@@ -49,9 +49,11 @@ layer("supervisor/placement/" "\"(base/(check|cleanup|clock)\\.h|supervisor/plac
                                                                                  "${kernel}" "a placement is pure: nodes, loads and children arrive as arguments")
 layer("supervisor/rollout/" "\"(base/(check|cleanup|clock)\\.h|supervisor/rollout/)"
                                                                                  "${kernel}" "a machine is pure: events, results and the time arrive as arguments")
-layer("supervisor/baton/"   "\"(base/|shm/(node|layout|record)\\.h|supervisor/(plan|control)\\.h|supervisor/baton/)|${public}"
+layer("supervisor/group/" "\"(base/(check|cleanup|clock)\\.h|supervisor/group/)"
+                                                                                 "${kernel}" "a machine is pure: events, results and the time arrive as arguments")
+layer("supervisor/baton/"   "\"(base/|shm/(node|layout|record)\\.h|supervisor/(plan|control|group/group)\\.h|supervisor/baton/)|${public}"
                                                                                  "${none}"   "the command knows the plan, the control protocol, the node segment and the format of a record, no hub")
-layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|placement|rollout|batond))/|\"supervisor/[^/]*\\.h|${public}"
+layer("supervisor/"         "\"(base|shm|supervisor/(loop|store|proc|swap|placement|rollout|group|batond))/|\"supervisor/[^/]*\\.h|${public}"
                                                                                  "${none}"   "the hub knows everything but the command")
 layer("(examples|bindings)/" "\"(examples|bindings)/|${public}"                  "${none}"   "an example uses what a user can use: public headers")
 layer("bench/"              "\"(base|shm|bench)/|\"supervisor/(plan|control)\\.h|${public}"

@@ -49,7 +49,7 @@ endfunction()
 function(baton_testing_library)
     set(all)
     foreach(folder base shm child-api client-api supervisor supervisor/loop supervisor/store supervisor/proc
-            supervisor/swap supervisor/placement supervisor/rollout supervisor/batond supervisor/baton)
+            supervisor/swap supervisor/placement supervisor/rollout supervisor/group supervisor/batond supervisor/baton)
         baton_glob(sources ${folder} *.c)
         list(APPEND all ${sources})
     endforeach()
