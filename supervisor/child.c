@@ -25,6 +25,7 @@
 #include "supervisor/alter.h"
 #include "supervisor/embed.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/live.h"
 #include "supervisor/keeper.h"
 #include "supervisor/mailbox.h"
@@ -63,6 +64,8 @@ const char *bt_child_reason_name(enum baton_reason reason)
                 return "reboot";
         case BATON_REASON_ROLLBACK:
                 return "rollback";
+        case BATON_REASON_RESTART:
+                return "restart";
         default:
                 return "other";
         }
@@ -179,6 +182,7 @@ int bt_child_init(struct bt_child *child)
 void bt_child_deinit(struct bt_child *child)
 {
         bt_loop_timer_disarm(&child->restart_timer);
+        bt_loop_timer_disarm(&child->pause_timer);
         bt_spare_deinit(child);
         bt_alter_free(child);
         bt_keep_forget(child);
@@ -244,7 +248,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         child->phase = BT_PHASE_RUNNING;
         child->running_since_ns = bt_now_ns();
         child->restore_failures = 0;
-        child->in_transit = child->reload = false;
+        child->in_transit = child->reload = child->paused = child->captured = false;
         bt_keep_forget(child);
         bt_parcel_free(&child->parcel);
         child->note[0] = '\0';
@@ -269,6 +273,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc)
         bt_replicas_started(child, true);
         bt_child_settled(child);
         bt_live_running(child);
+        bt_groups_running(child);
 }
 
 /* Nothing is done to it: a first start may take long. But it is said, with the usual cause. */
@@ -313,7 +318,7 @@ void bt_child_settled(struct bt_child *child)
         bt_hub_settled(child->hub);
 }
 
-static void child_give_up(struct bt_child *child, enum bt_phase phase)
+void bt_child_give_up_as(struct bt_child *child, enum bt_phase phase)
 {
         child->phase = phase;
         bt_spare_unwanted(child);
@@ -326,7 +331,8 @@ static void child_give_up(struct bt_child *child, enum bt_phase phase)
 
 void bt_child_give_up(struct bt_child *child)
 {
-        child_give_up(child, BT_PHASE_FAILED);
+        if (!bt_groups_down(child, false))
+                bt_child_give_up_as(child, BT_PHASE_FAILED);
 }
 
 /* How long its next restart would wait, were it now. */
@@ -341,33 +347,47 @@ bool bt_child_restarts_at_once(const struct bt_child *child)
 {
         uint64_t now = bt_now_ns();
 
+        if (child->group)
+                return false; /* others may have to be stopped before */
         return child->spec->restart == BT_RESTART_PERMANENT && !restart_wait(child, now) && !too_many_restarts(child, now);
+}
+
+uint64_t bt_child_backoff(struct bt_child *child)
+{
+        uint64_t wait = restart_wait(child, bt_now_ns());
+
+        child->backoff_ns = wait ? wait * 2 : child->spec->backoff_min_ns;
+        if (child->backoff_ns > child->spec->backoff_max_ns)
+                child->backoff_ns = child->spec->backoff_max_ns;
+        child->running_since_ns = 0;
+        if (child->killed && wait < BT_HUB_NODE_DEATH_NS)
+                wait = BT_HUB_NODE_DEATH_NS; /* until it is known whether its node died */
+        return wait;
+}
+
+void bt_child_waits(struct bt_child *child, uint64_t wait_ns)
+{
+        child->restarts++;
+        child->phase = BT_PHASE_BACKOFF;
+        if (wait_ns)
+                bt_spare_unwanted(child);
+        bt_child_publish(child);
+        bt_event(child->hub, BT_EVENT_CHILD_RESTARTING, child, 0, "in %" PRIu64 " ms", wait_ns / BT_NS_PER_MS);
+        BT_POINT("hub.child.down");
 }
 
 static void child_restart_later(struct bt_child *child)
 {
         uint64_t now = bt_now_ns();
-        uint64_t wait = restart_wait(child, now);
+        uint64_t wait = bt_child_backoff(child);
 
         if (!child->restarted_ns)
                 child->restarted_ns = calloc(BT_RESTART_HISTORY, sizeof(*child->restarted_ns));
         if (child->restarted_ns) /* else it is as if it was the first one */
                 child->restarted_ns[child->restart_count++ % BT_RESTART_HISTORY] = now;
-        child->restarts++;
-        child->backoff_ns = wait ? wait * 2 : child->spec->backoff_min_ns;
-        if (child->backoff_ns > child->spec->backoff_max_ns)
-                child->backoff_ns = child->spec->backoff_max_ns;
-        child->running_since_ns = 0;
-        child->phase = BT_PHASE_BACKOFF;
-        if (child->killed && wait < BT_HUB_NODE_DEATH_NS)
-                wait = BT_HUB_NODE_DEATH_NS; /* until it is known whether its node died */
-        if (wait)
-                bt_spare_unwanted(child);
-        bt_child_publish(child);
-        bt_event(child->hub, BT_EVENT_CHILD_RESTARTING, child, 0, "in %" PRIu64 " ms", wait / BT_NS_PER_MS);
-        BT_POINT("hub.child.down");
+        bt_child_waits(child, wait);
         if (bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_ns_add(now, wait), child_on_restart_timer))
-                child_give_up(child, BT_PHASE_FAILED);
+                bt_child_give_up_as(child, BT_PHASE_FAILED);
         bt_move_wake(child);
 }
 
@@ -396,7 +416,19 @@ static void child_restart_if_due(struct bt_child *child)
 
 void bt_child_restart_now(struct bt_child *child)
 {
+        if (child->group)
+                return; /* which has its own time for that */
         (void)bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_now_ns(), child_on_restart_timer);
+}
+
+void bt_child_resume(struct bt_child *child)
+{
+        bool never = child->number_next == 1 && !child->paused;
+
+        if (child->reload || (child->stored_sequence && !child->captured) || never)
+                bt_child_load(child);
+        else
+                bt_child_start(child, child->paused ? BATON_REASON_RESTART : BATON_REASON_CRASH);
 }
 
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
@@ -409,7 +441,7 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
                 bt_event(child->hub, BT_EVENT_CHILD_ENDED, child, 0, "%s", child->note);
         bt_rolling_ended(child, how);
         bt_replicas_started(child, false);
-        if (child->hub->stopping || child->leaving) {
+        if (child->hub->stopping || child->leaving || child->pause) {
                 child->phase = BT_PHASE_STOPPED;
                 bt_spare_unwanted(child);
                 bt_child_publish(child);
@@ -417,15 +449,17 @@ void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how)
         }
         if (how && !child->note[0])
                 (void)snprintf(child->note, sizeof(child->note), "ended: %s", bt_proc_exit_text(how, text, sizeof(text)));
+        if (bt_groups_down(child, normal))
+                return;
         if (child->spec->restart == BT_RESTART_TEMPORARY || (child->spec->restart == BT_RESTART_TRANSIENT && normal)) {
-                child_give_up(child, BT_PHASE_STOPPED);
+                bt_child_give_up_as(child, BT_PHASE_STOPPED);
                 return;
         }
         if (too_many_restarts(child, bt_now_ns())) {
                 child->limits_hit++;
                 bt_child_note(child, "given up: more than %u restarts within %llu ms", child->spec->max_restarts,
                               (unsigned long long)(child->spec->max_seconds_ns / BT_NS_PER_MS));
-                child_give_up(child, BT_PHASE_FAILED);
+                bt_child_give_up_as(child, BT_PHASE_FAILED);
                 return;
         }
         child_restart_later(child);
@@ -446,6 +480,8 @@ static void child_captured(struct bt_child *child, bool whole)
 {
         if (child->leaving)
                 bt_live_captured(child, whole);
+        else if (child->pause)
+                bt_pause_captured(child, whole);
         else
                 bt_hub_captured(child->hub, child, whole);
 }
@@ -673,5 +709,6 @@ void bt_child_on_exit(struct bt_child *child, struct bt_inc *inc)
                 bt_child_publish(child);
                 bt_hub_exited(hub);
                 bt_live_changed(child);
+                bt_groups_changed(child);
         }
 }

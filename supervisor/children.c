@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "supervisor/callers.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/hub.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/node.h"
@@ -205,6 +206,7 @@ int bt_hub_child_remove(struct bt_child *child)
             child->store_jobs || child->importing)
                 return -EBUSY;
         bt_request_forget(hub, child);
+        bt_groups_removed(child);
         bt_move_forget(child);
         bt_event(hub, BT_EVENT_CHILD_UNREGISTERED, child, 0, "removed");
         if (hub->load_next == child)

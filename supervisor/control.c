@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "supervisor/callers.h"
+#include "supervisor/control_group.h"
 #include "supervisor/control_queue.h"
 #include "supervisor/control_node.h"
 #include "supervisor/control_state.h"
@@ -362,6 +363,8 @@ static void client_status(struct bt_client *client)
                         return;
                 }
         }
+        if (bt_group_tell(client, hub))
+                return;
         bt_rolling_describe(hub, reply.text, sizeof(reply.text));
         client_answer(client, BT_CTL_OK, reply.text);
 }
@@ -403,7 +406,7 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
                 bt_state_request(client, client->hub, request, fd);
                 return;
         }
-        if (request->op >= BT_CTL_CHILD_ADD && request->op <= BT_CTL_CHILD_RESULT) {
+        if (request->op >= BT_CTL_CHILD_ADD && request->op <= BT_CTL_CHILD_RESTART) {
                 bt_live_request(client, &client->live, client->hub, request, fd);
                 return;
         }

@@ -41,6 +41,9 @@ enum bt_ctl_op {
         BT_CTL_CHILD_REMOVE = 33, /* @live.select, or ids, each with its NUL, in a sealed memfd that comes along */
         BT_CTL_CHILD_LIST = 34,   /* @live.select */
         BT_CTL_CHILD_RESULT = 35, /* @sequence: the request's number */
+        BT_CTL_CHILD_STOP = 36,   /* as REMOVE, but its spec stays: docs/groups.md. These three: also the name of a group */
+        BT_CTL_CHILD_START = 37,
+        BT_CTL_CHILD_RESTART = 38,
         BT_CTL_ROLLBACK = 48, /* target, @rollout; back to what the children of the last upgrade ran before it */
         /* Nodes: control_node.c, docs/nodes.md */
         BT_CTL_NODE_LIST = 56,
@@ -67,6 +70,7 @@ struct bt_ctl_select {
 
 #define BT_CTL_LIVE_NO_WAIT 1u    /* DONE comes when the request is taken; RESULT: when it is not over, too */
 #define BT_CTL_LIVE_ROLLBACK 2u   /* ADD: when one is not started, those that were are removed again */
+#define BT_CTL_LIVE_STOPPED_ONLY 8u /* REMOVE: refuses one that runs */
 #define BT_CTL_LIVE_DROP_STATE 4u /* REMOVE: nothing is captured, and what is stored is deleted */
 
 struct bt_ctl_live {
@@ -122,6 +126,7 @@ enum bt_ctl_kind {
                               @phase "gap": the hub has forgotten events before they were sent: @value: number of the first, how many */
         BT_CTL_STATE = 5,  /* with a memfd. LIST: struct bt_ctl_state, @value[0] of them. READ: @value[0] bytes of header and payload; @value[1]: enum bt_ctl_state_is */
         BT_CTL_QUEUES = 6,  /* with a memfd: struct bt_ctl_queue, @value[0] of them */
+        BT_CTL_GROUPS = 7, /* STATUS, when there are groups: with a memfd: struct bt_ctl_group, @value[0] of them */
         BT_CTL_CHILDREN = 16, /* with a memfd: struct bt_ctl_child, @value[0] of them, then strings; @value[1]: bytes in all */
         BT_CTL_RESULTS = 17,  /* with a memfd: struct bt_ctl_result, @value[0] of them, in the order of the request; then DONE, @value: done, not done */
         BT_CTL_NODE_ROW = 32,  /* NODE_LIST: @child: its name, @phase: its state, @value: children, weight; @text: KEY=TEXT a line. DONE of the others:
@@ -150,6 +155,22 @@ enum bt_ctl_queue_is {
         BT_CTL_QUEUE_MEMBER = 2, /* who takes from that: @depth is what it has in hand, 0 or 1; what belongs to the queue is 0 */
 };
 
+struct bt_ctl_group {
+        char name[64];
+        char around[64];    /* the group it is in; "": none */
+        uint32_t state;     /* enum bt_group_state */
+        uint32_t strategy;  /* enum bt_group_strategy */
+        uint32_t auto_shutdown; /* enum bt_group_auto */
+        uint32_t restarts_left; /* within max_seconds; UINT32_MAX: forever */
+        uint64_t restarts;
+        uint32_t specs;     /* of its members, groups among them as one */
+        uint32_t active;    /* of those: run */
+        uint32_t supervisors;
+        uint32_t workers;
+        char note[128];
+        uint64_t reserved[2];
+};
+
 struct bt_ctl_child {
         char id[64];
         char pool[64];
@@ -173,6 +194,7 @@ enum bt_ctl_what {
         BT_CTL_CHILD_FAILED = 4,
         BT_CTL_REMOVED = 5,
         BT_CTL_ROLLED_BACK = 6, /* was started, and removed because another one failed */
+        BT_CTL_STOPPED = 7,
         _BT_CTL_WHAT_N,
 };
 

@@ -22,7 +22,7 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define IDS_BYTES_MAX (BT_PLAN_CHILDREN_MAX * (off_t)(BATON_ID_BYTES_MAX + 1))
-#define FLAGS_KNOWN (BT_CTL_LIVE_NO_WAIT | BT_CTL_LIVE_ROLLBACK | BT_CTL_LIVE_DROP_STATE)
+#define FLAGS_KNOWN (BT_CTL_LIVE_STOPPED_ONLY | BT_CTL_LIVE_NO_WAIT | BT_CTL_LIVE_ROLLBACK | BT_CTL_LIVE_DROP_STATE)
 
 /* ---- answers ---- */
 
@@ -113,7 +113,22 @@ static int ids_read(int fd, char **ret_ids, size_t *ret_bytes)
         return 0;
 }
 
-static void request_remove(struct bt_client *client, struct bt_live_waiter *waiter, struct bt_hub *hub, const struct bt_ctl_live *ask, int fd)
+static enum bt_live_verb verb_of(uint32_t op, uint32_t flags)
+{
+        switch (op) {
+        case BT_CTL_CHILD_STOP:
+                return BT_LIVE_STOP;
+        case BT_CTL_CHILD_START:
+                return BT_LIVE_START;
+        case BT_CTL_CHILD_RESTART:
+                return BT_LIVE_RESTART;
+        default:
+                return flags & BT_CTL_LIVE_STOPPED_ONLY ? BT_LIVE_DELETE : BT_LIVE_REMOVE;
+        }
+}
+
+static void request_remove(struct bt_client *client, struct bt_live_waiter *waiter, struct bt_hub *hub, const struct bt_ctl_live *ask,
+                           enum bt_live_verb verb, int fd)
 {
         const struct bt_ctl_select *select = &ask->select;
         struct bt_live *live = NULL;
@@ -128,7 +143,7 @@ static void request_remove(struct bt_client *client, struct bt_live_waiter *wait
                 bt_client_answer(client, BT_CTL_INVALID, "the list of ids is not usable");
                 return;
         }
-        live = fd >= 0 ? bt_live_remove_ids(hub, ids, bytes) : bt_live_remove(hub, select);
+        live = fd >= 0 ? bt_live_remove_ids(hub, verb, ids, bytes) : bt_live_remove(hub, verb, select);
         free(ids);
         if (live && !live->count) {
                 bt_live_begin(live);
@@ -260,7 +275,7 @@ void bt_live_request(struct bt_client *client, struct bt_live_waiter *waiter, st
                 bt_client_answer(client, BT_CTL_INVALID, "this hub speaks another version of the control protocol");
                 return;
         }
-        if (hub->stopping && request->op <= BT_CTL_CHILD_REMOVE) {
+        if (hub->stopping && request->op != BT_CTL_CHILD_LIST && request->op != BT_CTL_CHILD_RESULT) {
                 bt_client_answer(client, BT_CTL_FAILED, "the hub is stopping");
                 return;
         }
@@ -269,7 +284,10 @@ void bt_live_request(struct bt_client *client, struct bt_live_waiter *waiter, st
                 request_add(client, waiter, hub, &ask, taken);
                 break;
         case BT_CTL_CHILD_REMOVE:
-                request_remove(client, waiter, hub, &ask, taken);
+        case BT_CTL_CHILD_STOP:
+        case BT_CTL_CHILD_START:
+        case BT_CTL_CHILD_RESTART:
+                request_remove(client, waiter, hub, &ask, verb_of(request->op, ask.flags), taken);
                 break;
         case BT_CTL_CHILD_LIST:
                 request_list(client, hub, &ask.select);

@@ -116,7 +116,7 @@ int baton_hub_child_remove(struct baton_hub *hub, const char *target, uint32_t f
                 return -ENOENT;
         }
         call = bt_embed_call_new(hub, target, done, ctx);
-        live = call ? bt_live_remove(&hub->hub, &select) : NULL;
+        live = call ? bt_live_remove(&hub->hub, BT_LIVE_REMOVE, &select) : NULL;
         if (!live) {
                 if (call)
                         bt_embed_call_free(call);

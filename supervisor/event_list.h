@@ -55,7 +55,11 @@
         X(ROLLOUT_COMPLETED,   "rollout_completed",    HOOK,   "all children of a pool run what was asked for") \
         X(ROLLOUT_FAILED,      "rollout_failed",       HOOK,   "the upgrade of a pool went back, or could not: why, and what is left") \
         X(NODE_DIED,           "node_died",            HOOK,   "all processes of a node were killed: how many") \
-        X(MODE_CHANGED,        "mode_changed",         HOOK,   "an instance of a replicated child has become `active` or `passive`")
+        X(MODE_CHANGED,        "mode_changed",         HOOK,   "an instance of a replicated child has become `active` or `passive`") \
+        X(GROUP_STARTED,       "group_started",        HOOK,   "all members of a group have been started") \
+        X(GROUP_RESTARTING,    "group_restarting",     HOOK,   "members of a group are stopped and started again: because of whom") \
+        X(GROUP_GIVEN_UP,      "group_given_up",       HOOK,   "too many restarts in a group: its members are stopped") \
+        X(GROUP_STOPPED,       "group_stopped",        HOOK,   "a group was stopped, or has shut itself down")
 /* clang-format on */
 
 enum bt_event_kind {

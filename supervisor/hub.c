@@ -31,6 +31,7 @@
 #include "base/fd.h"
 #include "supervisor/callers.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/hooks.h"
 #include "supervisor/live.h"
 #include "supervisor/notify.h"
@@ -190,6 +191,8 @@ static int open_children(struct bt_hub *hub)
                                                    : bt_hub_child_add(hub, hub->plan_ref, i, first, &child);
         if (!r)
                 r = bt_live_open(hub);
+        if (!r)
+                r = bt_groups_open(hub);
         return r ? r : bt_redistribution_place_new(hub);
 }
 
@@ -282,6 +285,7 @@ static void close_all(struct bt_hub *hub)
         bt_keep_close(hub);
         hub->store = bt_store_close(hub->store);
         bt_redistribution_close(hub);
+        bt_groups_close(hub);
         bt_children_free_all(hub);
         bt_zygotes_end(hub);
         bt_callers_close(hub);
@@ -357,6 +361,7 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
         bt_keep_take(hub);
         bt_mail_return_all(hub);
         bt_hub_load_all(hub);
+        bt_groups_begin(hub);
         bt_hub_settled(hub);
         return 0;
 }

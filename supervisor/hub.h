@@ -39,6 +39,8 @@ struct bt_alter;
 struct bt_inc_start;
 struct bt_zygote;
 struct bt_hub;
+struct bt_hub_group;
+struct bt_hub_groups;
 struct bt_keep;
 struct bt_child;
 struct bt_client;
@@ -279,6 +281,14 @@ struct bt_parcel {
 
 #define BT_RESTART_HISTORY 64
 
+/* It is being stopped because another member of its group failed: group_pause.c. */
+enum bt_pause {
+        BT_PAUSE_NONE = 0,
+        BT_PAUSE_SETTLING = 1,
+        BT_PAUSE_ASKED = 2,
+        BT_PAUSE_ENDING = 3,
+};
+
 struct bt_child {
         struct bt_hub *hub;
         struct bt_list order; /* these four: children.h */
@@ -317,6 +327,12 @@ struct bt_child {
         bool killed;               /* its last process was killed, not by us, and that may be the death of its node */
         struct bt_binary *previous; /* before the last committed upgrade; NULL: none, or it went back already */
         struct bt_rolling *rolling; /* rolling.h: it belongs to this rollout; NULL: to none */
+        struct bt_hub_group *group; /* groups.h; NULL: in none */
+        uint32_t group_idx;
+        enum bt_pause pause;
+        struct bt_loop_timer pause_timer;
+        bool paused;  /* and is down since: what it captured, if it did, is in its baton */
+        bool loading; /* its record is being read */
         struct bt_holding *holding;
         struct bt_mail *mail; /* mailbox.h; NULL: it has none */
         struct bt_migration *migration;
@@ -366,12 +382,16 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason); /
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
+void bt_child_resume(struct bt_child *child); /* it is down: with what was captured, or is in the store, or as after a crash */
 void bt_child_restart_now(struct bt_child *child); /* it waits for that */
 bool bt_child_restarts_at_once(const struct bt_child *child); /* should its process crash now */
+uint64_t bt_child_backoff(struct bt_child *child); /* one more restart: how long to wait before it */
+void bt_child_waits(struct bt_child *child, uint64_t wait_ns); /* for that: says so */
 void bt_child_settled(struct bt_child *child); /* its first start is over, one way or the other: maybe all are */
 __attribute__((format(printf, 2, 3))) void bt_child_note(struct bt_child *child, const char *format, ...);
 const char *bt_child_reason_name(enum baton_reason reason); /* "fresh", "hot", .. */
-void bt_child_give_up(struct bt_child *child); /* failed, until somebody starts it */
+void bt_child_give_up(struct bt_child *child); /* failed, until somebody starts it; or its group has another idea */
+void bt_child_give_up_as(struct bt_child *child, enum bt_phase phase); /* FAILED or STOPPED, whatever its group thinks */
 /* A new, empty baton in place of the one there is. 0 or -errno. */
 int bt_child_fresh_baton(struct bt_child *child);
 
@@ -498,6 +518,7 @@ struct bt_hub {
         uint64_t upgrades;       /* asked for so far */
         struct bt_list alters;   /* alter.h: who waits for its command */
         uint32_t altering;       /* commands that run */
+        struct bt_hub_groups *groups; /* groups.h; NULL: there are none */
         struct bt_list lives;    /* live.h */
         struct bt_list zygotes;  /* zygote.h */
         uint64_t zygote_token;
@@ -520,6 +541,7 @@ struct bt_hub {
         bool settled;       /* the first start of all children is over */
         bool huge_said;     /* migrate.c: that a large arena had small pages */
         bool stopping;
+        bool ending; /* and its processes are being ended */
         bool over;
         int exit_status;
         char stop_text[1536]; /* what was kept, and what not */
@@ -536,6 +558,7 @@ __attribute__((format(printf, 2, 3))) void bt_hub_say(struct bt_hub *hub, const 
 
 /* stop.c */
 void bt_hub_stop(struct bt_hub *hub);
+uint64_t bt_hub_patience(const struct bt_hub *hub, const struct bt_child *child); /* of a stop, with its processes */
 /* Tells all processes of @child to end, and kills those that have not after @patience_ns (0: at once, BT_NS_INFINITE: never). Returns how many. */
 uint32_t bt_child_end(struct bt_child *child, uint64_t patience_ns);
 /* During a stop: one child answered, or one process ended. */

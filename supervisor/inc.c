@@ -25,6 +25,8 @@
 #include "base/scm.h"
 #include "shm/futex.h"
 #include "supervisor/callers.h"
+#include "supervisor/groups.h"
+#include "supervisor/live.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/notify.h"
 #include "supervisor/replicas.h"
@@ -148,6 +150,8 @@ static void inc_on_exit(struct bt_loop_watch *watch, uint32_t events)
                 (void)bt_inc_free(inc);
                 bt_child_publish(child);
                 bt_hub_exited(hub);
+                bt_live_changed(child);
+                bt_groups_changed(child);
                 return;
         }
         bt_child_on_exit(inc->child, inc);

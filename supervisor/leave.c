@@ -14,6 +14,7 @@
 #include "supervisor/live.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,17 +22,26 @@
 #include "base/clock.h"
 #include "supervisor/alter.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/replicas.h"
 
 #define BATCH_BYTES_MAX (UINT64_C(256) << 20) /* the store keeps a put on the heap until it is written */
 #define RETRY_NS (20 * BT_NS_PER_MS) /* the store's queue is full, or somebody else's job of this child is under way */
 
-static bool keeps_state(const struct bt_live_item *item)
+/* It is asked for its state. One that only stops keeps it, wherever else it goes. */
+static bool gives_state(const struct bt_live_item *item)
 {
         const struct bt_plan_child *spec = item->child->spec;
 
-        return !item->live->drop_state && item->what == BT_CTL_REMOVED && spec->handover && spec->protocol == BT_PROTOCOL_BATON &&
-               spec->state_form != BATON_STATE_NONE && spec->durability != BT_DURABILITY_NONE;
+        return !item->live->drop_state && (item->what == BT_CTL_REMOVED || item->what == BT_CTL_STOPPED) && spec->handover &&
+               spec->protocol == BT_PROTOCOL_BATON && spec->state_form != BATON_STATE_NONE &&
+               (spec->durability != BT_DURABILITY_NONE || item->what == BT_CTL_STOPPED);
+}
+
+/* And that is stored. A restart goes without the disk. */
+static bool keeps_state(const struct bt_live_item *item)
+{
+        return gives_state(item) && item->child->spec->durability != BT_DURABILITY_NONE && item->live->verb != BT_LIVE_RESTART;
 }
 
 /* ---- ending ---- */
@@ -132,12 +142,15 @@ static size_t batch_take(struct bt_live *live, struct bt_live_item **batch)
 void bt_leave_store(struct bt_live *live)
 {
         struct bt_live_item *batch[BT_LIVE_ENDING_MAX];
+        uint64_t sequences[BT_LIVE_ENDING_MAX] = {0};
         size_t n = batch_take(live, batch);
         struct bt_store_item *records = calloc(n + 1, sizeof(*records));
         int r = -ENOMEM;
 
-        for (size_t i = 0; records && i < n; i++)
+        for (size_t i = 0; records && i < n; i++) {
                 bt_child_fill_record(&records[i], batch[i]->child);
+                sequences[i] = records[i].record.sequence;
+        }
         if (records)
                 r = bt_store_put(live->hub->store, records, n, on_stored, live);
         free(records);
@@ -145,6 +158,7 @@ void bt_leave_store(struct bt_live *live)
         for (size_t i = 0; i < n; i++) {
                 if (!r) {
                         batch[i]->storing = true;
+                        batch[i]->sequence = sequences[i];
                         batch[i]->child->store_jobs++;
                 } else if (r == -EBUSY) {
                         retry(batch[i]);
@@ -191,19 +205,27 @@ void bt_live_captured(struct bt_child *child, bool whole)
         bt_live_ready(item);
 }
 
+static void leave_keep(struct bt_live_item *item)
+{
+        if (keeps_state(item))
+                leave_store(item);
+        else
+                leave_end(item);
+}
+
 static void leave_ask(struct bt_live_item *item)
 {
         struct bt_child *child = item->child;
         struct bt_inc *inc = child->current;
 
-        if (!keeps_state(item)) {
+        if (!gives_state(item)) {
                 leave_end(item);
                 return;
         }
         if (!inc) {
                 bt_child_salvage(child);
                 item->captured = child->captured;
-                leave_store(item);
+                leave_keep(item);
                 return;
         }
         if (!bt_baton_serves(inc->holding->baton, inc->number)) {
@@ -228,7 +250,9 @@ void bt_leave_begin(struct bt_live_item *item, uint32_t what)
         if (what == BT_CTL_ROLLED_BACK && child->replicas)
                 child->replicas->leaving = true; /* all of its instances are of this request */
         child->leaving = true;
-        child->captured = false;
+        if (child->current || child->migration)
+                child->captured = false;
+        bt_groups_hold(child);
         child->phase = BT_PHASE_STOPPING;
         bt_loop_timer_disarm(&item->timer);
         bt_loop_timer_disarm(&child->restart_timer);
@@ -248,6 +272,30 @@ static void leave_back(struct bt_live_item *item)
         child->leaving = false;
         bt_live_end(item);
         bt_child_start(child, BATON_REASON_CRASH);
+}
+
+/* It is down, and its spec stays. What it captured is in its baton, and perhaps in the store: whoever starts it next has it. */
+static void leave_stopped(struct bt_live_item *item)
+{
+        struct bt_child *child = item->child;
+
+        child->leaving = false;
+        child->phase = BT_PHASE_STOPPED;
+        child->paused = true;
+        child->captured = item->captured && child->spec->durability != BT_DURABILITY_NONE;
+        if (item->sequence)
+                child->stored_sequence = item->sequence;
+        (void)snprintf(child->note, sizeof(child->note), "stopped by 'baton child %s'", item->live->verb == BT_LIVE_STOP ? "stop" : "restart");
+        bt_child_publish(child);
+        bt_event(child->hub, BT_EVENT_CHILD_STOPPED, child, 0, "%s", child->note);
+        bt_child_settled(child);
+        BT_POINT("live.stopped");
+        if (item->live->verb == BT_LIVE_RESTART) {
+                bt_live_start(item);
+                return;
+        }
+        bt_live_say(item, BT_CTL_STOPPED, "%s", "");
+        bt_live_end(item);
 }
 
 static void leave_gone(struct bt_live_item *item)
@@ -275,7 +323,7 @@ void bt_leave_turn(struct bt_live_item *item)
                 if (child->asked)
                         break;
                 if (item->captured)
-                        leave_store(item);
+                        leave_keep(item);
                 else
                         leave_end(item);
                 break;
@@ -289,6 +337,10 @@ void bt_leave_turn(struct bt_live_item *item)
                 bt_loop_timer_disarm(&item->timer);
                 if (item->stays)
                         leave_back(item);
+                else if (item->what == BT_CTL_STOPPED && child->loading)
+                        retry(item);
+                else if (item->what == BT_CTL_STOPPED)
+                        leave_stopped(item);
                 else
                         leave_gone(item);
                 break;

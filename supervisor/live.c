@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 
 static void live_free(struct bt_live *live)
 {
@@ -128,7 +129,7 @@ void bt_live_end(struct bt_live_item *item)
         item->begun = false;
         item->step = BT_LIVE_OVER;
         live->left--;
-        live->ok += item->result.what == BT_CTL_STARTED || item->result.what == BT_CTL_REMOVED;
+        live->ok += item->result.what == BT_CTL_STARTED || item->result.what == BT_CTL_REMOVED || item->result.what == BT_CTL_STOPPED;
         bt_live_soon(live);
 }
 
@@ -163,7 +164,9 @@ static void live_over(struct bt_live *live)
 
 static void item_turn(struct bt_live_item *item)
 {
-        if (item->step == BT_LIVE_STARTING)
+        if (item->step == BT_LIVE_GROUP)
+                bt_live_group_turn(item);
+        else if (item->step == BT_LIVE_STARTING)
                 bt_live_start_turn(item);
         else if (item->step >= BT_LIVE_SETTLING && item->step < BT_LIVE_OVER)
                 bt_leave_turn(item);
@@ -172,14 +175,18 @@ static void item_turn(struct bt_live_item *item)
 static void item_begin(struct bt_live_item *item)
 {
         struct bt_live *live = item->live;
-        bool leaves = live->rolling_back ? item->step == BT_LIVE_UP : item->step == BT_LIVE_WAITING && !live->plan;
+        bool leaves = live->rolling_back ? item->step == BT_LIVE_UP
+                                         : item->step == BT_LIVE_WAITING && live->verb != BT_LIVE_ADD && live->verb != BT_LIVE_START;
+        bool removes = live->verb == BT_LIVE_REMOVE || live->verb == BT_LIVE_DELETE;
 
         if (!leaves && item->step != BT_LIVE_WAITING)
                 return; /* it was over before its turn */
         live->under_way++;
         item->begun = true;
-        if (leaves)
-                bt_leave_begin(item, live->rolling_back ? BT_CTL_ROLLED_BACK : BT_CTL_REMOVED);
+        if (item->group)
+                bt_live_group_begin(item);
+        else if (leaves)
+                bt_leave_begin(item, live->rolling_back ? BT_CTL_ROLLED_BACK : removes ? BT_CTL_REMOVED : BT_CTL_STOPPED);
         else
                 bt_live_start(item);
 }
@@ -286,6 +293,17 @@ void bt_live_gave_up(struct bt_child *child)
         }
 }
 
+void bt_live_group_changed(const struct bt_hub_group *group)
+{
+        bt_list_foreach (it, &group->hub->lives) {
+                struct bt_live *live = bt_list_entry(it, struct bt_live, node);
+
+                for (uint32_t i = 0; live->group_count && i < live->count; i++)
+                        if (live->items[i].group == group && live->items[i].step == BT_LIVE_GROUP)
+                                bt_live_ready(&live->items[i]);
+        }
+}
+
 void bt_live_changed(struct bt_child *child)
 {
         if (child->item && child->item->step >= BT_LIVE_SETTLING)
@@ -306,7 +324,7 @@ static void item_stop(struct bt_live_item *item)
         }
         if (item->step != BT_LIVE_UP)
                 bt_live_say(item, BT_CTL_CHILD_FAILED, "the hub is stopping: %s",
-                            item->live->plan ? "it starts with the hub the next time" : "it was not removed");
+                            item->live->verb == BT_LIVE_ADD ? "it starts with the hub the next time" : "nothing was done to it");
         bt_live_end(item);
 }
 

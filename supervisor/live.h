@@ -8,6 +8,7 @@
  *
  *      add      WAITING ─► STARTING ─► UP ─► OVER            started
  *                              └─ fails ─┐
+ *      stop     as remove, to ENDING ─► OVER; a restart: ENDING ─► STARTING ─► OVER; of a group: GROUP ─► OVER
  *      remove   WAITING ─► SETTLING ─► ASKED ─► STORING ─► ENDING ─► GONE ─► OVER        removed, failed, rolled back
  *               (leave.c)  migration    state                        note
  *
@@ -39,12 +40,23 @@ enum bt_live_step {
         BT_LIVE_ENDING = 6,
         BT_LIVE_GONE = 7,     /* no process, and its note is being removed */
         BT_LIVE_OVER = 8,
+        BT_LIVE_GROUP = 9,    /* of a group: it is on its way up or down */
+};
+
+enum bt_live_verb {
+        BT_LIVE_ADD = 0,
+        BT_LIVE_REMOVE = 1,
+        BT_LIVE_DELETE = 2, /* what is down already */
+        BT_LIVE_STOP = 3,
+        BT_LIVE_START = 4,
+        BT_LIVE_RESTART = 5,
 };
 
 struct bt_live;
 
 struct bt_live_item {
         struct bt_live *live;
+        struct bt_hub_group *group; /* it is about this; NULL: about a child */
         struct bt_child *child;     /* NULL: there is none, or not any more; its @item leads back here */
         struct bt_list ready;       /* in bt_live.ready: a turn looks at it */
         struct bt_loop_timer timer; /* of its step */
@@ -57,6 +69,8 @@ struct bt_live_item {
         bool forgetting;            /* the removal of its notes is being written */
         bool unnoted;               /* that was asked for once */
         uint32_t what;              /* what it will be when it has left */
+        uint64_t sequence;          /* of the record of its state; 0: none was put */
+        bool group_down;            /* GROUP: it is to be down, and for a restart it was not yet */
         uint32_t plan_idx;          /* add: of its record */
         struct bt_ctl_result result;
 };
@@ -70,6 +84,8 @@ struct bt_live_waiter {
 struct bt_live {
         struct bt_list node; /* in bt_hub.lives, oldest first */
         struct bt_hub *hub;
+        enum bt_live_verb verb;
+        uint32_t group_count; /* items about groups */
         uint64_t number;
         uint64_t deadline_ns; /* of each child; 0: as docs/children.md says */
         uint64_t over_ns;     /* when it was over; 0: it is under way */
@@ -115,6 +131,7 @@ void bt_live_running(struct bt_child *child);
 void bt_live_gave_up(struct bt_child *child);
 void bt_live_captured(struct bt_child *child, bool whole);
 bool bt_live_lets_go(const struct bt_child *child); /* it is ended on its way out: its state is stored, or to be dropped */
+void bt_live_group_changed(const struct bt_hub_group *group);
 void bt_live_changed(struct bt_child *child); /* a process of it, or its migration, is over */
 
 /* ---- live_add.c ---- */
@@ -133,11 +150,17 @@ void bt_live_start_turn(struct bt_live_item *item);
 
 bool bt_live_selected(const struct bt_child *child, const struct bt_ctl_select *select); /* it has all of it */
 bool bt_live_any(const struct bt_hub *hub, const struct bt_ctl_select *select);
-/* Not begun. NULL: no memory, or too many requests are under way. @ids: each with its NUL. */
-struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t bytes);
-struct bt_live *bt_live_remove(struct bt_hub *hub, const struct bt_ctl_select *select);
+/* REMOVE and the verbs behind it. Not begun. NULL: no memory, or too many requests are under way. @ids: each with its NUL. */
+struct bt_live *bt_live_remove_ids(struct bt_hub *hub, enum bt_live_verb verb, const char *ids, size_t bytes);
+struct bt_live *bt_live_remove(struct bt_hub *hub, enum bt_live_verb verb, const struct bt_ctl_select *select);
 /* Begun. By the hub itself: their notes are not theirs (replicas.h). 0, or -EBUSY: not all of them could be taken; try again. */
 int bt_live_remove_children(struct bt_hub *hub, struct bt_child *const *children, uint32_t count);
+
+/* ---- live_group.c ---- */
+
+/* Stop, start and restart of all of a group: its own turns do it (groups.h). */
+void bt_live_group_begin(struct bt_live_item *item);
+void bt_live_group_turn(struct bt_live_item *item);
 
 /* ---- control_live.c ---- */
 

@@ -7,6 +7,7 @@
  * `baton child list` shows.
  */
 #include "supervisor/live.h"
+#include "supervisor/groups.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/replicas.h"
 
@@ -245,6 +246,27 @@ static void on_deadline(struct bt_loop_timer *timer)
         bt_live_ready(item);
 }
 
+/* Its group, if that is down; else it, if it is. What restarts it already goes on with that, at once where that is up to the child alone. */
+static void start_again(struct bt_child *child)
+{
+        if (child->group && bt_group_is_off(child->group)) {
+                bt_groups_release(child);
+                bt_groups_start(child->group);
+                return;
+        }
+        if (child->current || child->migration || child->loading || child->importing || bt_groups_busy(child))
+                return;
+        bt_loop_timer_disarm(&child->restart_timer);
+        child->backoff_ns = 0;
+        child->restart_count = 0; /* somebody looked at it: it has all its attempts again */
+        bt_child_resume(child);
+}
+
+static bool live_is_add(const struct bt_live *live)
+{
+        return live->verb == BT_LIVE_ADD;
+}
+
 void bt_live_start(struct bt_live_item *item)
 {
         struct bt_child *child = item->child;
@@ -252,7 +274,10 @@ void bt_live_start(struct bt_live_item *item)
 
         item->step = BT_LIVE_STARTING;
         (void)bt_loop_timer_arm(item->live->hub->loop, &item->timer, bt_ns_add(bt_now_ns(), limit), on_deadline);
-        bt_child_load(child); /* its state of an earlier life, if there is one; then it starts */
+        if (live_is_add(item->live))
+                bt_child_load(child); /* its state of an earlier life, if there is one; then it starts */
+        else
+                start_again(child);
 }
 
 /* It runs, or has failed. */
@@ -260,6 +285,10 @@ void bt_live_start_turn(struct bt_live_item *item)
 {
         struct bt_live *live = item->live;
 
+        if (!live_is_add(live)) {
+                bt_live_end(item);
+                return;
+        }
         if (item->result.what != BT_CTL_STARTED) {
                 bt_leave_begin(item, BT_CTL_CHILD_FAILED);
                 return;

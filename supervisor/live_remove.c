@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "supervisor/alter.h"
+#include "supervisor/groups.h"
 #include "supervisor/replicas.h"
 #include "supervisor/request.h"
 
@@ -57,6 +58,36 @@ static const struct bt_child *in_the_way(const struct bt_child *child, const str
         return NULL;
 }
 
+/* Why @verb is not for @child as it is; NULL: it is. */
+static const char *misfit(const struct bt_child *child, enum bt_live_verb verb)
+{
+        bool down = !child->current && !child->migration && (child->phase == BT_PHASE_STOPPED || child->phase == BT_PHASE_FAILED);
+
+        if (child->pause)
+                return "its group is stopping it: try again when that is over";
+        if (verb == BT_LIVE_DELETE && !down)
+                return child->phase == BT_PHASE_BACKOFF ? "it is being restarted: 'baton child stop' it first" : "it runs: 'baton child stop' it first";
+        if (child->replicas && verb >= BT_LIVE_STOP)
+                return "which instances of a replicated child run is up to its nodes";
+        return NULL;
+}
+
+/* It is already as @verb would have it. */
+static bool is_so(struct bt_live_item *item, struct bt_child *child)
+{
+        if (item->live->verb == BT_LIVE_START && child->current && child->phase != BT_PHASE_STARTING) {
+                bt_live_say(item, BT_CTL_ALREADY_STARTED, "it runs");
+                return true;
+        }
+        if (item->live->verb == BT_LIVE_STOP && !child->current && !child->migration &&
+            (child->phase == BT_PHASE_STOPPED || child->phase == BT_PHASE_FAILED)) {
+                bt_groups_hold(child);
+                bt_live_say(item, BT_CTL_STOPPED, "it did not run");
+                return true;
+        }
+        return false;
+}
+
 static void item_have(struct bt_live_item *item, struct bt_child *child)
 {
         item->child = child;
@@ -67,10 +98,13 @@ static void item_have(struct bt_live_item *item, struct bt_child *child)
 static void item_aim(struct bt_live_item *item, const char *id, struct bt_child *child, bool alone)
 {
         const struct bt_child *other = child ? in_the_way(child, item->live) : NULL;
+        const char *why = child ? misfit(child, item->live->verb) : NULL;
 
         bt_live_name(item, id);
         if (!child) {
                 bt_live_say(item, BT_CTL_NOT_FOUND, "there is no such child");
+        } else if (why) {
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "%s", why);
         } else if (child->replicas && alone) {
                 bt_live_say(item, BT_CTL_CHILD_FAILED, "it is an instance of %s, and would be started again: remove that, or its node",
                             child->replicas->id);
@@ -79,7 +113,7 @@ static void item_aim(struct bt_live_item *item, const char *id, struct bt_child 
                             (unsigned long long)other->item->live->number);
         } else if (other) {
                 bt_live_say(item, BT_CTL_CHILD_FAILED, "an upgrade of its pool is under way: try again when that is over");
-        } else {
+        } else if (!is_so(item, child)) {
                 if (child->replicas)
                         child->replicas->leaving = true;
                 item_have(item, child);
@@ -104,6 +138,14 @@ static uint32_t id_count(const struct bt_hub *hub, const char *id)
 static uint32_t id_aim(struct bt_live *live, uint32_t at, const char *id)
 {
         const struct bt_replicas *replicas = bt_replicas_find(live->hub, id);
+        struct bt_hub_group *group = live->verb >= BT_LIVE_STOP ? bt_groups_find(live->hub, id) : NULL;
+
+        if (group) {
+                bt_live_name(&live->items[at], id);
+                live->items[at].group = group;
+                live->group_count++;
+                return at + 1;
+        }
 
         if (!replicas || bt_list_empty(&replicas->instances)) {
                 item_aim(&live->items[at], id, bt_hub_child_find(live->hub, id), true);
@@ -117,7 +159,7 @@ static uint32_t id_aim(struct bt_live *live, uint32_t at, const char *id)
         return at;
 }
 
-struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t bytes)
+struct bt_live *bt_live_remove_ids(struct bt_hub *hub, enum bt_live_verb verb, const char *ids, size_t bytes)
 {
         struct bt_live *live;
         uint32_t count = 0;
@@ -125,6 +167,8 @@ struct bt_live *bt_live_remove_ids(struct bt_hub *hub, const char *ids, size_t b
         for (const char *at = ids; at < ids + bytes; at += strlen(at) + 1)
                 count += id_count(hub, at);
         live = bt_live_new(hub, count);
+        if (live)
+                live->verb = verb;
         count = 0;
         for (const char *at = ids; live && at < ids + bytes; at += strlen(at) + 1)
                 count = id_aim(live, count, at);
@@ -143,14 +187,19 @@ static bool in_part(const struct bt_child *child, const struct bt_ctl_select *se
         return part;
 }
 
-struct bt_live *bt_live_remove(struct bt_hub *hub, const struct bt_ctl_select *select)
+struct bt_live *bt_live_remove(struct bt_hub *hub, enum bt_live_verb verb, const struct bt_ctl_select *select)
 {
         struct bt_live *live;
         uint32_t count = 0;
 
+        if (verb >= BT_LIVE_STOP && bt_groups_find(hub, select->id) && !*select->tag && !*select->meta && !*select->node)
+                return bt_live_remove_ids(hub, verb, select->id, strlen(select->id) + 1);
+
         bt_hub_foreach_child (child, hub)
                 count += bt_live_selected(child, select);
         live = bt_live_new(hub, count);
+        if (live)
+                live->verb = verb;
         count = 0;
         bt_hub_foreach_child (child, hub)
                 if (live && bt_live_selected(child, select))
@@ -165,6 +214,7 @@ int bt_live_remove_children(struct bt_hub *hub, struct bt_child *const *children
 
         if (!live)
                 return -EBUSY;
+        live->verb = BT_LIVE_REMOVE;
         for (uint32_t i = 0; i < count; i++) {
                 struct bt_live_item *item = &live->items[i];
 

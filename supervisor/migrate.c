@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/huge.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/live.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/rolling.h"
@@ -117,6 +118,7 @@ static void finish(struct bt_migration *m, enum bt_swap_action how)
         bt_move_wake(child);
         bt_hub_migration_over(hub);
         bt_live_changed(child);
+        bt_groups_changed(child);
 }
 
 /* What the successor left behind, for the report. */
@@ -322,6 +324,8 @@ static const char *refusal(const struct bt_child *child, uint32_t strategy)
                 return "it is being removed";
         if (child->phase == BT_PHASE_STARTING)
                 return "it is still starting";
+        if (bt_groups_refusal(child))
+                return bt_groups_refusal(child);
         if (child->spec->protocol == BT_PROTOCOL_PLAIN && strategy == BT_STRATEGY_HOT && child->current)
                 return "a hot swap needs a program that uses libbaton (protocol: plain): use --strategy cold";
         return NULL;

@@ -24,6 +24,7 @@
 #include "shm/arena.h"
 #include "shm/record.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/state.h"
 
@@ -309,8 +310,13 @@ static void loaded(struct bt_child *child, int result, const struct bt_record *r
         hub->loads--;
         if (result == BT_STORE_OK)
                 result = adopt_record(child, record);
+        child->loading = false;
         if (hub->stopping || child->leaving)
                 return;
+        if (child->pause) {
+                bt_groups_changed(child);
+                return;
+        }
         if (child->importing) {
                 bt_state_imported(child, result);
                 return;
@@ -352,8 +358,10 @@ void bt_child_load(struct bt_child *child)
         hub->loads++;
         if (r)
                 loaded(child, r, NULL);
-        else
+        else {
                 child->store_jobs++;
+                child->loading = true;
+        }
 }
 
 static void load_more(struct bt_hub *hub)

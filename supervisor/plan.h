@@ -4,7 +4,7 @@
  * The plan: a configuration, checked and compiled by the command, in a sealed memfd that the daemon maps.
  *
  *      struct bt_plan | bt_plan_socket[socket_count] | bt_plan_child[child_count] | bt_plan_hook[hook_count] | bt_plan_node[node_count] |
- *      bt_plan_override[override_count] | bt_plan_wish[wish_count] | strings
+ *      bt_plan_override[override_count] | bt_plan_wish[wish_count] | bt_plan_group[group_count] | bt_plan_member[member_count] | strings
  *
  * A string is an offset into the string table; 0 is "". A list of strings is the offset of the first and a count; they follow each other, each
  * with its NUL. Everything is resolved: addresses are bytes, paths absolute, durations nanoseconds, sizes bytes. Instances are
@@ -20,9 +20,10 @@
 #include <stdint.h>
 
 #include "supervisor/event_list.h"
+#include "supervisor/group/group.h"
 
 #define BT_PLAN_MAGIC UINT64_C(0x314e414c504e5442) /* "BTNPLAN1" */
-#define BT_PLAN_VERSION 3
+#define BT_PLAN_VERSION 4
 #define BT_PLAN_BYTES_MAX (UINT64_C(64) << 20)
 #define BT_PLAN_CHILDREN_MAX 65536
 #define BT_PLAN_SOCKETS_MAX 256
@@ -30,6 +31,9 @@
 #define BT_PLAN_NODES_MAX 256
 #define BT_PLAN_OVERRIDES_MAX 4096
 #define BT_PLAN_WISHES_MAX 65536
+#define BT_PLAN_GROUPS_MAX 1024
+#define BT_PLAN_GROUP_DEPTH_MAX 16 /* groups in groups */
+#define BT_PLAN_MEMBERS_MAX 65536
 #define BT_PLAN_WEIGHT_MAX 65535
 #define BT_PLAN_NUMA_MAX 63
 #define BT_PLAN_CPUS_MAX 1024
@@ -127,6 +131,8 @@ struct bt_plan {
         uint32_t distribution;  /* enum bt_distribution */
         uint64_t move_retry_min_ns; /* 10 s after a plan of which a move failed it is tried again; then after twice as long each time .. */
         uint64_t move_retry_max_ns; /* .. up to 600 s; 0, both: the defaults */
+        uint32_t group_count;
+        uint32_t member_count;
 };
 /* Children for a hub that runs: hub and directories are "", sockets are names of the hub's own and nothing else, no hook is the hub's. */
 #define BT_PLAN_FRAGMENT 1u
@@ -222,7 +228,7 @@ struct bt_plan_child {
         uint32_t hold;                   /* 0 or 1: may be started ahead of need and held before its first line; default 1 */
         uint32_t spare;                  /* 0 or 1: one is kept ready */
         uint32_t zygote;                 /* 1: its processes are forked from one that is warm: zygote.h */
-        uint32_t reserved_zygote;
+        uint32_t significant;            /* 0 or 1: of a group with auto_shutdown, which ends with it */
         uint32_t mailbox_shared;         /* 1: the members of the pool have one mailbox */
         uint32_t mailbox_deliveries;     /* a message is begun so often; 0: for ever */
         uint32_t replicas;               /* on so many nodes, at most BT_PLAN_NODES_MAX; 0: not replicated; BT_PLAN_REPLICAS_ALL: on each */
@@ -282,6 +288,27 @@ struct bt_plan_node {
         uint64_t reserved[2];
 };
 
+/* Children, or other groups, that are started in order and stopped in reverse: docs/groups.md. The groups that are in a group come behind it. */
+struct bt_plan_group {
+        uint32_t name;           /* string; no child or pool has the same */
+        uint32_t strategy;       /* enum bt_group_strategy */
+        uint32_t auto_shutdown;  /* enum bt_group_auto */
+        uint32_t max_restarts;   /* UINT32_MAX: forever */
+        uint64_t max_seconds_ns; /* default 3 restarts in 5 s, as of a child */
+        uint32_t restart;        /* enum bt_restart; of a group in a group */
+        uint32_t significant;    /* 0 or 1; the same */
+        uint32_t ends_hub;       /* 0 or 1: the hub stops when it has ended by itself; of one that is in no other */
+        uint32_t member_first;
+        uint32_t member_count;   /* at least 1 */
+        uint32_t reserved;
+};
+
+/* So many children from @first on, of one pool; or the group @first. */
+struct bt_plan_member {
+        uint32_t first;
+        uint32_t count; /* 0: a group */
+};
+
 /* plan_options.c */
 /* All zero but the defaults of docs/config.md. */
 void bt_plan_child_init(struct bt_plan_child *child);
@@ -305,6 +332,8 @@ struct bt_plan_view {
         const struct bt_plan_node *nodes;
         const struct bt_plan_override *overrides;
         const struct bt_plan_wish *wishes;
+        const struct bt_plan_group *groups;
+        const struct bt_plan_member *members;
         const char *strings;
 };
 

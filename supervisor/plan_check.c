@@ -5,7 +5,7 @@
  * The daemon is the process that must never die, and the plan is the only large thing it is given. So the check is written as if the plan came
  * from an enemy, although it comes from our own command: a bug over there must end in a sentence here, never in a wild read.
  *
- *      sealed?  size?  ── map ──►  head  ──►  sockets  ──►  children  ──►  hooks  ──►  a view
+ *      sealed?  size?  ── map ──►  head  ──►  sockets  ──►  children  ──►  hooks  ──►  nodes  ──►  groups  ──►  a view
  *                                   │ every offset below is checked against what the head's check has proved
  *                                   └ arrays follow each other without holes; the string table ends in NUL, so any offset into it is a string
  *
@@ -162,6 +162,8 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
                 return plan_bad(check, "the plan has more than 4096 hooks, or more of the hub than there are");
         if (plan->node_count > BT_PLAN_NODES_MAX || plan->override_count > BT_PLAN_OVERRIDES_MAX || plan->wish_count > BT_PLAN_WISHES_MAX)
                 return plan_bad(check, "the plan has more than 256 nodes, 4096 programs of nodes, or 65536 wishes");
+        if (plan->group_count > BT_PLAN_GROUPS_MAX || plan->member_count > BT_PLAN_MEMBERS_MAX)
+                return plan_bad(check, "the plan has more than 1024 groups, or 65536 members of them");
         if (plan->distribution >= _BT_DISTRIBUTION_N)
                 return plan_bad(check, "the plan's distribution is unknown");
         if (plan->hook_timeout_ns > BT_PLAN_NS_MAX || (plan->hook_count && !plan->hook_timeout_ns))
@@ -173,7 +175,9 @@ static bool head_sizes_valid(struct plan_check *check, uint64_t bytes)
                  plan->hook_count * sizeof(struct bt_plan_hook) +
                  plan->node_count * sizeof(struct bt_plan_node) +
                  plan->override_count * sizeof(struct bt_plan_override) +
-                 plan->wish_count * sizeof(struct bt_plan_wish);
+                 plan->wish_count * sizeof(struct bt_plan_wish) +
+                 plan->group_count * sizeof(struct bt_plan_group) +
+                 plan->member_count * sizeof(struct bt_plan_member);
         if (plan->strings_off != arrays || plan->strings_off >= bytes ||
             plan->strings_bytes != bytes - plan->strings_off)
                 return plan_bad(check, "the plan's string table does not follow its arrays");
@@ -458,9 +462,11 @@ static bool child_kinds_valid(struct plan_check *check, const struct bt_plan_chi
                 return plan_bad(check, "a child says options that there are not");
         if (!replication_valid(check, child))
                 return false;
+        if (child->significant > 1)
+                return plan_bad(check, "a child's significant is neither 0 nor 1");
         if (child->zygote > 1 || (child->zygote && child->protocol != BT_PROTOCOL_BATON))
                 return plan_bad(check, "a child's zygote is neither 0 nor 1, or its protocol is plain");
-        if (child->reserved_zygote || !all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
+        if (!all_zero(child->reserved, BT_ARRAY_LEN(child->reserved)))
                 return plan_bad(check, "reserved members of a child are not zero");
         return true;
 }
@@ -645,6 +651,86 @@ static bool wishes_valid(struct plan_check *check)
         return true;
 }
 
+/* ---- groups ---- */
+
+static bool group_valid(struct plan_check *check, const struct bt_plan_group *group)
+{
+        uint32_t count = check->view->plan->member_count;
+
+        if (!pool_valid(string_at(check, group->name)))
+                return plan_bad(check, "a group's name is not a name");
+        if (group->strategy >= _BT_GROUP_STRATEGY_N || group->auto_shutdown >= _BT_GROUP_AUTO_N || group->restart >= _BT_RESTART_N ||
+            group->significant > 1 || group->ends_hub > 1 || group->reserved)
+                return plan_bad(check, "a group's strategy, auto_shutdown, restart, significant or on_end is out of range");
+        if ((group->max_restarts > BT_PLAN_RESTARTS_MAX && group->max_restarts != UINT32_MAX) || !group->max_seconds_ns ||
+            group->max_seconds_ns > BT_PLAN_NS_MAX)
+                return plan_bad(check, "a group's max_restarts is more than 64, or its max_seconds makes no sense");
+        if (!group->member_count || group->member_first > count || group->member_count > count - group->member_first)
+                return plan_bad(check, "a group's members are not in the plan");
+        return true;
+}
+
+/* @taken: of children, then of groups: how many are around it. Groups lead to those behind them only, so there is no circle. */
+static bool member_valid(struct plan_check *check, uint32_t group, const struct bt_plan_member *member, uint8_t *taken)
+{
+        const struct bt_plan_view *view = check->view;
+        uint32_t children = view->plan->child_count;
+
+        if (!member->count) {
+                if (member->first <= group || member->first >= view->plan->group_count)
+                        return plan_bad(check, "a group in a group does not come behind it");
+                if (taken[children + member->first])
+                        return plan_bad(check, "a group is in two groups");
+                taken[children + member->first] = (uint8_t)(taken[children + group] + 1);
+                if (taken[children + member->first] > BT_PLAN_GROUP_DEPTH_MAX)
+                        return plan_bad(check, "more than 16 groups are in each other");
+                return true;
+        }
+        if (member->first > children || member->count > children - member->first)
+                return plan_bad(check, "a group's member is not in the plan");
+        for (uint32_t i = member->first; i < member->first + member->count; i++) {
+                if (taken[i] || view->children[i].replicas)
+                        return plan_bad(check, "a child is in two groups, or is replicated");
+                taken[i] = 1;
+        }
+        return true;
+}
+
+static bool groups_valid(struct plan_check *check, uint8_t *taken)
+{
+        const struct bt_plan_view *view = check->view;
+
+        if (is_fragment(check) && (view->plan->group_count || view->plan->member_count))
+                return plan_bad(check, "a fragment has groups");
+        for (uint32_t i = 0; i < view->plan->group_count; i++) {
+                const struct bt_plan_group *group = &view->groups[i];
+
+                if (!group_valid(check, group))
+                        return false;
+                for (uint32_t k = 0; k < group->member_count; k++)
+                        if (!member_valid(check, i, &view->members[group->member_first + k], taken))
+                                return false;
+                for (uint32_t j = 0; j < i; j++)
+                        if (!strcmp(string_at(check, view->groups[j].name), string_at(check, group->name)))
+                                return plan_bad(check, "two groups have the same name");
+                if (group->ends_hub && taken[view->plan->child_count + i])
+                        return plan_bad(check, "a group in a group ends the hub");
+        }
+        return true;
+}
+
+static int groups_check(struct plan_check *check)
+{
+        uint8_t *taken = calloc((size_t)check->view->plan->child_count + check->view->plan->group_count + 1, sizeof(*taken));
+        bool valid;
+
+        if (!taken)
+                return -ENOMEM;
+        valid = groups_valid(check, taken);
+        free(taken);
+        return valid ? 0 : -EINVAL;
+}
+
 /* ---- all of it ---- */
 
 int bt_plan_check(struct bt_plan_view *view, uint64_t bytes, const char **ret_error)
@@ -661,10 +747,14 @@ int bt_plan_check(struct bt_plan_view *view, uint64_t bytes, const char **ret_er
                 view->nodes = (const void *)(view->hooks + view->plan->hook_count);
                 view->overrides = (const void *)(view->nodes + view->plan->node_count);
                 view->wishes = (const void *)(view->overrides + view->plan->override_count);
+                view->groups = (const void *)(view->wishes + view->plan->wish_count);
+                view->members = (const void *)(view->groups + view->plan->group_count);
                 view->strings = base + view->plan->strings_off;
                 if (head_strings_valid(&check) && sockets_valid(&check) && children_valid(&check) &&
                     hooks_valid(&check) && nodes_valid(&check) && wishes_valid(&check))
                         r = ids_unique(&check);
+                if (!r)
+                        r = groups_check(&check);
         }
         if (check.error)
                 *ret_error = check.error;

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 
 static void rolling_on_timer(struct bt_loop_timer *timer);
 
@@ -266,7 +267,7 @@ static void do_swap(struct bt_rolling_child *c, struct bt_binary *binary, uint32
         struct bt_child *child = c->child;
         char why[512] = "";
 
-        if (child->phase == BT_PHASE_STARTING || child->migration) {
+        if (child->phase == BT_PHASE_STARTING || child->migration || bt_groups_busy(child)) {
                 bt_rolling_feed(c->rolling, BT_ROLLOUT_EV_BUSY, c);
                 return;
         }

@@ -207,7 +207,7 @@ void bt_state_import_end(struct bt_child *child)
 {
         child->importing = false;
         child->phase = child->phase_after;
-        if (child->phase == BT_PHASE_BACKOFF && !child->hub->stopping)
+        if (child->phase == BT_PHASE_BACKOFF && !child->hub->stopping && !child->group)
                 bt_child_start(child, BATON_REASON_REBOOT);
         else
                 bt_child_publish(child);

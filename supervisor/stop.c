@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "supervisor/events.h"
+#include "supervisor/groups.h"
 #include "supervisor/rolling.h"
 #include "supervisor/redistribute.h"
 #include "supervisor/steps.h"
@@ -229,12 +230,32 @@ uint32_t bt_child_end(struct bt_child *child, uint64_t patience_ns)
         return told;
 }
 
+uint64_t bt_hub_patience(const struct bt_hub *hub, const struct bt_child *child)
+{
+        return within_stop(hub, child->spec->shutdown_ns);
+}
+
+static uint32_t processes(const struct bt_child *child)
+{
+        uint32_t count = 0;
+
+        bt_list_foreach (it, &child->incs)
+                count++;
+        return count;
+}
+
 static struct next shutdown_end(struct bt_hub *hub)
 {
         uint32_t told = 0;
 
-        bt_hub_foreach_child (child, hub)
-                told += bt_child_end(child, within_stop(hub, child->spec->shutdown_ns));
+        hub->ending = true;
+        bt_hub_foreach_child (child, hub) {
+                if (child->group) /* in its turn: bt_groups_end() */
+                        told += processes(child);
+                else
+                        told += bt_child_end(child, within_stop(hub, child->spec->shutdown_ns));
+        }
+        bt_groups_end(hub);
         return (struct next){.event = BT_SHUTDOWN_EV_TOLD, .count = told};
 }
 
@@ -289,6 +310,7 @@ void bt_hub_stop(struct bt_hub *hub)
         }
         bt_hub_say(hub, "stopping");
         bt_live_stop(hub);
+        bt_groups_stop_all(hub);
         bt_rolling_stop_all(hub);
         bt_redistribution_stop(hub);
         bt_event(hub, BT_EVENT_SHUTDOWN_BEGUN, NULL, 0, "%u children", hub->children.count);
@@ -305,6 +327,8 @@ void bt_hub_migration_over(struct bt_hub *hub)
 
 void bt_hub_exited(struct bt_hub *hub)
 {
+        if (hub->ending)
+                bt_groups_end(hub);
         if (hub->stopping)
                 shutdown_event(hub, BT_SHUTDOWN_EV_EXITED, 0);
 }

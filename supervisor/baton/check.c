@@ -242,7 +242,8 @@ void bt_check_child(struct bt_reader *reader, const struct bt_config_child *chil
         if (child->spec.strategy == BT_STRATEGY_COLD)
                 check_ttl(reader, child);
         check_stop(reader, child);
-        check_restarts(reader, child);
+        if (!child->grouped) /* else it is up to the group how many there may be */
+                check_restarts(reader, child);
         check_attempts(reader, child);
         check_backoff(reader, child);
         check_consent(reader, child);

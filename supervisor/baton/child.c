@@ -182,6 +182,7 @@ static const struct bt_child_key child_keys[] = {
         {"spare", bt_child_apply_switch, AT(spare), 0, 0, NULL},
         {"hold", bt_child_apply_switch, AT(hold), 0, 0, NULL},
         {"zygote", bt_child_apply_switch, AT(zygote), 0, 0, NULL},
+        {"significant", bt_child_apply_switch, AT(significant), 0, 0, NULL},
         {"env", bt_child_apply_env, 0, 0, 0, NULL},
         {"env_clear", apply_env_clear, 0, 0, 0, NULL},
         {"cwd", bt_child_apply_cwd, 0, 0, 0, NULL},

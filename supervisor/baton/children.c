@@ -4,6 +4,10 @@
  *
  *      baton child add FILE [--no-wait] [--deadline D] [--on-failure continue|rollback]
  *      baton child remove ID.. | --tag TAG  [--drop-state] [--no-wait] [--deadline D]
+ *      baton child stop ID..                      its spec stays; so for start and restart, and for a group's name
+ *      baton child start ID..
+ *      baton child restart ID..
+ *      baton child delete ID..                    as remove, and refuses what runs
  *      baton child list [--tag TAG] [--meta KEY=TEXT] [--node NODE]
  *      baton child find ID | --tag TAG ..         the same, and exit status 3 when there is none
  *      baton child result NUMBER [--no-wait]      of an add or a remove
@@ -116,14 +120,14 @@ static const char *cleaned(struct bt_command *command, const char *text)
 
 static const char *what_name(uint32_t what)
 {
-        static const char *const names[_BT_CTL_WHAT_N] = {"pending", "started", "already_started", "not_found", "failed", "removed", "rolled_back"};
+        static const char *const names[_BT_CTL_WHAT_N] = {"pending", "started", "already_started", "not_found", "failed", "removed", "rolled_back", "stopped"};
 
         return what < _BT_CTL_WHAT_N ? names[what] : "unknown";
 }
 
 static bool went_well(const struct bt_ctl_result *result)
 {
-        return result->what == BT_CTL_STARTED || result->what == BT_CTL_REMOVED;
+        return result->what == BT_CTL_STARTED || result->what == BT_CTL_REMOVED || result->what == BT_CTL_STOPPED;
 }
 
 static void result_print(struct bt_command *command, const struct bt_ctl_result *result, uint64_t *shown)
@@ -282,18 +286,19 @@ static int ids_seal(const struct bt_command *command, int *ret_fd)
         return BT_EXIT_OK;
 }
 
-static int run_remove(struct bt_command *command)
+static int run_about(struct bt_command *command, enum bt_ctl_op op, uint32_t flags)
 {
-        struct bt_ctl_request request = request_new(command, BT_CTL_CHILD_REMOVE);
+        struct bt_ctl_request request = request_new(command, op);
         const char *one = command->word_count == 2 ? command->words[1] : NULL;
         BT_CLEANUP(bt_closep) int fd = -1;
         struct answer answer = {0};
         int status = BT_EXIT_OK;
 
         if ((command->word_count > 1) == selects(command)) {
-                bt_complain("remove which children? Say their ids, or --tag, --meta, --node, and not both");
+                bt_complain("%s which children? Say their ids, or --tag, --meta, --node, and not both", command->words[0]);
                 return BT_EXIT_USAGE;
         }
+        request.live.flags |= flags;
         if (one || selects(command))
                 status = select_fill(command, &request.live.select, one);
         else
@@ -301,6 +306,31 @@ static int run_remove(struct bt_command *command)
         if (!status)
                 status = converse(command, &request, fd, &answer);
         return status ? status : request_report(command, &answer);
+}
+
+static int run_remove(struct bt_command *command)
+{
+        return run_about(command, BT_CTL_CHILD_REMOVE, 0);
+}
+
+static int run_delete(struct bt_command *command)
+{
+        return run_about(command, BT_CTL_CHILD_REMOVE, BT_CTL_LIVE_STOPPED_ONLY);
+}
+
+static int run_stop(struct bt_command *command)
+{
+        return run_about(command, BT_CTL_CHILD_STOP, 0);
+}
+
+static int run_start(struct bt_command *command)
+{
+        return run_about(command, BT_CTL_CHILD_START, 0);
+}
+
+static int run_restart(struct bt_command *command)
+{
+        return run_about(command, BT_CTL_CHILD_RESTART, 0);
 }
 
 /* ---- list ---- */
@@ -467,6 +497,10 @@ static int run_result(struct bt_command *command)
 static const struct word words[] = {
         {"add", "child add FILE", 1, 1, run_add},
         {"remove", "child remove ID.. (or --tag TAG)", 0, SIZE_MAX, run_remove},
+        {"delete", "child delete ID.. (or --tag TAG)", 0, SIZE_MAX, run_delete},
+        {"stop", "child stop ID.. (or --tag TAG)", 0, SIZE_MAX, run_stop},
+        {"start", "child start ID.. (or --tag TAG)", 0, SIZE_MAX, run_start},
+        {"restart", "child restart ID.. (or --tag TAG)", 0, SIZE_MAX, run_restart},
         {"list", "child list", 0, 0, run_list},
         {"find", "child find ID (or --tag TAG)", 0, 1, run_find},
         {"result", "child result NUMBER", 1, 1, run_result},
@@ -490,7 +524,7 @@ int bt_verb_child(struct bt_command *command)
                 return BT_EXIT_USAGE;
         }
         guess = bt_text_suggest(command->words[0], names);
-        bt_complain("unknown word '%s'%s%s%s; expected add, remove, list, find or result", command->words[0], guess ? " (did you mean '" : "",
+        bt_complain("unknown word '%s'%s%s%s; expected add, remove, delete, stop, start, restart, list, find or result", command->words[0], guess ? " (did you mean '" : "",
                     guess ? guess : "", guess ? "'?)" : "");
         return BT_EXIT_USAGE;
 }

@@ -191,6 +191,42 @@ static uint32_t overrides_count(const struct bt_config *config)
         return count;
 }
 
+/* Behind the one it is in. */
+static void put_group(struct table *table, const struct bt_config *config, const struct bt_config_group *group, struct bt_plan_group *out,
+                      struct bt_plan_member *members, uint32_t *at)
+{
+        *out = group->spec;
+        out->name = table_add(table, group->name);
+        out->member_first = *at;
+        out->member_count = group->member_count;
+        for (uint32_t i = 0; i < group->member_count; i++) {
+                const struct bt_config_member *member = &group->members[i];
+
+                members[*at] = (struct bt_plan_member){.first = member->group ? config->groups[member->idx].place : member->first};
+                if (!member->group)
+                        members[*at].count = config->children[member->idx].instances ? config->children[member->idx].instances : 1;
+                *at += 1;
+        }
+}
+
+static uint32_t members_count(const struct bt_config *config)
+{
+        uint32_t count = 0;
+
+        for (uint32_t i = 0; i < config->group_count; i++)
+                count += config->groups[i].member_count;
+        return count;
+}
+
+static void put_groups(struct table *table, const struct bt_config *config, struct bt_plan_group *out)
+{
+        struct bt_plan_member *members = (void *)(out + config->group_count);
+        uint32_t at = 0;
+
+        for (uint32_t i = 0; i < config->group_count; i++)
+                put_group(table, config, &config->groups[i], out + config->groups[i].place, members, &at);
+}
+
 static void put_nodes(struct table *table, const struct bt_config *config, struct bt_plan_node *out)
 {
         struct bt_plan_override *overrides = (void *)(out + config->node_count);
@@ -214,6 +250,7 @@ static void put_nodes(struct table *table, const struct bt_config *config, struc
         for (uint32_t i = 0; i < config->wish_count; i++)
                 wishes[i] = (struct bt_plan_wish){table_add(table, config->wishes[i].key),
                                                   table_add(table, config->wishes[i].node)};
+        put_groups(table, config, (void *)(wishes + config->wish_count));
 }
 
 static void put_all(struct table *table, struct bt_config *config, struct bt_plan *plan,
@@ -282,7 +319,9 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                             hooks_count(config) * sizeof(struct bt_plan_hook) +
                             config->node_count * sizeof(struct bt_plan_node) +
                             overrides_count(config) * sizeof(struct bt_plan_override) +
-                            config->wish_count * sizeof(struct bt_plan_wish);
+                            config->wish_count * sizeof(struct bt_plan_wish) +
+                            config->group_count * sizeof(struct bt_plan_group) +
+                            members_count(config) * sizeof(struct bt_plan_member);
         BT_CLEANUP(table_deinit) struct table table = {.used_max = BT_PLAN_BYTES_MAX - head_bytes};
         BT_CLEANUP(bt_closep) int fd = -1;
         struct bt_plan *plan = bt_mem_alloc(&config->mem, head_bytes);
@@ -324,6 +363,8 @@ int bt_compile(int *ret_fd, struct bt_config *config, const char *runtime, const
                 .override_count = overrides_count(config),
                 .wish_count = config->wish_count,
                 .distribution = config->distribution,
+                .group_count = config->group_count,
+                .member_count = members_count(config),
         };
         r = plan_write(&fd, plan, head_bytes, &table);
         if (r) {

@@ -187,7 +187,6 @@ static void read_child(struct bt_reader *reader, struct bt_config_child *child,
         child->spec.given = bt_read_given(entry->value);
         bt_read_child_finish(reader, child, defaults);
         check_id(reader, child);
-        bt_check_child(reader, child);
 }
 
 static void read_children(struct bt_reader *reader, const struct bt_config_child *defaults,
@@ -247,7 +246,8 @@ static void check_keys(struct bt_reader *reader, const struct bt_yaml *root)
         static const char *const known[] = {"hub",          "defaults",         "sockets",
                                             "children",     "nodes",            "shutdown_timeout",
                                             "max_parallel", "on",               "hook_timeout",
-                                            "distribution", "move_retry",       NULL};
+                                            "distribution", "move_retry",       "groups",
+                                            NULL};
 
         bt_read_known(reader, root, known);
 }
@@ -257,7 +257,7 @@ static void check_fragment_keys(struct bt_reader *reader, const struct bt_yaml *
 {
         static const char *const known[] = {"children", "defaults", NULL};
         static const char *const of_hub[] = {"hub", "sockets", "nodes", "shutdown_timeout",
-                                             "max_parallel", "on", "hook_timeout", "distribution", "move_retry", NULL};
+                                             "max_parallel", "on", "hook_timeout", "distribution", "move_retry", "groups", NULL};
 
         for (uint32_t i = 0; i < root->entry_count; i++) {
                 const struct bt_yaml *key = root->entries[i].key;
@@ -310,6 +310,7 @@ static void read_hub_keys(struct bt_reader *reader, const struct bt_yaml *root)
 static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
 {
         const struct bt_yaml *children = bt_yaml_get(root, "children");
+        const struct bt_yaml *groups = bt_yaml_get(root, "groups");
         const struct bt_yaml *defaults_map = bt_yaml_get(root, "defaults");
         struct bt_config_child defaults = {0};
 
@@ -329,6 +330,12 @@ static void read_root(struct bt_reader *reader, const struct bt_yaml *root)
                 read_children(reader, &defaults, children);
         else
                 missing(reader, "children", "children: {web: {exec: [./web]}}");
+        if (groups && !reader->config->fragment)
+                bt_read_groups(reader, groups);
+        bt_check_significant(reader);
+        for (uint32_t i = 0; i < reader->config->child_count; i++)
+                if (reader->config->children[i].node->kind == BT_YAML_MAP)
+                        bt_check_child(reader, &reader->config->children[i]);
         bt_check_sockets(reader);
         bt_check_nodes(reader);
         bt_check_on_nodes(reader);

@@ -67,6 +67,7 @@ struct bt_config_child {
         uint32_t instances;          /* 0: not given, the child's id is its name */
         struct bt_mark state_mark;
         struct bt_mark redundancy_mark; /* where its redundancy was said, perhaps in `defaults` */
+        bool grouped;                /* it is in a group */
         bool undo_given;             /* of its mailbox; without it the default depends on the state */
         struct bt_config_list tags;
         struct bt_config_list meta;  /* KEY=TEXT */
@@ -101,6 +102,25 @@ struct bt_config_wish {
         struct bt_mark node_mark;
 };
 
+struct bt_config_member {
+        const char *name;
+        struct bt_mark mark;
+        bool group;     /* @idx is of a group, and not of a child */
+        uint32_t idx;
+        uint32_t first; /* of a child: of its instances in the plan */
+};
+
+struct bt_config_group {
+        const char *name;
+        struct bt_mark mark;
+        struct bt_mark ends_mark;
+        struct bt_config_member *members;
+        uint32_t member_count;
+        const struct bt_config_group *around; /* NULL: it is in no other */
+        uint32_t place;                       /* in the plan: behind the one it is in */
+        struct bt_plan_group spec;            /* all but its strings and members */
+};
+
 struct bt_config {
         struct bt_mem mem;
         char *text; /* the file */
@@ -120,6 +140,8 @@ struct bt_config {
         uint32_t node_count;
         struct bt_config_wish *wishes;
         uint32_t wish_count;
+        struct bt_config_group *groups;
+        uint32_t group_count;
         uint32_t distribution;        /* enum bt_distribution */
         struct bt_mark distribution_mark;
         struct bt_config_child *children; /* not expanded: one for each name */

@@ -84,6 +84,11 @@ void bt_read_distribution(struct bt_reader *reader, const struct bt_yaml *value)
 /* When nodes and children are known: what their names say about each other. */
 void bt_check_nodes(struct bt_reader *reader);
 
+/* groups.c: when children are known. */
+void bt_read_groups(struct bt_reader *reader, const struct bt_yaml *map);
+/* What there is to say about children that are in none, or cannot be significant. */
+void bt_check_significant(struct bt_reader *reader);
+
 /* labels.c */
 void bt_read_tags(struct bt_reader *reader, struct bt_config_child *child,
                   const struct bt_yaml *value);

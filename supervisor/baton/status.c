@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -28,6 +29,8 @@ struct nodes {
         uint32_t count;
         const char *config;   /* path of the hub's configuration */
         const char *rollouts; /* those under way, a line each */
+        const struct bt_ctl_group *groups;
+        size_t group_count;
 };
 
 static void nodes_close(struct nodes *nodes)
@@ -53,6 +56,30 @@ static int node_attach(struct nodes *nodes, const struct bt_hub_place *place, in
         return BT_EXIT_FAILED;
 }
 
+/* Takes @fd. Returns enum bt_exit. */
+static int groups_read(struct nodes *nodes, struct bt_command *command, uint64_t count, int fd)
+{
+        BT_CLEANUP(bt_closep) int taken = fd;
+        struct bt_ctl_group *rows;
+        size_t bytes;
+
+        if (count > BT_PLAN_GROUPS_MAX) {
+                bt_complain("the hub says that it has more groups than there can be");
+                return BT_EXIT_FAILED;
+        }
+        rows = bt_mem_array(&command->mem, count + 1, sizeof(*rows));
+        bytes = count * sizeof(*rows);
+        if (pread(taken, rows, bytes, 0) != (ssize_t)bytes) {
+                bt_complain("the hub's list of groups is shorter than it says");
+                return BT_EXIT_FAILED;
+        }
+        for (size_t i = 0; i < count; i++)
+                rows[i].name[sizeof(rows[i].name) - 1] = rows[i].around[sizeof(rows[i].around) - 1] = rows[i].note[sizeof(rows[i].note) - 1] = '\0';
+        nodes->groups = rows;
+        nodes->group_count = count;
+        return BT_EXIT_OK;
+}
+
 /* Returns enum bt_exit. */
 static int nodes_open(struct nodes *nodes, struct bt_command *command, const struct bt_hub_place *place)
 {
@@ -71,6 +98,8 @@ static int nodes_open(struct nodes *nodes, struct bt_command *command, const str
                         status = bt_hubs_lost(place, r);
                 else if (reply.kind == BT_CTL_NODE && fd >= 0)
                         status = node_attach(nodes, place, BT_STEAL_FD(fd));
+                else if (reply.kind == BT_CTL_GROUPS && fd >= 0)
+                        status = groups_read(nodes, command, reply.value[0], BT_STEAL_FD(fd));
                 if (!nodes->config && reply.kind == BT_CTL_NODE)
                         nodes->config = bt_mem_copy(&command->mem, reply.text, strlen(reply.text));
                 (void)bt_close(fd);
@@ -166,16 +195,80 @@ static json_t *slot_json(struct bt_mem *mem, const struct bt_node *node, const s
         return object;
 }
 
+/* As supervisor:count_children() has them, for the hub as a whole. */
+struct counts {
+        uint64_t specs, active, supervisors, workers;
+};
+
+static bool group_runs(const struct bt_ctl_group *group)
+{
+        return group->state != BT_GROUP_S_OFF && group->state != BT_GROUP_S_FAILED && group->state != BT_GROUP_S_SHUT;
+}
+
+static struct counts counts_of(const struct nodes *nodes)
+{
+        struct counts counts = {.supervisors = nodes->group_count};
+
+        for (uint32_t n = 0; n < nodes->count; n++) {
+                for (uint32_t i = 0; i < bt_node_slots(&nodes->views[n]); i++) {
+                        struct bt_slot slot;
+
+                        if (!bt_node_read(&nodes->views[n], i, &slot))
+                                continue;
+                        counts.workers++;
+                        counts.active += slot.pid > 0;
+                }
+        }
+        for (size_t i = 0; i < nodes->group_count; i++)
+                counts.active += group_runs(&nodes->groups[i]);
+        counts.specs = counts.workers + counts.supervisors;
+        return counts;
+}
+
+static json_t *counts_json(const struct counts *counts)
+{
+        return json_pack("{s:I, s:I, s:I, s:I}", "specs", (json_int_t)counts->specs, "active", (json_int_t)counts->active, "supervisors",
+                         (json_int_t)counts->supervisors, "workers", (json_int_t)counts->workers);
+}
+
+static const char *group_strategy(uint32_t strategy)
+{
+        static const char *const names[_BT_GROUP_STRATEGY_N] = {"one_for_one", "one_for_all", "rest_for_one"};
+
+        return strategy < _BT_GROUP_STRATEGY_N ? names[strategy] : "?";
+}
+
+static const char *group_state(uint32_t state)
+{
+        static const char *const names[_BT_GROUP_S_N] = {"stopped", "starting", "running", "stopping", "backoff", "failed", "shut"};
+
+        return state < _BT_GROUP_S_N ? names[state] : "?";
+}
+
+static json_t *group_json(struct bt_mem *mem, const struct bt_ctl_group *group)
+{
+        const struct counts counts = {group->specs, group->active, group->supervisors, group->workers};
+
+        return json_pack("{s:o, s:o, s:s, s:s, s:I, s:o, s:o, s:s}", "group", bt_json_text(group->name), "in",
+                         *group->around ? bt_json_text(group->around) : json_null(), "state", group_state(group->state), "strategy",
+                         group_strategy(group->strategy), "restarts", (json_int_t)group->restarts, "restarts_left",
+                         group->restarts_left == UINT32_MAX ? json_null() : json_integer(group->restarts_left), "counts", counts_json(&counts), "note",
+                         clean(mem, group->note));
+}
+
 static void print_json(struct bt_mem *mem, const struct nodes *nodes)
 {
+        const struct counts counts = counts_of(nodes);
         const struct bt_node *first = nodes->views[0].node;
         json_t *names = json_array();
 
         for (uint32_t i = 0; i < nodes->count; i++)
                 (void)json_array_append_new(names, bt_json_text(clean(mem, nodes->views[i].node->name)));
-        bt_say_json(json_pack("{s:o, s:o, s:I, s:I, s:o}", "hub", bt_json_text(clean(mem, first->hub)), "nodes", names, "pid",
+        bt_say_json(json_pack("{s:o, s:o, s:I, s:I, s:o, s:o}", "hub", bt_json_text(clean(mem, first->hub)), "nodes", names, "pid",
                               (json_int_t)first->hub_pid, "uptime_ns", (json_int_t)since(first->started_wall_ns), "config",
-                              bt_json_text(nodes->config)));
+                              bt_json_text(nodes->config), "counts", counts_json(&counts)));
+        for (size_t i = 0; i < nodes->group_count; i++)
+                bt_say_json(group_json(mem, &nodes->groups[i]));
         for (uint32_t n = 0; n < nodes->count; n++) {
                 const struct bt_node_view *view = &nodes->views[n];
 
@@ -283,6 +376,39 @@ static uint32_t node_rows(struct bt_table *table, const struct bt_node_view *vie
         return busy;
 }
 
+static void print_groups(struct bt_mem *mem, const struct nodes *nodes)
+{
+        static const char *const heads[] = {"GROUP", "IN", "STATE", "STRATEGY", "MEMBERS", "ACTIVE", "RESTARTS", "LEFT", "NOTE"};
+        struct bt_table table = {.mem = mem, .right = "llllrrrrl"};
+
+        if (!nodes->group_count)
+                return;
+        for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++)
+                bt_table_add(&table, heads[i]);
+        for (size_t i = 0; i < nodes->group_count; i++) {
+                const struct bt_ctl_group *group = &nodes->groups[i];
+
+                bt_table_add(&table, clean(mem, group->name));
+                bt_table_add(&table, *group->around ? clean(mem, group->around) : "-");
+                bt_table_add(&table, group_state(group->state));
+                bt_table_add(&table, group_strategy(group->strategy));
+                bt_table_add(&table, bt_mem_printf(mem, "%" PRIu32, group->specs));
+                bt_table_add(&table, bt_mem_printf(mem, "%" PRIu32, group->active));
+                bt_table_add(&table, bt_mem_printf(mem, "%" PRIu64, group->restarts));
+                bt_table_add(&table, group->restarts_left == UINT32_MAX ? "-" : bt_mem_printf(mem, "%" PRIu32, group->restarts_left));
+                bt_table_add(&table, clean(mem, group->note));
+        }
+        bt_table_print(&table, stdout);
+}
+
+static void print_counts(const struct nodes *nodes)
+{
+        const struct counts counts = counts_of(nodes);
+
+        (void)printf("%" PRIu64 " specs, %" PRIu64 " active, %" PRIu64 " supervisors, %" PRIu64 " workers\n", counts.specs, counts.active,
+                     counts.supervisors, counts.workers);
+}
+
 /* With one node nobody asks which. */
 static void print_table(struct bt_mem *mem, const struct nodes *nodes)
 {
@@ -302,6 +428,8 @@ static void print_table(struct bt_mem *mem, const struct nodes *nodes)
         for (uint32_t i = 0; i < nodes->count; i++)
                 busy += node_rows(&table, &nodes->views[i], named);
         bt_table_print(&table, stdout);
+        print_groups(mem, nodes);
+        print_counts(nodes);
         if (busy)
                 (void)printf("%" PRIu32 " children could not be read: the hub is writing about "
                                         "them (is it stopped?)\n",

@@ -7,8 +7,12 @@
  *      NAMED_PLACE=TEXT    in front of the id, so that two tests do not meet
  *      NAMED_FAIL=ID       the child of that id ends at its start, with status 3
  *      NAMED_HANG=ID       the child of that id never gets ready
+ *      NAMED_BROKEN=FILE   while there is such a file it ends at its start, with status 3
+ *
+ * SIGUSR1 is its end, with status 0.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +80,19 @@ static bool is(const struct baton_child *child, const char *variable)
         return id && !strcmp(id, baton_child_id(child));
 }
 
+static void on_end(int number)
+{
+        (void)number;
+        _exit(0);
+}
+
+static bool broken(void)
+{
+        const char *file = getenv("NAMED_BROKEN");
+
+        return file && access(file, F_OK) == 0;
+}
+
 int main(void)
 {
         const struct baton_child_ops ops = {
@@ -84,7 +101,9 @@ int main(void)
         struct baton_child *child = NULL;
         int r = baton_child_open(&child, &ops, NULL);
 
-        if (!r && is(child, "NAMED_FAIL"))
+        if (signal(SIGUSR1, on_end) == SIG_ERR)
+                _exit(4);
+        if (!r && (is(child, "NAMED_FAIL") || broken()))
                 _exit(3);
         while (!r && is(child, "NAMED_HANG"))
                 (void)pause();

@@ -120,7 +120,9 @@ static void map_node(struct world *w)
         assert_true(fd >= 0);
         assert_int_equal(bt_node_attach(&w->node, fd), 0);
         (void)close(fd);
-        next_reply(&ask, &reply);
+        do
+                next_reply(&ask, &reply);
+        while (reply.kind == BT_CTL_GROUPS);
         assert_int_equal(reply.kind, BT_CTL_DONE);
         hang_up(&ask);
         w->node_mapped = true;

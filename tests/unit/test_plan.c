@@ -28,6 +28,9 @@
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static const char shop[] = "hub: shop\n"
+                           "groups:\n"
+                           "  all: {strategy: one_for_all, children: [two]}\n"
+                           "  two: {children: [web]}\n"
                            "sockets:\n"
                            "  http: {listen: 'tcp://127.0.0.1:8080', backlog: 99}\n"
                            "  admin: unix:///run/admin.sock\n"
@@ -374,6 +377,13 @@ struct spoil {
          sizeof(((struct bt_plan_child *)0)->member), value, says}
 #define CHILD_AT(off, value, says)                                                                                                      \
         {sizeof(struct bt_plan) + 2 * sizeof(struct bt_plan_socket) + (off), 4, value, says}
+#define GROUPS_OFF (sizeof(struct bt_plan) + 2 * sizeof(struct bt_plan_socket) + 4 * sizeof(struct bt_plan_child))
+#define GROUP(number, member, value, says)                                                                                              \
+        {GROUPS_OFF + (number) * sizeof(struct bt_plan_group) + offsetof(struct bt_plan_group, member),                                 \
+         sizeof(((struct bt_plan_group *)0)->member), value, says}
+#define MEMBER(number, member, value, says)                                                                                             \
+        {GROUPS_OFF + 2 * sizeof(struct bt_plan_group) + (number) * sizeof(struct bt_plan_member) + offsetof(struct bt_plan_member, member), \
+         4, value, says}
 
 static void each_spoiled_member_is_named(void **state)
 {
@@ -445,7 +455,7 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(restore_attempts, 0, "restore_attempts"),
                 CHILD(max_draining, 0, "max_draining"),
                 CHILD(zygote, 2, "zygote"),
-                CHILD(reserved_zygote, 1, "reserved"),
+                CHILD(significant, 2, "significant"),
                 CHILD(max_draining, 65, "max_draining"),
                 CHILD(restore_attempts, 1001, "restore_attempts"),
                 CHILD(retention_ns, BT_PLAN_NS_MAX + 1, "366 days"),
@@ -470,6 +480,30 @@ static void each_spoiled_member_is_named(void **state)
                 CHILD(reserved[0], 1, "reserved"),
                 CHILD(hook_first, 1, "hooks that are not there"),
                 CHILD(hook_count, 1, "hooks that are not there"),
+                HEAD(group_count, BT_PLAN_GROUPS_MAX + 1, "1024 groups"),
+                HEAD(member_count, BT_PLAN_MEMBERS_MAX + 1, "65536 members"),
+                HEAD(group_count, 1, "string table"),
+                GROUP(0, name, UINT32_MAX, "group's name"),
+                GROUP(0, name, 0, "group's name"),
+                GROUP(0, strategy, _BT_GROUP_STRATEGY_N, "strategy"),
+                GROUP(0, auto_shutdown, _BT_GROUP_AUTO_N, "auto_shutdown"),
+                GROUP(0, max_restarts, 65, "max_restarts"),
+                GROUP(0, max_seconds_ns, 0, "max_seconds"),
+                GROUP(0, max_seconds_ns, BT_PLAN_NS_MAX + 1, "max_seconds"),
+                GROUP(0, restart, _BT_RESTART_N, "restart"),
+                GROUP(0, significant, 2, "significant"),
+                GROUP(0, ends_hub, 2, "on_end"),
+                GROUP(1, ends_hub, 1, "ends the hub"),
+                GROUP(0, reserved, 1, "out of range"),
+                GROUP(0, member_count, 0, "members are not"),
+                GROUP(0, member_count, 3, "members are not"),
+                GROUP(0, member_first, UINT32_MAX, "members are not"),
+                GROUP(0, member_count, 2, "in two groups"),
+                MEMBER(0, first, 0, "does not come behind"),
+                MEMBER(0, first, 2, "does not come behind"),
+                MEMBER(1, first, 5, "member is not in the plan"),
+                MEMBER(1, count, 5, "member is not in the plan"),
+                MEMBER(1, count, UINT32_MAX, "member is not in the plan"),
         };
         size_t count;
         unsigned char *bytes = plan_bytes(&count), *spoiled = malloc(count);
@@ -501,11 +535,16 @@ static void COLD_10_a_plan_with_replication_and_handover_is_refused(void **state
         size_t count;
         unsigned char *bytes = plan_bytes(&count);
         struct bt_plan_child *child = (void *)(bytes + sizeof(struct bt_plan) + 2 * sizeof(struct bt_plan_socket));
+        struct bt_plan_member *member = (struct bt_plan_member *)(void *)(bytes + GROUPS_OFF + 2 * sizeof(struct bt_plan_group)) + 1;
 
         (void)state;
         child->replicas = BT_PLAN_REPLICAS_ALL;
         child->replication = BT_REPLICATION_ACTIVE_PASSIVE;
         child->handover = 0;
+        assert_int_equal(try_open(bytes, count, &error), -EINVAL);
+        assert_non_null(strstr(error, "a child is in two groups, or is replicated"));
+        member->first++;
+        member->count--;
         assert_int_equal(try_open(bytes, count, &error), 0);
         child->handover = 1;
         assert_int_equal(try_open(bytes, count, &error), -EINVAL);

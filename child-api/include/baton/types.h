@@ -20,6 +20,7 @@ enum baton_reason {
         BATON_REASON_CRASH = 3,    /* the predecessor died unasked */
         BATON_REASON_REBOOT = 4,   /* the hub was started again; the state was in its store */
         BATON_REASON_ROLLBACK = 5, /* a cold swap failed; this is the previous binary again */
+        BATON_REASON_RESTART = 6,  /* the predecessor was ended in order and not replaced: its group was restarted, or somebody restarted it */
         _BATON_REASON_N,
 };
 

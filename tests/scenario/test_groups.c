@@ -1,0 +1,814 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Supervision groups on real processes: who is restarted for whom, in which order and with which state; when a group gives up or shuts down and what
+ * follows; what people can do to members and groups. Each member answers by its own id and counts (child_named.c): the count is its state.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "tests/support/rows.h"
+
+#define NAMED(id, more)                                                                            \
+        "  " id ": {exec: ['@bin@/child_named'], handover: true, state: {form: blob, max: 4KiB}, " \
+        "backoff: {min: 1ms, max: 2ms}, env: {NAMED_PLACE: '@dir@', NAMED_BROKEN: "                \
+        "'@dir@/broken-" id "'}" more "}\n"
+
+/* db, api and front in a group, and one that is in none. */
+#define WEB(group)                                                                                 \
+        "hub: w\n"                                                                                 \
+        "groups:\n"                                                                                \
+        "  web: {children: [db, api, front], " group "}\n"                                         \
+        "children:\n" NAMED("db", "") NAMED("api", "") NAMED("front", "") NAMED("other", "")
+
+/* ---- the command ---- */
+
+struct said {
+        int status;
+        char text[1 << 16];
+};
+
+static struct said said;
+
+static void baton(const struct world *w, const char *const *words)
+{
+        char program[640];
+        char *argv[16] = {program, NULL};
+        size_t n = 1;
+
+        world_program(w, program, "baton");
+        while (*words)
+                argv[n++] = (char *)(uintptr_t)*words++;
+        argv[n++] = (char[]){"--hub=w"};
+        argv[n] = NULL;
+        said.status = world_wait(world_spawn(w, argv, "said"));
+        world_read(w, "said", said.text, sizeof(said.text));
+}
+
+#define BATON(...) baton(w, (const char *const[]){__VA_ARGS__, NULL})
+
+static void expect(int status, const char *text)
+{
+        if (said.status != status || !strstr(said.text, text))
+                fail_msg("exit status %d, expected %d with '%s'; it said:\n%.3000s", said.status,
+                         status, text, said.text);
+}
+
+/* Until `baton status --json` says @text. */
+static void until_status(const struct world *w, const char *text)
+{
+        for (int tries = 0; tries < WORLD_WAIT_MS / 10; tries++) {
+                BATON("status", "--json");
+                if (strstr(said.text, text))
+                        return;
+                (void)usleep(10000);
+        }
+        fail_msg("the status never says '%s' but:\n%.3000s", text, said.text);
+}
+
+/* ---- the children ---- */
+
+/* What the child of that id answers; -errno: it does not. */
+static int count_of(const struct world *w, const char *id)
+{
+        struct sockaddr_un un = {.sun_family = AF_UNIX};
+        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", w->dir, id);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char line[128], format[80];
+        ssize_t bytes;
+        int count = -1;
+
+        assert_true(fd >= 0);
+        if (connect(fd, (struct sockaddr *)&un,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0) {
+                n = -errno;
+                (void)close(fd);
+                return n;
+        }
+        bytes = read(fd, line, sizeof(line) - 1);
+        (void)close(fd);
+        line[bytes > 0 ? bytes : 0] = '\0';
+        (void)snprintf(format, sizeof(format), "%s ", id);
+        if (!strncmp(line, format, strlen(format)))
+                count = (int)strtol(line + strlen(format), NULL, 10);
+        return count;
+}
+
+static pid_t pid_of(struct world *w, const char *id)
+{
+        struct bt_slot slot;
+
+        world_slot(w, id, &slot);
+        assert_int_equal(slot.phase, BT_PHASE_RUNNING);
+        return slot.pid;
+}
+
+static uint64_t inc_of(struct world *w, const char *id)
+{
+        struct bt_slot slot;
+
+        world_slot(w, id, &slot);
+        return slot.incarnation;
+}
+
+static void until_down(struct world *w, const char *id, enum bt_phase phase)
+{
+        struct bt_slot slot;
+
+        world_until(w, id, phase, 0, &slot);
+        assert_int_equal(slot.pid, 0);
+}
+
+/* It runs again, as an incarnation above @above. */
+static void until_again(struct world *w, const char *id, uint64_t above)
+{
+        struct bt_slot slot;
+
+        world_until(w, id, BT_PHASE_RUNNING, above, &slot);
+}
+
+static bool in_order(const char *text, const char *const parts[])
+{
+        for (; text && *parts; parts++) {
+                text = strstr(text, *parts);
+                text = text ? text + strlen(*parts) : NULL;
+        }
+        return text != NULL;
+}
+
+/* Until the events from the last one that has @from on are told, in order. */
+static void told_since(const struct world *w, const char *from, const char *const parts[])
+{
+        char *told = NULL;
+
+        for (int tries = 0; tries < WORLD_WAIT_MS; tries++) {
+                const char *last = NULL;
+
+                free(told);
+                told = rows_events(w);
+                for (const char *at = strstr(told, from); at; at = strstr(at + 1, from))
+                        last = at;
+                if (last && in_order(last, parts)) {
+                        free(told);
+                        return;
+                }
+                (void)usleep(1000);
+        }
+        fail_msg("since '%s' not all of '%s' and what follows is told in this order:\n%s", from,
+                 parts[0], told);
+}
+
+#define TOLD_SINCE(from, ...) told_since(w, from, (const char *const[]){__VA_ARGS__, NULL})
+
+/* ---- strategies ---- */
+
+static void OTP_2_one_for_one_restarts_the_one_that_ended(void **state)
+{
+        struct world *w = *state;
+        pid_t db, front;
+
+        world_start(w, WEB("strategy: one_for_one"));
+        db = pid_of(w, "db");
+        front = pid_of(w, "front");
+        assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
+        until_again(w, "api", 1);
+        assert_int_equal(pid_of(w, "db"), db);
+        assert_int_equal(pid_of(w, "front"), front);
+        world_end(w);
+}
+
+static void OTP_2_one_for_all_stops_in_reverse_order_and_starts_in_order(void **state)
+{
+        struct world *w = *state;
+        pid_t other;
+
+        world_start(w, WEB("strategy: one_for_all"));
+        other = pid_of(w, "other");
+        TOLD_SINCE("children_starting", "db child_running", "api child_starting",
+                   "api child_running", "front child_starting", "front child_running",
+                   " group_started web");
+        assert_int_equal(count_of(w, "db"), 1);
+        assert_int_equal(count_of(w, "front"), 1);
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
+        until_again(w, "front", 1);
+        TOLD_SINCE("api child_ended", "api group_restarting web", "front state_captured",
+                   "front child_stopped", "db state_captured", "db child_stopped",
+                   "db child_starting restart", "db child_running", "api child_starting crash",
+                   "api child_running", "front child_starting restart", "front child_running",
+                   " group_started web");
+        assert_int_equal(count_of(w, "db"),
+                         2); /* they did not fail: their states were captured, and restored */
+        assert_int_equal(count_of(w, "front"), 3);
+        assert_int_equal(pid_of(w, "other"), other);
+        world_end(w);
+}
+
+static void OTP_2_rest_for_one_restarts_it_and_those_started_after_it(void **state)
+{
+        struct world *w = *state;
+        pid_t db;
+
+        world_start(w, WEB("strategy: rest_for_one"));
+        db = pid_of(w, "db");
+        assert_int_equal(count_of(w, "front"), 1);
+        assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
+        until_again(w, "front", 1);
+        TOLD_SINCE("api child_ended", "front child_stopped", "api child_running",
+                   "front child_running");
+        assert_int_equal(pid_of(w, "db"), db);
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_int_equal(kill(pid_of(w, "front"), SIGKILL), 0);
+        until_again(w, "front", 2);
+        assert_int_equal(inc_of(w, "api"), 2);
+        assert_int_equal(pid_of(w, "db"), db);
+        world_end(w);
+}
+
+static void OTP_2_a_pool_counts_as_all_its_instances_and_they_go_side_by_side(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  web: {strategy: rest_for_one, children: [db, pool, "
+                       "front]}\nchildren:\n" NAMED("db", "") NAMED("pool", ", instances: 3")
+                               NAMED("front", ""));
+        assert_int_equal(count_of(w, "pool/2"), 1);
+        assert_int_equal(kill(pid_of(w, "pool/1"), SIGKILL), 0);
+        until_again(w, "front", 1);
+        assert_int_equal(inc_of(w, "pool/0"), 1);
+        assert_int_equal(inc_of(w, "pool/1"), 2);
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        until_again(w, "front", 2);
+        TOLD_SINCE("db child_ended", "front child_stopped", "pool/2 child_stopped",
+                   "db child_running", "pool/0 child_running", "front child_running");
+        assert_int_equal(count_of(w, "pool/2"), 2);
+        world_end(w);
+}
+
+/* b fails, and its group has no restart left for it: that is a failure of the group, for which its neighbours are restarted. */
+static void OTP_2_a_group_in_a_group_fails_as_its_member(void **state)
+{
+        struct world *w = *state;
+        pid_t other;
+
+        world_start(w,
+                    "hub: w\ngroups:\n  outer: {strategy: one_for_all, children: [a, inner, z]}\n"
+                    "  inner: {strategy: one_for_one, max_restarts: 0, children: [b, "
+                    "c]}\nchildren:\n" NAMED("z", "") NAMED("c", "") NAMED("b", "") NAMED("a", "")
+                            NAMED("other", ""));
+        other = pid_of(w, "other");
+        TOLD_SINCE("children_starting", "a child_running", "b child_running", "c child_running",
+                   " group_started inner", "z child_running", " group_started outer");
+        assert_int_equal(count_of(w, "c"), 1);
+        assert_int_equal(count_of(w, "z"), 1);
+        assert_int_equal(kill(pid_of(w, "b"), SIGKILL), 0);
+        until_again(w, "z", 1);
+        TOLD_SINCE("b child_ended", "b child_given_up", "c child_stopped",
+                   " group_given_up inner: given up: more than 0 restarts within 5000 ms",
+                   "z child_stopped", "a child_stopped", "a child_running", "b child_running",
+                   "c child_running", " group_started inner", "z child_running",
+                   " group_started outer");
+        assert_int_equal(count_of(w, "c"), 2);
+        assert_int_equal(count_of(w, "z"), 2);
+        assert_int_equal(pid_of(w, "other"), other);
+        world_end(w);
+}
+
+static void OTP_2_a_first_start_that_fails_stops_those_that_were_started_in_reverse(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        rows_open_gate(w, "broken-front");
+        world_start(w, WEB("strategy: one_for_one, max_restarts: 0"));
+        until_status(w, "\"group\":\"web\",\"in\":null,\"state\":\"failed\"");
+        TOLD_SINCE("children_starting", "db child_running", "api child_running",
+                   "front child_ended exit 3", "front child_given_up", "api child_stopped",
+                   "db child_stopped", " group_given_up web");
+        world_slot(w, "front", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_FAILED);
+        world_slot(w, "db", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_STOPPED);
+        assert_string_equal(slot.note, "its group web was given up");
+        assert_int_equal(count_of(w, "other"), 1);
+        world_end(w);
+}
+
+/* It may still be tried again, as a whole and in order. */
+static void OTP_2_a_first_start_that_failed_is_tried_again_while_there_are_restarts(void **state)
+{
+        struct world *w = *state;
+
+        rows_open_gate(w, "broken-front");
+        world_configure(w, WEB("strategy: one_for_one, max_restarts: forever"));
+        world_start_unready(w);
+        world_log_wait(w, "baton: api: its group web is restarted", 1);
+        rows_event_wait(w, "front group_restarting web");
+        rows_close_gate(w, "broken-front");
+        rows_event_wait(w, " group_started web");
+        TOLD_SINCE("front child_ended", "api child_stopped", "db child_stopped", "db child_running",
+                   "api child_running", "front child_running");
+        world_end(w);
+}
+
+/* Where the end of that child is told in what `baton events` printed; the end of the text: nowhere. */
+static size_t ended_at(const char *text, const char *id)
+{
+        size_t bytes = strlen(id);
+
+        for (const char *line = text; *line; line = strchrnul(line, '\n'), line += *line == '\n') {
+                const char *at = strstr(line, id), *end = strchrnul(line, '\n'),
+                           *what = strstr(line, " child_ended ");
+
+                if (what && what < end && at && at < what && at[-1] == ' ' && at[bytes] == ' ')
+                        return (size_t)(line - text);
+        }
+        return strlen(text);
+}
+
+/* The hub ends what is in no group at once, and a group in reverse. */
+static void OTP_2_a_stop_of_the_hub_ends_a_group_in_reverse_order(void **state)
+{
+        struct world *w = *state;
+        static const char *const order[] = {"z", "front", "b", "a"};
+        char program[640], text[16384], *begun;
+        char *argv[] = {program, (char[]){"events"}, (char[]){"--follow"}, (char[]){"--hub=w"},
+                        NULL};
+        pid_t follower;
+
+        world_start(w, "hub: w\ngroups:\n  outer: {children: [a, inner, z]}\n  inner: {children: "
+                       "[b, front]}\nchildren:\n" NAMED("a", "") NAMED("b", "") NAMED("z", "")
+                               NAMED("front", ""));
+        world_program(w, program, "baton");
+        follower = world_spawn(w, argv, "followed");
+        rows_file_wait(w, "followed", " outer\n");
+        world_stop(w);
+        assert_int_equal(world_wait(follower), 0);
+        world_read(w, "followed", text, sizeof(text));
+        begun = strstr(text, "shutdown_begun");
+        assert_non_null(begun);
+        for (size_t i = 0; i < BT_ARRAY_LEN(order); i++) {
+                size_t at = ended_at(begun, order[i]),
+                       next = i + 1 < BT_ARRAY_LEN(order) ? ended_at(begun, order[i + 1])
+                                                          : strlen(begun);
+
+                if (at >= next)
+                        fail_msg("%s has not ended in its turn:\n%s", order[i], begun);
+        }
+        world_start_again(w);
+        world_end(w);
+}
+
+/* ---- the end of a group ---- */
+
+static void OTP_3_a_group_gives_up_and_failed_restarts_count(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_start(w, WEB("strategy: rest_for_one, max_restarts: 2, max_seconds: 60s"));
+        assert_int_equal(count_of(w, "db"), 1);
+        assert_int_equal(count_of(w, "front"), 1);
+        until_status(w, "\"restarts_left\":2");
+        rows_open_gate(w, "broken-api");
+        assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
+        until_down(w, "api", BT_PHASE_FAILED);
+        until_status(
+                w,
+                "\"state\":\"failed\",\"strategy\":\"rest_for_one\",\"restarts\":3,\"restarts_"
+                "left\":0,"
+                "\"counts\":{\"specs\":3,\"active\":0,\"supervisors\":0,\"workers\":3},"
+                "\"note\":\"given up: more than 2 restarts within 60000 ms, the last one of api\"");
+        world_slot(w, "api", &slot);
+        assert_int_equal(slot.restarts, 2); /* both failed */
+        assert_non_null(strstr(slot.note,
+                               "its group web was given up: more than 2 restarts within 60000 ms"));
+        TOLD_SINCE("api child_given_up", "db child_stopped its group web was given up",
+                   " group_given_up web");
+        assert_true(world_log_has(w, "baton: group web: given up: more than 2 restarts within "
+                                     "60000 ms, the last one of api"));
+        assert_int_equal(count_of(w, "db"), -ECONNREFUSED);
+        assert_int_equal(count_of(w, "other"), 1); /* the hub and the others run */
+        rows_close_gate(w, "broken-api");
+        BATON("child", "start", "web");
+        expect(0, "web: started");
+        assert_int_equal(count_of(w, "db"), 2); /* nothing of theirs was lost meanwhile */
+        assert_int_equal(count_of(w, "front"), 2);
+        world_end(w);
+}
+
+static void OTP_3_the_group_around_one_that_gave_up_gives_up_in_its_turn(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  outer: {strategy: one_for_one, max_restarts: 1, "
+                       "max_seconds: 60s, children: [a, inner]}\n"
+                       "  inner: {max_restarts: 0, children: [b]}\nchildren:\n" NAMED("a", "")
+                               NAMED("b", "") NAMED("other", ""));
+        assert_int_equal(kill(pid_of(w, "b"), SIGKILL), 0);
+        until_again(w, "b", 1); /* for which the group in it was started anew */
+        assert_int_equal(inc_of(w, "a"), 1);
+        assert_int_equal(kill(pid_of(w, "b"), SIGKILL), 0);
+        until_status(w, "\"group\":\"outer\",\"in\":null,\"state\":\"failed\"");
+        TOLD_SINCE(" group_given_up inner", "a child_stopped",
+                   " group_given_up outer: given up: more than 1 restarts within 60000 ms, the "
+                   "last one of inner");
+        assert_int_equal(count_of(w, "a"), -ECONNREFUSED);
+        assert_int_equal(count_of(w, "other"), 1);
+        world_end(w);
+}
+
+static void OTP_3_the_end_of_the_outermost_group_can_be_that_of_the_hub(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WEB("max_restarts: 0, on_end: stop_hub"));
+        assert_int_equal(count_of(w, "front"), 1);
+        assert_int_equal(count_of(w, "other"), 1);
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        world_await_hub(w, 1);
+        assert_true(world_log_has(w, "group web has ended, and the hub with it"));
+        world_start_again(w); /* in order, so all states were kept */
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_int_equal(count_of(w, "other"), 2);
+        world_end(w);
+}
+
+#define JOBS(group)                                                                                \
+        "hub: w\n"                                                                                 \
+        "groups:\n"                                                                                \
+        "  jobs: {children: [side, one, two], " group "}\n"                                        \
+        "children:\n" NAMED("side", "") NAMED("one", ", restart: transient, significant: true")    \
+                NAMED("two", ", restart: temporary, significant: true") NAMED("other", "")
+
+static void OTP_5_any_significant_ends_the_group_with_the_first(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, JOBS("auto_shutdown: any_significant"));
+        assert_int_equal(kill(pid_of(w, "one"), SIGKILL),
+                         0); /* not well, so it is restarted: no end of its own */
+        until_again(w, "one", 1);
+        assert_int_equal(kill(pid_of(w, "one"), SIGUSR1), 0);
+        until_status(w, "\"state\":\"shut\"");
+        TOLD_SINCE("one child_ended exit 0", "one child_stopped", "two child_stopped",
+                   "side child_stopped", " group_stopped jobs: auto_shutdown");
+        assert_int_equal(count_of(w, "other"), 1);
+        BATON("child", "start", "jobs");
+        expect(0, "jobs: started");
+        assert_true(count_of(w, "two") > 0);
+        world_end(w);
+}
+
+static void OTP_5_all_significant_waits_for_the_last(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, JOBS("auto_shutdown: all_significant"));
+        assert_int_equal(kill(pid_of(w, "two"), SIGKILL), 0); /* temporary: any end is its own */
+        until_down(w, "two", BT_PHASE_STOPPED);
+        assert_int_equal(count_of(w, "side"), 1);
+        until_status(w, "\"group\":\"jobs\",\"in\":null,\"state\":\"running\"");
+        assert_int_equal(kill(pid_of(w, "one"), SIGUSR1), 0);
+        until_status(w, "\"state\":\"shut\"");
+        assert_int_equal(count_of(w, "side"), -ECONNREFUSED);
+        world_end(w);
+}
+
+static void OTP_5_ends_that_are_not_their_own_shut_nothing(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, JOBS("auto_shutdown: any_significant, strategy: one_for_all"));
+        BATON("child", "stop", "one"); /* by somebody */
+        expect(0, "one: stopped");
+        until_status(w, "\"state\":\"running\"");
+        assert_int_equal(kill(pid_of(w, "side"), SIGKILL),
+                         0); /* two is stopped by the group, and being temporary stays down */
+        until_again(w, "side", 1);
+        until_down(w, "two", BT_PHASE_STOPPED);
+        until_status(w, "\"state\":\"running\"");
+        assert_true(count_of(w, "side") > 0);
+        until_down(w, "one", BT_PHASE_STOPPED); /* and was not restarted with the group */
+        world_end(w);
+}
+
+static void OTP_5_never_shuts_nothing(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  jobs: {children: [side, one]}\nchildren:\n" NAMED(
+                               "side", "") NAMED("one", ", restart: transient"));
+        assert_int_equal(kill(pid_of(w, "one"), SIGUSR1), 0);
+        until_down(w, "one", BT_PHASE_STOPPED);
+        until_status(w, "\"state\":\"running\"");
+        assert_int_equal(count_of(w, "side"), 1);
+        world_end(w);
+}
+
+/* A group in a group that has shut itself down has ended well, and goes up as a significant member. */
+static void OTP_5_a_significant_group_ends_the_one_around_it_and_the_hub(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  outer: {auto_shutdown: any_significant, on_end: "
+                       "stop_hub, children: [a, inner]}\n"
+                       "  inner: {auto_shutdown: all_significant, restart: transient, significant: "
+                       "true, children: [job]}\nchildren:\n" NAMED("a", "")
+                               NAMED("job", ", restart: transient, significant: true"));
+        assert_int_equal(kill(pid_of(w, "job"), SIGUSR1), 0);
+        world_await_hub(w, 0); /* the work is done */
+        world_start_again(w);
+        world_end(w);
+}
+
+/* ---- what people do ---- */
+
+static void OTP_7_a_stopped_child_keeps_its_spec_and_its_state(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_start(w, WEB("strategy: one_for_all"));
+        assert_int_equal(count_of(w, "other"), 1);
+        assert_int_equal(count_of(w, "api"), 1);
+        BATON("child", "stop", "other", "api");
+        expect(0, "2 stopped");
+        assert_int_equal(count_of(w, "other"), -ECONNREFUSED);
+        world_slot(w, "api", &slot);
+        assert_int_equal(slot.phase, BT_PHASE_STOPPED);
+        assert_string_equal(slot.note, "stopped by 'baton child stop'");
+        BATON("child", "list");
+        expect(0, "other");
+        BATON("child", "stop", "other");
+        expect(0, "it did not run");
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL),
+                         0); /* a restart of its group leaves it down */
+        until_again(w, "front", 1);
+        until_down(w, "api", BT_PHASE_STOPPED);
+        BATON("child", "start", "other", "api");
+        expect(0, "2 started");
+        assert_int_equal(count_of(w, "other"), 2);
+        assert_int_equal(count_of(w, "api"), 2);
+        BATON("child", "start", "api");
+        expect(1, "already_started: it runs");
+        world_end(w);
+}
+
+static void OTP_7_a_state_of_a_stopped_child_outlives_the_hub(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WEB("strategy: one_for_all"));
+        assert_int_equal(count_of(w, "api"), 1);
+        assert_int_equal(count_of(w, "other"), 1);
+        BATON("child", "stop", "api");
+        expect(0, "api: stopped");
+        BATON("child", "stop", "other");
+        expect(0, "other: stopped");
+        world_stop(w);
+        world_start_again(w); /* which starts them: nobody remembers a stop */
+        assert_int_equal(count_of(w, "api"), 2);
+        assert_int_equal(count_of(w, "other"), 2);
+        world_end(w);
+}
+
+static void OTP_7_restart_ends_the_process_in_order_and_starts_one_with_its_state(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WEB("strategy: one_for_all"));
+        assert_int_equal(count_of(w, "api"), 1);
+        BATON("child", "restart", "api");
+        expect(0, "api: started");
+        TOLD_SINCE("api state_captured", "api child_stopped stopped by 'baton child restart'",
+                   "api child_starting restart", "api child_running");
+        assert_int_equal(count_of(w, "api"), 2);
+        assert_int_equal(inc_of(w, "db"), 1); /* nobody paid for it */
+        BATON("child", "restart", "web");
+        expect(0, "web: started");
+        TOLD_SINCE("front child_stopped its group web was stopped", "api child_stopped",
+                   "db child_stopped", "db child_running", "api child_running",
+                   "front child_running");
+        assert_int_equal(count_of(w, "api"), 3);
+        world_end(w);
+}
+
+static void OTP_7_delete_only_when_stopped(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WEB("strategy: one_for_all"));
+        BATON("child", "delete", "api");
+        expect(1, "api: failed: it runs: 'baton child stop' it first");
+        assert_int_equal(count_of(w, "api"), 1);
+        BATON("child", "stop", "api");
+        expect(0, "api: stopped");
+        BATON("child", "delete", "api");
+        expect(0, "api: removed");
+        BATON("child", "start", "api");
+        expect(3, "there is no such child");
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0); /* its group goes on without it */
+        until_again(w, "front", 1);
+        BATON("child", "remove", "front"); /* which needs no stop before */
+        expect(0, "front: removed");
+        until_status(w, "\"counts\":{\"specs\":1,\"active\":1,\"supervisors\":0,\"workers\":1}");
+        world_end(w);
+}
+
+static void OTP_7_counts_of_specs_active_supervisors_and_workers(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  outer: {children: [a, inner]}\n  inner: {children: [b, "
+                       "pool]}\nchildren:\n" NAMED("a", "") NAMED("b", "")
+                               NAMED("pool", ", instances: 2") NAMED("other", ""));
+        rows_event_wait(w, " group_started outer");
+        BATON("status", "--json");
+        expect(0, "\"counts\":{\"specs\":7,\"active\":7,\"supervisors\":2,\"workers\":5}");
+        expect(0, "\"group\":\"outer\",\"in\":null,\"state\":\"running\",\"strategy\":\"one_for_"
+                  "one\",\"restarts\":0,\"restarts_left\":3,"
+                  "\"counts\":{\"specs\":2,\"active\":2,\"supervisors\":1,\"workers\":1},\"note\":"
+                  "\"\"");
+        expect(0, "\"group\":\"inner\",\"in\":\"outer\"");
+        BATON("child", "stop", "inner");
+        expect(0, "inner: stopped");
+        BATON("child", "stop", "other");
+        BATON("status", "--json");
+        expect(0,
+               "\"counts\":{\"specs\":7,\"active\":2,\"supervisors\":2,\"workers\":5}"); /* a, and outer */
+        BATON("status");
+        expect(0, "7 specs, 2 active, 2 supervisors, 5 workers");
+        expect(0, "inner  outer  stopped");
+        BATON("child", "start", "inner");
+        expect(0, "inner: started");
+        assert_int_equal(count_of(w, "pool/1"), 1);
+        world_end(w);
+}
+
+/* ---- with everything else ---- */
+
+/* A swap that is under way when the group restarts is called off. */
+static void a_restart_of_the_group_calls_swaps_of_its_members_off(void **state)
+{
+        struct world *w = *state;
+        struct world_outcome outcome;
+        struct bt_ask ask;
+        char path[256];
+
+        world_start(w, WEB("strategy: one_for_all"));
+        assert_int_equal(count_of(w, "front"), 1);
+        world_script(w, path, "hangs", "NAMED_HANG=front", "child_named");
+        ask = world_ask(w, BT_CTL_UPGRADE, "front", path, BT_STRATEGY_HOT);
+        world_follow_to(&ask, "starting");
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        world_follow(&ask, &outcome);
+        assert_int_equal(outcome.outcome, BT_CTL_FAILED);
+        rows_event_wait(w, "front child_stopped its group web is restarted");
+        until_again(w, "front", 1);
+        assert_int_equal(count_of(w, "front"), 2);
+        world_end(w);
+}
+
+/* R2: who repairs the one that failed does not wait for its back-off, and the others follow. */
+static void an_upgrade_of_the_one_that_failed_brings_its_group_back(void **state)
+{
+        struct world *w = *state;
+        char path[256];
+
+        world_start(w, WEB("strategy: rest_for_one, max_restarts: 1, max_seconds: 60s"));
+        assert_int_equal(count_of(w, "front"), 1);
+        rows_open_gate(w, "broken-api");
+        assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
+        until_status(w, "\"state\":\"failed\"");
+        world_script(w, path, "repaired", "NAMED_BROKEN=/nowhere", "child_named");
+        BATON("upgrade", "api", "--exec", path);
+        expect(0, "");
+        until_status(w, "\"state\":\"running\"");
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_true(count_of(w, "db") > 0);
+        world_end(w);
+}
+
+static void members_of_a_killed_hub_are_adopted_and_a_group_again(void **state)
+{
+        struct world *w = *state;
+        pid_t db, api;
+
+        world_start(w, WEB("strategy: rest_for_one"));
+        assert_int_equal(count_of(w, "front"), 1);
+        db = pid_of(w, "db");
+        api = pid_of(w, "api");
+        world_kill_hub(w);
+        assert_int_equal(kill(api, SIGKILL), 0);
+        assert_int_equal(waitpid(api, NULL, 0), api); /* ours, since its hub is gone */
+        world_start_again(w);
+        assert_int_equal(pid_of(w, "db"),
+                         db); /* they serve on; the one that is missing is started */
+        assert_int_equal(count_of(w, "api"), 1);
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_int_equal(kill(db, SIGKILL), 0);
+        rows_event_wait(w, "db group_restarting web");
+        until_again(w, "front", 1);
+        assert_int_equal(count_of(w, "front"), 3);
+        world_stop(w);
+        assert_int_equal(world_reap_orphans(), 3); /* of the first hub: ours to reap */
+        world_end(w);
+}
+
+/* The first restart is at once; the second waits for a minute, in which nobody of the group runs and the hub is stopped. */
+static void a_stop_of_the_hub_keeps_what_a_group_had_captured(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  web: {strategy: one_for_all, children: [db, "
+                       "front]}\nchildren:\n"
+                       "  db: {exec: ['@bin@/child_named'], backoff: {min: 60s, max: 60s}, env: "
+                       "{NAMED_PLACE: '@dir@'}}\n" NAMED("front", ""));
+        assert_int_equal(count_of(w, "front"), 1);
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        until_again(w, "front", 1);
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        until_down(w, "front", BT_PHASE_STOPPED);
+        until_status(w, "\"state\":\"backoff\"");
+        world_stop(w);
+        world_start_again(w);
+        assert_int_equal(count_of(w, "front"), 2);
+        world_end(w);
+}
+
+/* The same, and the hub is killed: the keeper has what was captured. */
+static void a_kill_of_the_hub_keeps_what_a_group_had_captured(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, "hub: w\ngroups:\n  web: {strategy: one_for_all, children: [db, "
+                       "front]}\nchildren:\n"
+                       "  db: {exec: ['@bin@/child_named'], backoff: {min: 60s, max: 60s}, env: "
+                       "{NAMED_PLACE: '@dir@'}}\n" NAMED("front", ""));
+        assert_int_equal(count_of(w, "front"), 1);
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        until_again(w, "front", 1);
+        assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
+        until_down(w, "front", BT_PHASE_STOPPED);
+        until_status(w, "\"state\":\"backoff\"");
+        world_kill_hub(w);
+        world_start_again(w);
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_true(count_of(w, "db") > 0);
+        world_end(w);
+}
+
+static int setup(void **state)
+{
+        int r = world_setup(state);
+        const struct world *w = *state;
+        char runtime[128];
+
+        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
+        return r || setenv("BATON_RUNTIME_DIR", runtime,
+                           1); /* one thread: NOLINT(concurrency-mt-unsafe) */
+}
+
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                SCENARIO(OTP_2_one_for_one_restarts_the_one_that_ended),
+                SCENARIO(OTP_2_one_for_all_stops_in_reverse_order_and_starts_in_order),
+                SCENARIO(OTP_2_rest_for_one_restarts_it_and_those_started_after_it),
+                SCENARIO(OTP_2_a_pool_counts_as_all_its_instances_and_they_go_side_by_side),
+                SCENARIO(OTP_2_a_group_in_a_group_fails_as_its_member),
+                SCENARIO(OTP_2_a_first_start_that_fails_stops_those_that_were_started_in_reverse),
+                SCENARIO(OTP_2_a_first_start_that_failed_is_tried_again_while_there_are_restarts),
+                SCENARIO(OTP_2_a_stop_of_the_hub_ends_a_group_in_reverse_order),
+                SCENARIO(OTP_3_a_group_gives_up_and_failed_restarts_count),
+                SCENARIO(OTP_3_the_group_around_one_that_gave_up_gives_up_in_its_turn),
+                SCENARIO(OTP_3_the_end_of_the_outermost_group_can_be_that_of_the_hub),
+                SCENARIO(OTP_5_any_significant_ends_the_group_with_the_first),
+                SCENARIO(OTP_5_all_significant_waits_for_the_last),
+                SCENARIO(OTP_5_ends_that_are_not_their_own_shut_nothing),
+                SCENARIO(OTP_5_never_shuts_nothing),
+                SCENARIO(OTP_5_a_significant_group_ends_the_one_around_it_and_the_hub),
+                SCENARIO(OTP_7_a_stopped_child_keeps_its_spec_and_its_state),
+                SCENARIO(OTP_7_a_state_of_a_stopped_child_outlives_the_hub),
+                SCENARIO(OTP_7_restart_ends_the_process_in_order_and_starts_one_with_its_state),
+                SCENARIO(OTP_7_delete_only_when_stopped),
+                SCENARIO(OTP_7_counts_of_specs_active_supervisors_and_workers),
+                SCENARIO(a_restart_of_the_group_calls_swaps_of_its_members_off),
+                SCENARIO(an_upgrade_of_the_one_that_failed_brings_its_group_back),
+                SCENARIO(members_of_a_killed_hub_are_adopted_and_a_group_again),
+                SCENARIO(a_stop_of_the_hub_keeps_what_a_group_had_captured),
+                SCENARIO(a_kill_of_the_hub_keeps_what_a_group_had_captured),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
