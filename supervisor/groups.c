@@ -442,7 +442,15 @@ void bt_groups_stop_all(struct bt_hub *hub)
                         bt_pause_stop(hub->groups->ends[i].child);
 }
 
-/* Those of @tree that are last, when those behind them are gone. @at: behind the last one. Returns where the tree begins. */
+static bool end_waits(const struct bt_hub_group_end *end)
+{
+        return end->child && !bt_list_empty(&end->child->incs);
+}
+
+/*
+ * Those of a tree that are last, when those behind them are gone; all of one rank at once. @at: behind the last one. Returns
+ * where the tree begins.
+ */
 static uint32_t end_tree(struct bt_hub *hub, uint32_t at)
 {
         struct bt_hub_group_end *ends = hub->groups->ends;
@@ -451,15 +459,14 @@ static uint32_t end_tree(struct bt_hub *hub, uint32_t at)
 
         for (; at && ends[at - 1].tree == tree; at--) {
                 struct bt_hub_group_end *end = &ends[at - 1];
-                struct bt_child *child = end->child;
 
-                if (waits && end->rank != rank)
+                if (waits && (end->told || end->rank != rank))
                         break;
                 rank = end->rank;
-                if (child && !end->told)
-                        (void)bt_child_end(child, bt_hub_patience(hub, child));
+                if (end->child && !end->told)
+                        (void)bt_child_end(end->child, bt_hub_patience(hub, end->child));
                 end->told = true;
-                waits = waits || (child && !bt_list_empty(&child->incs));
+                waits = waits || end_waits(end);
         }
         while (at && ends[at - 1].tree == tree)
                 at--;
@@ -468,7 +475,13 @@ static uint32_t end_tree(struct bt_hub *hub, uint32_t at)
 
 void bt_groups_end(struct bt_hub *hub)
 {
-        for (uint32_t at = hub->groups ? hub->groups->end_count : 0; at;)
+        struct bt_hub_groups *groups = hub->groups;
+
+        if (!groups)
+                return;
+        while (groups->end_count && groups->ends[groups->end_count - 1].told && !end_waits(&groups->ends[groups->end_count - 1]))
+                groups->end_count--;
+        for (uint32_t at = groups->end_count; at;)
                 at = end_tree(hub, at);
 }
 

@@ -226,7 +226,7 @@ void bt_move_begin(struct bt_move *move)
                 move_drop(move);
                 if (!there)
                         bt_node_asks_replan(hub);
-        } else if (child->migration || child->phase == BT_PHASE_STARTING || child->importing) {
+        } else if (child->migration || child->phase == BT_PHASE_STARTING || child->importing || child->pause) {
                 move->state = BT_MOVE_WAITING;
         } else if (!child->current) {
                 move_seat(move);

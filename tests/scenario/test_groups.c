@@ -744,6 +744,27 @@ static void a_stop_of_the_hub_keeps_what_a_group_had_captured(void **state)
         world_end(w);
 }
 
+/* Killed at the very moment in which a member is down for another one. */
+static void a_hub_that_dies_in_the_middle_of_a_restart_loses_nothing(void **state)
+{
+        struct world *w = *state;
+
+        w->hub_env = "BATON_KILL_AT=group.paused";
+        world_start(w, WEB("strategy: one_for_all"));
+        assert_int_equal(count_of(w, "db"), 1);
+        assert_int_equal(count_of(w, "front"), 1);
+        assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
+        world_await_hub(w, 128 + SIGKILL);
+        w->hub_env = NULL;
+        world_start_again(w);
+        assert_int_equal(count_of(w, "db"), 2);
+        assert_int_equal(count_of(w, "front"), 2);
+        assert_true(count_of(w, "api") > 0);
+        world_stop(w);
+        assert_true(world_reap_orphans() >= 1);
+        world_end(w);
+}
+
 /* The same, and the hub is killed: the keeper has what was captured. */
 static void a_kill_of_the_hub_keeps_what_a_group_had_captured(void **state)
 {
@@ -808,6 +829,7 @@ int main(void)
                 SCENARIO(members_of_a_killed_hub_are_adopted_and_a_group_again),
                 SCENARIO(a_stop_of_the_hub_keeps_what_a_group_had_captured),
                 SCENARIO(a_kill_of_the_hub_keeps_what_a_group_had_captured),
+                SCENARIO(a_hub_that_dies_in_the_middle_of_a_restart_loses_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
