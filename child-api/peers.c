@@ -69,6 +69,14 @@ struct bt_peer *bt_post_find(struct baton_child *child, uint32_t number)
         return peer;
 }
 
+void bt_post_expect(struct bt_post *post, uint32_t number)
+{
+        const struct bt_peer *peer = peer_known(post, number);
+
+        if (peer)
+                bt_mailbox_fetch(&peer->view);
+}
+
 /* 0, -BATON_E_GONE, -BATON_E_TOO_BIG or -EAGAIN. */
 static int push(struct baton_child *child, uint32_t client, const struct bt_letter *letter, const void *payload)
 {

@@ -269,6 +269,8 @@ static void handle(struct baton_child *child, const struct bt_taken *taken)
         struct baton_message message;
         int r = describe(child, taken, &message);
 
+        if (message.wants_answer)
+                bt_post_expect(child->post, taken->owner);
         message.deliveries = begin(child, pos, taken);
         if (!r)
                 r = again(desk, message.deliveries);
@@ -347,7 +349,9 @@ static void serve(struct baton_child *child)
                         ring_self(child); /* more may be there; the hub, which rang, is heard first */
                         return;
                 }
-                if (serve_one(child) || watch(post, child) || hub_said(child) != child->inbox.cursor)
+                if (bt_source_told(post) && serve_one(child))
+                        continue;
+                if ((watch(post, child) && serve_one(child)) || hub_said(child) != child->inbox.cursor)
                         continue;
                 if (bt_source_sleep(post)) {
                         post->slept = true;

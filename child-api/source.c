@@ -62,6 +62,11 @@ void bt_source_done(struct bt_post *post, uint64_t pos)
                 bt_mailbox_free(&post->view, pos);
 }
 
+bool bt_source_told(const struct bt_post *post)
+{
+        return post->view.shared || bt_mailbox_told(&post->view, cursor_of(post));
+}
+
 bool bt_source_watch(struct bt_post *post, const _Atomic uint32_t *called, uint32_t called_seen)
 {
         if (post->view.shared)

@@ -37,6 +37,16 @@ static inline const _Atomic uint32_t *bt_futex_low(const _Atomic uint64_t *word)
         return (const _Atomic uint32_t *)(const void *)(at + (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 4));
 }
 
+/* The line of @at will be written soon: it is fetched for that, and nobody waits for it. Touches nothing, whatever @at is. */
+static inline void bt_cpu_fetch_to_write(const void *at)
+{
+#if defined(__x86_64__) || defined(__i386__)
+        __asm__ volatile("prefetchw %0" : : "m"(*(const char *)at)); /* the builtin only reads, on a processor that need not have this */
+#else
+        __builtin_prefetch(at, 1);
+#endif
+}
+
 static inline void bt_cpu_relax(void)
 {
 #if defined(__x86_64__) || defined(__i386__)

@@ -14,6 +14,9 @@
 #define POS_MASK   ((UINT64_C(1) << BT_NEXT_POS_BITS) - 1)
 #define LAP_MASK   ((1u << (64 - STATE_BITS - OWNER_BITS)) - 1)
 
+#define LINE_BYTES  64
+#define FETCH_BYTES (2 * LINE_BYTES)
+
 #define CLAIM_TRIES      4096 /* each failed one is a claim of somebody else's, or a lie */
 #define SPIN_CLOCK_EVERY 32   /* looks at the word between two looks at the clock */
 #define ROOM_AGAIN_NS                                                                              \
@@ -150,6 +153,23 @@ uint32_t bt_mailbox_lap(const struct bt_mailbox_view *view, uint64_t pos)
         return (uint32_t)(pos / view->slot_count) & LAP_MASK;
 }
 
+/* The lines of a slot that a short message takes. */
+static void fetch_to_write(const struct bt_mailbox_view *view, uint64_t pos)
+{
+        const char *slot = (const char *)bt_mailbox_slot(view, pos);
+
+        for (uint32_t off = 0; off < view->slot_bytes && off < FETCH_BYTES; off += LINE_BYTES)
+                bt_cpu_fetch_to_write(slot + off);
+}
+
+static void fetch_to_read(const struct bt_mailbox_view *view, uint64_t pos)
+{
+        const char *slot = (const char *)bt_mailbox_slot(view, pos);
+
+        for (uint32_t off = 0; off < view->slot_bytes && off < FETCH_BYTES; off += LINE_BYTES)
+                __builtin_prefetch(slot + off);
+}
+
 /* ---- producers ---- */
 
 /* @pos is claimed, or was: the tail is behind it for all who look. Nobody minds who moves it. */
@@ -189,7 +209,6 @@ int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_
                         if (!atomic_compare_exchange_strong(
                                     &slot->word, &word, bt_slot_pack(lap, owner, BT_SLOT_CLAIMED)))
                                 continue;
-                        tail_past(view, pos);
                         *ret_pos = pos;
                         return 0;
                 }
@@ -221,6 +240,8 @@ int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint6
         if (!atomic_compare_exchange_strong(&bt_mailbox_slot(view, pos)->word, &claimed,
                                             bt_slot_pack(lap, owner, BT_SLOT_READY)))
                 return BT_MAILBOX_E_STALE;
+        fetch_to_write(view, pos + 1);
+        tail_past(view, pos);
         return 0;
 }
 
@@ -377,8 +398,10 @@ int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_
         struct bt_mail_slot *slot = bt_mailbox_slot(view, pos);
         struct bt_slot_word w;
         uint64_t word;
-        int r = look_at(view, pos, &word);
+        int r;
 
+        fetch_to_read(view, pos);
+        r = look_at(view, pos, &word);
         if (r)
                 return r;
         w = bt_slot_unpack(word);
@@ -467,24 +490,23 @@ void bt_mailbox_awake(const struct bt_mailbox_view *view)
 bool bt_mailbox_spin(const struct bt_mailbox_view *view, uint64_t cursor, uint64_t spin_ns,
                      const _Atomic uint32_t *called, uint32_t called_seen)
 {
-        uint64_t until;
+        uint64_t until = 0, now = 0;
 
-        if (bt_mailbox_ready(view, cursor))
-                return true;
-        if (!spin_ns)
-                return false;
-        until = bt_ns_add(bt_now_ns(), spin_ns);
-        do {
+        while (spin_ns && now <= until) {
                 for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if (bt_mailbox_ready(view, cursor))
+                        if (bt_mailbox_told(view, cursor) && bt_mailbox_ready(view, cursor))
                                 return true;
                         if (called &&
                             atomic_load_explicit(called, memory_order_relaxed) != called_seen)
                                 return false;
                         bt_cpu_relax();
                 }
-        } while (bt_now_ns() < until);
-        return false;
+                if (bt_mailbox_ready(view, cursor))
+                        return true;
+                now = bt_now_ns();
+                until = until ? until : bt_ns_add(now, spin_ns);
+        }
+        return bt_mailbox_ready(view, cursor);
 }
 
 /* ---- the hub ---- */

@@ -15,12 +15,16 @@
  *
  * Producer (any number):
  *      1. p := tail. One compare-and-swap of the slot's word, FREE(lap of p) → CLAIMED(me). So there is no claim without a name.
- *      2. tail := p + 1, by whoever sees that p is claimed: one that dies here holds up nobody.
- *      3. letter and payload into the slot, then CLAIMED → READY by compare-and-swap.
+ *      2. letter and payload into the slot, then CLAIMED → READY by compare-and-swap.
+ *      3. tail := p + 1. Also by any other producer that sees that p is claimed: one that dies or dawdles before this holds up nobody.
  *      4. @asleep set: take it back and ring the bell.
  *
  * Consumer (one): looks at the word at its own cursor, not at the tail. READY: takes it, copies it out, works, then moves its cursor (bt_desk.cursor: that is
  * the commit point), then frees the slot. HOLE: frees it. FREE: sleeps. CLAIMED: sleeps, too: either READY rings, or its owner dies, the hub repairs and rings.
+ *
+ * Before it sleeps it may watch. Then it looks at the tail, which moves once a message, and at the slot only when that says so, and every so often: the slot is
+ * in its producer's hands until it is READY, and each look would take its cache line away from there. The tail is a hint: it can be one behind for ever, when a producer
+ * died before step 3, and ahead of a message that is not READY. What is true is in the slot; nobody sleeps before a look at that.
  *
  * Owners are numbers that the hub gives out. When one is dead for certain (its connection is closed), bt_mailbox_repair() turns what it had CLAIMED into
  * holes; what was READY stays, for push() had said that it is sent. A producer that is alive and stopped does hold up what is behind its claim:
@@ -115,6 +119,12 @@ int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint6
 /* The three in one. @letter's bytes say how much of @payload; -EMSGSIZE: more than fits. The caller rings: bt_mailbox_must_ring(). */
 int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner, const struct bt_letter *letter, const void *payload, uint64_t *ret_pos);
 
+/* A push is near. The line that it looks at first is fetched, and nobody waits for it. */
+static inline void bt_mailbox_fetch(const struct bt_mailbox_view *view)
+{
+        __builtin_prefetch(&view->mb->tail);
+}
+
 /* After one publish or many: true when the consumer sleeps, once; of a shared one: when a member does. Then write 1 to its bell. */
 bool bt_mailbox_must_ring(const struct bt_mailbox_view *view);
 
@@ -166,6 +176,15 @@ void bt_mailbox_awake(const struct bt_mailbox_view *view);
 
 /* Wakes producers that wait for room, whether there is any or not. */
 void bt_mailbox_tell_room(struct bt_mailbox_view *view);
+
+/*
+ * True when there is probably something at @cursor: a look at the tail, which is written once a message. The slot itself is in a producer's hands while it
+ * is being filled, and each look there takes it away from it. Who goes by this alone may miss one whose producer died before it moved the tail.
+ */
+static inline bool bt_mailbox_told(const struct bt_mailbox_view *view, uint64_t cursor)
+{
+        return atomic_load_explicit(&view->mb->tail, memory_order_acquire) != cursor;
+}
 
 /* True when take() at @cursor would find something. */
 bool bt_mailbox_ready(const struct bt_mailbox_view *view, uint64_t cursor);

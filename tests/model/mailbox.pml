@@ -3,6 +3,8 @@
  * The protocol of the mailbox (shm/mailbox.h): claims, holes, sleeping and waiting for room, with producers that die at any step. For spin
  * (tests/model/run.cmake runs it; the test is model_mailbox).
  *
+ * Watching before sleeping is not modelled: the consumer looks at the slot before it sleeps, whatever it has seen at the tail.
+ *
  * What is modelled: each load, store and compare-and-swap of claim, publish, must_ring, wait_room, take, free and sleep is a step; the kernel kills up to CRASHES
  * producers; the hub sees each death at some later time, repairs, rings. Time passes as it likes: the millisecond of tell_of_room() may be over or not.
  *
@@ -85,8 +87,7 @@ claim:
                                 if
                                 :: d_step { lap[S] == LAP && state[S] == FREE -> state[S] = CLAIMED; owner[S] = me; its = FREE; its_lap = 0 }
                                 :: else -> goto claim
-                                fi;
-                                tail_past()
+                                fi
                         :: its_lap == LAP && its != FREE || its_lap == LAP + 1 ->
 #ifdef PLANT_OWN_TAIL
                                 tail != pos; /* left to the one that claimed it */
@@ -118,6 +119,7 @@ claim:
                                 state[S] = READY;
                                 sent[me * EACH + n] = true
                         };
+                        tail_past(); /* late: the consumer watches the tail and would come while the slot is filled */
                         if
                         :: asleep ->
                                 if

@@ -205,6 +205,41 @@ static void the_tail_is_moved_by_whoever_comes_next(void **state)
         take_ok(3, 6, 2);
 }
 
+static void the_tail_moves_when_a_message_is_whole_and_a_watcher_goes_by_it(void **state)
+{
+        uint64_t pos;
+
+        (void)state;
+        assert_int_equal(bt_mailbox_claim(&box, 5, &pos), 0);
+        assert_false(bt_mailbox_told(&box, 0));
+        assert_int_equal(bt_mailbox_publish(&box, 5, pos), 0);
+        assert_true(bt_mailbox_told(&box, 0));
+        assert_true(bt_mailbox_spin(&box, 0, 1, NULL, 0));
+        assert_false(bt_mailbox_told(&box, 1));
+        assert_false(bt_mailbox_spin(&box, 1, 1, NULL, 0));
+}
+
+/* A producer that died between READY and the tail: its message is sent. */
+static void a_watcher_also_finds_what_the_tail_does_not_tell(void **state)
+{
+        const _Atomic uint32_t called = 1;
+
+        (void)state;
+        assert_int_equal(push(5, 1), 0);
+        box.mb->tail = 0;
+        assert_true(bt_mailbox_valid(&box, 0));
+        assert_false(bt_mailbox_told(&box, 0));
+        assert_true(bt_mailbox_spin(&box, 0, 0, NULL, 0));
+        assert_true(bt_mailbox_spin(&box, 0, UINT64_MAX, &called, 1));
+        assert_false(bt_mailbox_sleep(&box, 0));
+        take_ok(0, 5, 1);
+
+        /* Nor does a tail that lies make it see what is not there. */
+        box.mb->tail = UINT64_MAX;
+        assert_false(bt_mailbox_spin(&box, 1, 1, &called, 1));
+        assert_false(bt_mailbox_spin(&box, 1, UINT64_MAX, &called, 0));
+}
+
 static void what_is_withdrawn_in_time_is_not_handled_and_nothing_else_can_be(void **state)
 {
         struct bt_taken taken;
@@ -396,6 +431,8 @@ int main(void)
                 ROW(a_claim_holds_up_what_is_behind_it_until_it_is_repaired),
                 ROW(what_a_dead_producer_had_sent_is_still_sent),
                 ROW(the_tail_is_moved_by_whoever_comes_next),
+                ROW(the_tail_moves_when_a_message_is_whole_and_a_watcher_goes_by_it),
+                ROW(a_watcher_also_finds_what_the_tail_does_not_tell),
                 ROW(what_is_withdrawn_in_time_is_not_handled_and_nothing_else_can_be),
                 ROW(a_consumer_frees_what_its_predecessor_was_past),
                 ROW(no_word_leads_a_consumer_or_a_producer_astray),
