@@ -5,18 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE_BITS 3
 #define TRIES                                                                                      \
         4 /* rounds through the table before it counts as full: entries come free under our eyes */
 
 static uint64_t word_of(uint64_t id, enum bt_call_state state)
 {
-        return id << STATE_BITS | state;
+        return id << BT_CALL_STATE_BITS | state;
 }
 
 static enum bt_call_state state_of(uint64_t word)
 {
-        return (enum bt_call_state)(word & ((1u << STATE_BITS) - 1));
+        return (enum bt_call_state)(word & ((1u << BT_CALL_STATE_BITS) - 1));
 }
 
 int bt_calls_init(struct bt_calls *calls, uint32_t count, size_t reply_bytes)
@@ -66,6 +65,7 @@ struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_do
                 atomic_store_explicit(&call->member, NULL, memory_order_relaxed);
                 atomic_store_explicit(&call->place, 0, memory_order_relaxed);
                 atomic_store_explicit(&call->waited, 0, memory_order_relaxed);
+                bt_call_count(&call->begun, 1);
                 atomic_store_explicit(&call->word, word_of(id, BT_CALL_PENDING),
                                       memory_order_release);
                 *ret_id = id;
@@ -78,7 +78,7 @@ uint64_t bt_call_id(const struct bt_call *call, enum bt_call_state state)
 {
         uint64_t word = atomic_load(&call->word);
 
-        return state_of(word) == state ? word >> STATE_BITS : 0;
+        return state_of(word) == state ? word >> BT_CALL_STATE_BITS : 0;
 }
 
 static struct bt_call *entry_of(const struct bt_calls *calls, uint64_t id)
@@ -93,7 +93,8 @@ struct bt_call *bt_call_find(const struct bt_calls *calls, uint64_t id)
         struct bt_call *call = entry_of(calls, id);
         uint64_t word = call ? atomic_load(&call->word) : 0;
 
-        return call && word >> STATE_BITS == id && state_of(word) != BT_CALL_FREE ? call : NULL;
+        return call && word >> BT_CALL_STATE_BITS == id && state_of(word) != BT_CALL_FREE ? call
+                                                                                          : NULL;
 }
 
 bool bt_call_drop(struct bt_call *call, uint64_t id)
@@ -119,6 +120,11 @@ void bt_call_filled(struct bt_call *call, uint64_t id)
         atomic_store(&call->word, word_of(id, BT_CALL_DONE));
 }
 
+void bt_call_keep(struct bt_call *call, uint64_t id)
+{
+        atomic_store(&call->word, word_of(id, BT_CALL_HELD));
+}
+
 bool bt_call_is(const struct bt_call *call, uint64_t id, enum bt_call_state state)
 {
         return atomic_load(&call->word) == word_of(id, state);
@@ -133,10 +139,32 @@ bool bt_call_hold(struct bt_call *call, uint64_t id)
 
 void bt_call_free(struct bt_call *call, uint64_t id)
 {
-        atomic_store(&call->word, word_of(id, BT_CALL_FREE));
+        atomic_store_explicit(&call->word, word_of(id, BT_CALL_FREE), memory_order_release);
 }
 
-void bt_call_copy(const struct bt_call *call, uint64_t id, struct baton_reply *reply)
+void bt_call_count(_Atomic uint64_t *counter, int more)
+{
+        uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+
+        atomic_store_explicit(counter, before + (uint64_t)more, memory_order_relaxed);
+}
+
+uint64_t bt_calls_sum(const struct bt_calls *calls, size_t counter_off)
+{
+        uint64_t sum = 0;
+
+        for (uint32_t i = 0; i < calls->count; i++) {
+                const char *call = (const char *)&calls->entries[i];
+
+                sum += atomic_load_explicit(
+                        (const _Atomic uint64_t *)(const void *)(call + counter_off),
+                        memory_order_relaxed);
+        }
+        return sum;
+}
+
+void bt_call_copy(const struct bt_call *call, uint64_t id, const void *data,
+                  struct baton_reply *reply)
 {
         if (!reply)
                 return;
@@ -144,6 +172,5 @@ void bt_call_copy(const struct bt_call *call, uint64_t id, struct baton_reply *r
         reply->status = call->status;
         reply->call = id;
         if (reply->data)
-                memcpy(reply->data, call->data,
-                       reply->room < call->bytes ? reply->room : call->bytes);
+                memcpy(reply->data, data, reply->room < call->bytes ? reply->room : call->bytes);
 }

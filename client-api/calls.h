@@ -19,7 +19,8 @@
 
 #include "base/list.h"
 
-#define BT_CALL_IDX_BITS 16
+#define BT_CALL_IDX_BITS   16
+#define BT_CALL_STATE_BITS 3
 
 enum bt_call_state {
         BT_CALL_FREE = 0,
@@ -47,6 +48,9 @@ struct bt_call {
         int status;
         size_t bytes;
         char *data; /* room for one answer */
+        /* For the client's counters: of this entry, and W who has it, so that nothing is shared for them. */
+        _Atomic uint64_t begun;
+        _Atomic uint64_t answered;
 };
 
 struct bt_calls {
@@ -72,9 +76,23 @@ bool bt_call_drop(struct bt_call *call, uint64_t id);
 /* From PENDING to FILLING: the caller alone may write the answer now, and ends with bt_call_filled(). NULL: late. */
 struct bt_call *bt_call_fill(const struct bt_calls *calls, uint64_t id);
 void bt_call_filled(struct bt_call *call, uint64_t id);
+/* PENDING or FILLING: there is no answer yet. */
+static inline bool bt_call_is_open(const struct bt_call *call, uint64_t id)
+{
+        uint64_t word = atomic_load(&call->word);
+
+        return word == (id << BT_CALL_STATE_BITS | BT_CALL_PENDING) ||
+               word == (id << BT_CALL_STATE_BITS | BT_CALL_FILLING);
+}
 bool bt_call_is(const struct bt_call *call, uint64_t id, enum bt_call_state state);
 /* From DONE to HELD: of two that want the answer one gets it, and ends with bt_call_free(). */
 bool bt_call_hold(struct bt_call *call, uint64_t id);
 void bt_call_free(struct bt_call *call, uint64_t id);
-/* Copies the answer of a held one out. @reply: NULL: not wanted. */
-void bt_call_copy(const struct bt_call *call, uint64_t id, struct baton_reply *reply);
+/* One of the two counters of an entry that is the caller's: begun, FILLING or not yet known to anybody; answered, HELD. */
+void bt_call_count(_Atomic uint64_t *counter, int more);
+uint64_t bt_calls_sum(const struct bt_calls *calls, size_t counter_off);
+/* From FILLING to HELD, for who fills it and wants it: nobody else sees it DONE. */
+void bt_call_keep(struct bt_call *call, uint64_t id);
+/* Copies the answer of a held one out, which lies in @data. @reply: NULL: not wanted. */
+void bt_call_copy(const struct bt_call *call, uint64_t id, const void *data,
+                  struct baton_reply *reply);

@@ -146,7 +146,6 @@ struct baton_client *baton_client_close(struct baton_client *client)
         (void)bt_close(client->nudge);
         (void)bt_close(client->epoll);
         (void)pthread_mutex_destroy(&client->lock);
-        (void)pthread_mutex_destroy(&client->pump);
         free(client);
         return NULL;
 }
@@ -165,7 +164,6 @@ static struct baton_client *client_new(void)
         client->conn = client->seg_fd = client->bell = client->timer = client->nudge =
                 client->epoll = -1;
         (void)pthread_mutex_init(&client->lock, NULL);
-        (void)pthread_mutex_init(&client->pump, NULL);
         bt_list_init(&client->members);
         bt_list_init(&client->followers);
         bt_list_init(&client->done);
@@ -301,8 +299,8 @@ void baton_client_stats(const struct baton_client *client, struct baton_client_s
 {
         *ret_stats = (struct baton_client_stats){
                 .size = sizeof(*ret_stats),
-                .calls = atomic_load(&client->begun),
-                .answered = atomic_load(&client->answered),
+                .calls = bt_calls_sum(&client->calls, offsetof(struct bt_call, begun)),
+                .answered = bt_calls_sum(&client->calls, offsetof(struct bt_call, answered)),
                 .late = atomic_load(&client->late),
                 .full = atomic_load(&client->full),
                 .attached = atomic_load(&client->attached),

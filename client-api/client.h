@@ -65,8 +65,8 @@ struct baton_target {
 
 struct baton_client {
         pthread_mutex_t lock;
-        pthread_mutex_t pump; /* only ever tried, but by close */
-        uint32_t forks;       /* of this process, at open */
+        _Atomic uint32_t pump; /* 1: a thread has it. Only ever tried, so nobody sleeps for it */
+        uint32_t forks;        /* of this process, at open */
         struct baton_client_options options;
 
         /* the hub */
@@ -104,7 +104,7 @@ struct baton_client {
         _Atomic uint32_t polled;
         int epoll; /* what the program polls: bell, conn, timer, nudge */
 
-        _Atomic uint64_t begun, answered, late, full, attached;
+        _Atomic uint64_t late, full, attached;
 };
 
 /* client.c */
@@ -139,8 +139,16 @@ void bt_target_prune(struct baton_target *target); /* without those that are gon
 void bt_targets_free(struct baton_client *client);
 
 /* wait.c */
-/* Waits for a call's answer. 0: it is there; -ETIMEDOUT; it is not dropped. */
-int bt_wait(struct baton_client *client, struct bt_call *call, uint64_t id, uint64_t deadline_ns);
+/* The call that a thread waits for: when it reads the ring itself the answer goes straight to @reply, and the entry is free. */
+struct bt_own {
+        uint64_t id;
+        struct baton_reply *reply; /* NULL: not wanted */
+        bool got;
+};
+
+/* Waits for a call's answer. 0: own->got, or it is in the entry; -ETIMEDOUT; it is not dropped. */
+int bt_wait(struct baton_client *client, struct bt_call *call, struct bt_own *own,
+            uint64_t deadline_ns);
 void bt_wait_begin_polled(struct baton_client *client);
 /* Members were removed: their calls are failed by whoever reads answers next. */
 void bt_calls_gone(struct baton_client *client);

@@ -27,7 +27,9 @@ static bool send_valid(const struct baton_target *target, const struct baton_sen
 
 static uint64_t deadline_of(uint64_t timeout_ns)
 {
-        return timeout_ns ? bt_ns_add(bt_now_ns(), timeout_ns) : 0;
+        if (!timeout_ns || timeout_ns == BATON_WAIT_FOREVER)
+                return timeout_ns;
+        return bt_ns_add(bt_now_ns(), timeout_ns);
 }
 
 static int letter_init(struct bt_letter *letter, const struct baton_client *client,
@@ -56,7 +58,7 @@ static int push(struct bt_member *member, const struct baton_client *client,
         switch (r) {
         case 0:
                 if (call)
-                        atomic_store(&call->place, pos + 1);
+                        atomic_store_explicit(&call->place, pos + 1, memory_order_release);
                 if (send->flags & BATON_SEND_QUIET)
                         atomic_store(&member->owed, 1);
                 else
@@ -129,6 +131,7 @@ int baton_client_cast(struct baton_target *target, const struct baton_send *send
 /* Nothing was sent: the entry is given back, whatever the news of the member's removal made of it meanwhile. */
 static void call_undo(struct baton_client *client, struct bt_call *call, uint64_t id)
 {
+        bt_call_count(&call->begun, -1);
         while (!bt_call_drop(call, id) && !bt_call_discard(client, call, id))
                 bt_cpu_relax();
 }
@@ -148,7 +151,6 @@ static int begin(struct baton_target *target, const struct baton_send *send,
                 call_undo(client, call, *ret_id);
                 return r;
         }
-        atomic_fetch_add_explicit(&client->begun, 1, memory_order_relaxed);
         if (send->done && deadline_ns)
                 bt_watch_deadlines(client);
         *ret_call = call;
@@ -167,8 +169,7 @@ int baton_client_begin(struct baton_target *target, const struct baton_send *sen
         return begin(target, send, &call, ret_call, deadline_of(send->timeout_ns));
 }
 
-static int take(struct baton_client *client, struct bt_call *call, uint64_t id,
-                struct baton_reply *reply)
+static int take(struct bt_call *call, uint64_t id, struct baton_reply *reply)
 {
         int error;
 
@@ -176,8 +177,8 @@ static int take(struct baton_client *client, struct bt_call *call, uint64_t id,
                 return -ENOENT;
         error = call->error;
         if (!error) {
-                bt_call_copy(call, id, reply);
-                atomic_fetch_add_explicit(&client->answered, 1, memory_order_relaxed);
+                bt_call_copy(call, id, call->data, reply);
+                bt_call_count(&call->answered, 1);
         }
         bt_call_free(call, id);
         return error;
@@ -188,6 +189,7 @@ int baton_client_call(struct baton_target *target, const struct baton_send *send
 {
         struct baton_client *client;
         struct bt_call *call;
+        struct bt_own own;
         uint64_t id, deadline_ns;
         int r;
 
@@ -202,17 +204,19 @@ int baton_client_call(struct baton_target *target, const struct baton_send *send
                 return r;
         if (send->flags & BATON_SEND_QUIET)
                 baton_client_flush(client); /* it waits itself: its message must be seen */
-        r = bt_wait(client, call, id, deadline_ns ? deadline_ns : BT_NS_NEVER);
-        if (r && bt_call_drop(call, id))
+        own = (struct bt_own){.id = id, .reply = reply};
+        r = bt_wait(client, call, &own, deadline_ns ? deadline_ns : BT_NS_NEVER);
+        if (own.got || (r && bt_call_drop(call, id)))
                 return r;
         while (bt_call_is(call, id, BT_CALL_FILLING))
                 bt_cpu_relax(); /* it came in that very moment: another thread copies it */
-        return take(client, call, id, reply);
+        return take(call, id, reply);
 }
 
 int baton_client_collect(struct baton_client *client, uint64_t call, struct baton_reply *reply,
                          uint64_t timeout_ns)
 {
+        struct bt_own own = {.id = call, .reply = reply};
         struct bt_call *entry;
         int r;
 
@@ -223,10 +227,10 @@ int baton_client_collect(struct baton_client *client, uint64_t call, struct bato
         entry = bt_call_find(&client->calls, call);
         if (!entry || entry->done)
                 return -ENOENT;
-        r = bt_wait(client, entry, call, deadline_of(timeout_ns));
+        r = bt_wait(client, entry, &own, deadline_of(timeout_ns));
         if (r)
                 return timeout_ns ? r : -EAGAIN;
-        return take(client, entry, call, reply);
+        return own.got ? 0 : take(entry, call, reply);
 }
 
 /*

@@ -55,7 +55,28 @@ static void call_finish(struct baton_client *client, struct bt_call *call, uint6
         (void)!write(client->nudge, &one, sizeof(one));
 }
 
-static void deliver(struct baton_client *client, const struct bt_letter *letter)
+/* Who gets an answer is likely to ask again, and its child watches the tail: it has taken that line away since. */
+static void fetch_for_next(const struct bt_call *call)
+{
+        const struct bt_member *member = atomic_load_explicit(&call->member, memory_order_relaxed);
+
+        if (member)
+                bt_mailbox_fetch(&member->view);
+}
+
+/* It is the reader's own: nobody else has to see it. */
+static void deliver_own(struct baton_client *client, struct bt_call *call, struct bt_own *own)
+{
+        bt_call_copy(call, own->id, client->answer, own->reply);
+        bt_call_count(&call->answered, 1);
+        bt_call_keep(call, own->id);
+        call_wake(call); /* a second one that waits for this call gets nothing, and is to know */
+        bt_call_free(call, own->id);
+        own->got = true;
+}
+
+/* @own: of the thread that reads; NULL: it waits for none. */
+static void deliver(struct baton_client *client, const struct bt_letter *letter, struct bt_own *own)
 {
         struct bt_call *call = letter->flags & BT_LETTER_ANSWER
                                        ? bt_call_fill(&client->calls, letter->call)
@@ -65,8 +86,13 @@ static void deliver(struct baton_client *client, const struct bt_letter *letter)
                 atomic_fetch_add_explicit(&client->late, 1, memory_order_relaxed);
                 return;
         }
+        fetch_for_next(call);
         call->status = letter->status;
         call->bytes = letter->bytes;
+        if (own && own->id == letter->call && !call->done) {
+                deliver_own(client, call, own);
+                return;
+        }
         memcpy(call->data, client->answer, letter->bytes);
         if (!call->done) {
                 call_finish(client, call, letter->call);
@@ -78,17 +104,22 @@ static void deliver(struct baton_client *client, const struct bt_letter *letter)
 }
 
 /* All that is there, at most one ring full: more would be for another turn. */
-static void ring_drain(struct baton_client *client)
+static void ring_drain(struct baton_client *client, struct bt_own *own)
 {
+        uint64_t cursor = atomic_load_explicit(&client->cursor, memory_order_relaxed);
+
         for (uint32_t left = client->ring.slot_count; left; left--) {
                 struct bt_taken taken;
-                int r = bt_mailbox_take(&client->ring, client->cursor, &taken, client->answer);
+                int r = bt_mailbox_take(&client->ring, cursor, &taken, client->answer);
 
                 if (r == BT_MAILBOX_E_EMPTY || r == BT_MAILBOX_E_BUSY)
                         return;
                 if (!r)
-                        deliver(client, &taken.letter);
-                bt_mailbox_free(&client->ring, atomic_fetch_add(&client->cursor, 1));
+                        deliver(client, &taken.letter, own);
+                atomic_store_explicit(&client->cursor, cursor + 1, memory_order_release);
+                bt_mailbox_free(&client->ring, cursor++);
+                if (!bt_mailbox_told(&client->ring, cursor))
+                        return;
         }
 }
 
@@ -118,11 +149,11 @@ static void fail_gone(struct baton_client *client)
 }
 
 /* Under @pump, without @lock. What a child answered before it was removed is in the ring when its removal is known: it is read before its calls are failed. */
-static void ring_read(struct baton_client *client)
+static void ring_read(struct baton_client *client, struct bt_own *own)
 {
         bool removed = atomic_load(&client->removed) && atomic_exchange(&client->removed, 0);
 
-        ring_drain(client);
+        ring_drain(client, own);
         if (removed)
                 fail_gone(client);
 }
@@ -221,10 +252,13 @@ struct follower {
         _Atomic uint32_t nod;
 };
 
+static bool pump_take(struct baton_client *client)
+{
+        return !atomic_load(&client->pump) && !atomic_exchange(&client->pump, 1);
+}
+
 static void nod_to_one(struct baton_client *client)
 {
-        atomic_thread_fence(
-                memory_order_seq_cst); /* the pump was given back before we look for followers */
         if (!atomic_load(&client->follower_count))
                 return;
         pthread_mutex_lock(&client->lock);
@@ -253,20 +287,20 @@ static void leave_asleep(struct baton_client *client)
 static void pump_release(struct baton_client *client)
 {
         leave_asleep(client);
-        pthread_mutex_unlock(&client->pump);
+        atomic_store(&client->pump, 0); /* before we look for followers: one order for all */
         nod_to_one(client);
 }
 
 void bt_wait_begin_polled(struct baton_client *client)
 {
-        if (pthread_mutex_trylock(&client->pump))
+        if (!pump_take(client))
                 return; /* its leader does it when it leaves */
         pump_release(client);
 }
 
 static bool is_over(const struct bt_call *call, uint64_t id)
 {
-        return !bt_call_is(call, id, BT_CALL_PENDING) && !bt_call_is(call, id, BT_CALL_FILLING);
+        return !bt_call_is_open(call, id);
 }
 
 static int poll_ms(uint64_t deadline_ns)
@@ -298,12 +332,12 @@ static void leader_sleep(struct baton_client *client, uint64_t deadline_ns)
                 hub_read(client);
 }
 
-static void lead(struct baton_client *client, const struct bt_call *call, uint64_t id,
+static void lead(struct baton_client *client, const struct bt_call *call, struct bt_own *own,
                  uint64_t deadline_ns)
 {
         for (;;) {
-                ring_read(client);
-                if (is_over(call, id) || bt_now_ns() >= deadline_ns)
+                ring_read(client, own);
+                if (is_over(call, own->id) || bt_now_ns() >= deadline_ns)
                         break;
                 leader_sleep(client, deadline_ns);
         }
@@ -324,7 +358,7 @@ static bool follow(struct baton_client *client, struct bt_call *call, uint64_t i
         bt_list_push(&client->followers, &self.node);
         atomic_fetch_add(&client->follower_count, 1);
         pthread_mutex_unlock(&client->lock);
-        leads = !pthread_mutex_trylock(&client->pump);
+        leads = pump_take(client);
         if (!leads && !is_over(call, id))
                 (void)bt_futex_wait(words, BT_ARRAY_LEN(words), deadline_ns);
         pthread_mutex_lock(&client->lock);
@@ -335,37 +369,44 @@ static bool follow(struct baton_client *client, struct bt_call *call, uint64_t i
 }
 
 /* Watches for a moment, and reads for everybody. True when it is over. */
-static bool spin(struct baton_client *client, const struct bt_call *call, uint64_t id,
+static bool spin(struct baton_client *client, const struct bt_call *call, struct bt_own *own,
                  uint64_t deadline_ns)
 {
-        uint64_t until = bt_ns_add(bt_now_ns(), client->options.spin_ns);
+        uint64_t until = 0, now = 0;
 
-        if (until > deadline_ns)
-                until = deadline_ns;
-        do {
+        while (now <= until) {
                 for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if ((bt_mailbox_ready(&client->ring, client->cursor) ||
-                             atomic_load(&client->removed)) &&
-                            !pthread_mutex_trylock(&client->pump)) {
-                                ring_read(client);
-                                pump_release(client);
+                        if ((i + 1 < SPIN_CLOCK_EVERY
+                                     ? bt_mailbox_told(&client->ring, client->cursor)
+                                     : bt_mailbox_ready(&client->ring, client->cursor)) ||
+                            atomic_load(&client->removed)) {
+                                if (pump_take(client)) {
+                                        ring_read(client, own);
+                                        pump_release(client);
+                                }
                         }
-                        if (is_over(call, id))
+                        if (is_over(call, own->id))
                                 return true;
                         bt_cpu_relax();
                 }
-        } while (bt_now_ns() < until);
+                now = bt_now_ns();
+                if (!until)
+                        until = bt_ns_add(now, client->options.spin_ns);
+                if (until > deadline_ns)
+                        until = deadline_ns;
+        }
         return false;
 }
 
-int bt_wait(struct baton_client *client, struct bt_call *call, uint64_t id, uint64_t deadline_ns)
+int bt_wait(struct baton_client *client, struct bt_call *call, struct bt_own *own,
+            uint64_t deadline_ns)
 {
-        if (client->options.spin_ns && deadline_ns && spin(client, call, id, deadline_ns))
+        if (client->options.spin_ns && deadline_ns && spin(client, call, own, deadline_ns))
                 return 0;
-        while (!is_over(call, id)) {
-                if (!pthread_mutex_trylock(&client->pump) || follow(client, call, id, deadline_ns))
-                        lead(client, call, id, deadline_ns);
-                if (!is_over(call, id) && bt_now_ns() >= deadline_ns)
+        while (!is_over(call, own->id)) {
+                if (pump_take(client) || follow(client, call, own->id, deadline_ns))
+                        lead(client, call, own, deadline_ns);
+                if (!is_over(call, own->id) && bt_now_ns() >= deadline_ns)
                         return -ETIMEDOUT;
         }
         return 0;
@@ -396,9 +437,9 @@ static void run_done(struct baton_client *client)
                 if (!call)
                         return;
                 reply = (struct baton_reply){.data = call->data, .room = call->bytes};
-                bt_call_copy(call, id, &reply);
+                bt_call_copy(call, id, call->data, &reply);
                 if (!call->error)
-                        atomic_fetch_add_explicit(&client->answered, 1, memory_order_relaxed);
+                        bt_call_count(&call->answered, 1);
                 call->done(client, &reply, call->ctx);
                 bt_call_free(call, id);
         }
@@ -416,11 +457,11 @@ int baton_client_dispatch(struct baton_client *client)
                 return -BATON_E_FORKED;
         (void)!read(client->nudge, &rung, sizeof(rung));
         hub_read(client);
-        if (!pthread_mutex_trylock(&client->pump)) {
+        if (pump_take(client)) {
                 (void)!read(
                         client->bell, &rung,
                         sizeof(rung)); /* before the ring: what comes after it was read rings again */
-                ring_read(client);
+                ring_read(client, NULL);
                 pump_release(client);
         }
         run_done(client);

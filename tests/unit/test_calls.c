@@ -39,13 +39,58 @@ static void an_answer_is_delivered_once_and_taken_once(void **state)
         assert_false(bt_call_hold(call, id));
         reply.data = room;
         reply.room = 3;
-        bt_call_copy(call, id, &reply);
+        bt_call_copy(call, id, call->data, &reply);
         assert_string_equal(room, "hel"); /* cut */
         assert_int_equal(reply.bytes, 5);
         assert_int_equal(reply.status, -7);
         assert_true(reply.call == id);
         bt_call_free(call, id);
         assert_null(bt_call_find(&calls, id));
+        bt_calls_deinit(&calls);
+}
+
+static void who_reads_its_own_answer_shows_it_to_nobody(void **state)
+{
+        struct bt_calls calls = {0};
+        struct baton_reply reply = {0};
+        struct bt_call *call;
+        uint64_t id;
+
+        (void)state;
+        assert_int_equal(bt_calls_init(&calls, 2, BYTES), 0);
+        call = bt_call_begin(&calls, &id, NULL, NULL, 0);
+        assert_non_null(call);
+        assert_true(bt_call_is_open(call, id));
+        assert_ptr_equal(bt_call_fill(&calls, id), call);
+        assert_true(bt_call_is_open(call, id));
+        call->bytes = 2;
+        bt_call_copy(call, id, "hi", &reply);
+        assert_int_equal(reply.bytes, 2);
+        bt_call_keep(call, id);
+        assert_false(bt_call_is_open(call, id));
+        assert_false(bt_call_hold(call, id)); /* a second thread that waits for it */
+        assert_null(bt_call_fill(&calls, id));
+        bt_call_free(call, id);
+        assert_false(bt_call_is_open(call, id));
+        bt_calls_deinit(&calls);
+}
+
+static void counters_of_entries_make_a_sum(void **state)
+{
+        struct bt_calls calls = {0};
+        struct bt_call *call = NULL;
+        uint64_t id = 0;
+
+        (void)state;
+        assert_int_equal(bt_calls_init(&calls, 2, BYTES), 0);
+        for (int i = 0; i < 5; i++) {
+                call = bt_call_begin(&calls, &id, NULL, NULL, 0);
+                assert_non_null(call);
+                assert_true(bt_call_drop(call, id));
+        }
+        bt_call_count(&call->begun, -1);
+        assert_int_equal(bt_calls_sum(&calls, offsetof(struct bt_call, begun)), 4);
+        assert_int_equal(bt_calls_sum(&calls, offsetof(struct bt_call, answered)), 0);
         bt_calls_deinit(&calls);
 }
 
@@ -148,7 +193,7 @@ static void one_round(struct twins *twins, bool patient)
                 return;
         while (!bt_call_hold(call, id))
                 (void)sched_yield();
-        bt_call_copy(call, id, &reply);
+        bt_call_copy(call, id, call->data, &reply);
         atomic_fetch_add(seen == id ? &twins->answered : &twins->wrong, 1);
         bt_call_free(call, id);
 }
@@ -185,6 +230,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(an_answer_is_delivered_once_and_taken_once),
+                cmocka_unit_test(who_reads_its_own_answer_shows_it_to_nobody),
+                cmocka_unit_test(counters_of_entries_make_a_sum),
                 cmocka_unit_test(
                         a_call_that_was_given_up_gets_no_answer_and_neither_does_the_next_in_its_place),
                 cmocka_unit_test(ids_that_nobody_gave_find_nothing),
