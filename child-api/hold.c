@@ -2,7 +2,7 @@
 /*
  * A process stops before its first line, and goes on when the hub says so: docs/spares.md.
  *
- *      variable? ─► link page ─► dies with its parent ─► its own pages ─► ASKED → HELD, bell ─► (arena) ─► sleeps on the word ─► RELEASED:
+ *      variable? ─► link page ─► dies with its parent ─► ASKED → HELD, bell ─► its own pages ─► (arena) ─► sleeps on the word ─► RELEASED:
  *      as if nothing had been
  *
  * This runs before every constructor, the C library's too: system calls (and the loader's list of what is loaded), no heap, no environment but the one that
@@ -135,12 +135,14 @@ PLAIN static void populate(const struct bt_link *link)
 
 /*
  * What is loaded, into the page tables: a start is a hundred page faults, each of which the service would wait for. Data is made private now; a kernel that
- * cannot (before 5.14) leaves it to the faults.
+ * cannot (before 5.14) leaves it to the faults. After the hub was told: in a cold swap it has the time in which the predecessor ends, and is called off.
  */
 PLAIN static int touch_object(struct dl_phdr_info *info, size_t bytes, void *ctx)
 {
-        (void)bytes, (void)ctx;
-        for (int i = 0; i < info->dlpi_phnum; i++) {
+        const struct bt_link *link = ctx;
+
+        (void)bytes;
+        for (int i = 0; i < info->dlpi_phnum && atomic_load(&link->hold) == BT_HOLD_HELD; i++) {
                 const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
                 uint64_t begin = (info->dlpi_addr + segment->p_vaddr) & ~(uint64_t)(BT_PAGE_BYTES - 1);
                 uint64_t end = info->dlpi_addr + segment->p_vaddr + segment->p_memsz;
@@ -183,9 +185,9 @@ PLAIN void baton_child_hold(int argc, char **argv, char **envp)
                 return;
         if (head_is(&link->head, BT_MAGIC_LINK) && atomic_load(&link->hold) == BT_HOLD_ASKED) {
                 tie_to_hub(link);
-                (void)dl_iterate_phdr(touch_object, NULL);
                 if (atomic_compare_exchange_strong(&link->hold, &word, BT_HOLD_HELD)) {
                         ring(link->fds[BT_LINK_FD_HUB_BELL]);
+                        (void)dl_iterate_phdr(touch_object, link);
                         if (link->hold_flags & BT_HOLD_F_POPULATE)
                                 populate(link);
                 }
