@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ready-made loop, for programs that have none: epoll over the program's watches, the bell, and the signals that mean "end". */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -159,26 +160,17 @@ static int loop_event(struct baton_child *child, const struct epoll_event *event
 /* Between giving the baton away and being told what next, only the bell and the signals are listened to: ready watches would spin. */
 static int loop_wait_quietly(struct baton_child *child)
 {
-        struct epoll_event events[2] = {{.data.ptr = &child->pollable}, {.data.ptr = &child->signals}};
-        struct epoll_event got[2];
-        int quiet = epoll_create1(EPOLL_CLOEXEC);
+        const struct epoll_event events[2] = {{.data.ptr = &child->pollable}, {.data.ptr = &child->signals}};
         int r = 0;
 
-        if (quiet < 0)
-                return -errno;
-        events[0].events = events[1].events = EPOLLIN;
-        if (epoll_ctl(quiet, EPOLL_CTL_ADD, child->pollable, &events[0]) < 0 ||
-            epoll_ctl(quiet, EPOLL_CTL_ADD, child->signals, &events[1]) < 0)
-                r = -errno;
         while (!r && !may_serve(child)) {
-                int n = epoll_wait(quiet, got, 2, -1);
+                struct pollfd fds[2] = {{.fd = child->pollable, .events = POLLIN}, {.fd = child->signals, .events = POLLIN}};
 
-                if (n < 0 && errno != EINTR)
-                        r = -errno;
-                for (int i = 0; !r && i < n; i++)
-                        r = loop_event(child, &got[i]);
+                if (poll(fds, 2, -1) < 0 && errno != EINTR)
+                        return -errno;
+                for (int i = 0; !r && i < 2; i++)
+                        r = fds[i].revents ? loop_event(child, &events[i]) : 0;
         }
-        (void)bt_close(quiet);
         return r;
 }
 
