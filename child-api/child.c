@@ -249,7 +249,7 @@ static void say_ready(struct baton_child *child)
 {
         struct bt_word w = bt_baton_word(child->baton);
 
-        (void)bt_child_say_quietly(child, BT_MSG_READY, child->incarnation, 0, bt_child_consents(child), child->ops->version);
+        (void)bt_child_say_quietly(child, BT_MSG_READY, child->incarnation, !child->ops->retire, bt_child_consents(child), child->ops->version);
         if (w.phase != BT_WORD_PASSED || w.holder != child->incarnation)
                 (void)bt_child_ring_hub(child);
 }

@@ -80,6 +80,7 @@ struct baton_child {
         uint32_t leave_soon;   /* LEAVING: how the heir was told that the moment is near; its beat answers that */
         uint64_t leave_by_ns;  /* LEAVING: from then on the baton is passed to an heir that was not seen to run, too */
         uint64_t quiet_ns;     /* LEAVING: for how long the hub will not be rung for the passage */
+        bool crowded;          /* LEAVING: many hand over at once */
         bool ring_due;         /* the hub was told something and not rung yet */
         uint64_t ring_at_ns;   /* PASSED: not before that, while the heir restores */
         struct bt_sum *sum;    /* of the capture under way; of a parked heir: of the predecessor's */

@@ -218,7 +218,10 @@ void bt_child_become_passed(struct baton_child *child)
                 return;
         }
         BT_POINT_ON_STAGE(child, "pass.done");
-        say_later(child, bt_now_ns() + child->quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
+        if (child->crowded) /* the heir's RESTORED tells it, or the deadline, or an end */
+                (void)bt_child_say_quietly(child, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes, 0);
+        else
+                say_later(child, bt_now_ns() + child->quiet_ns, BT_MSG_PASSED, heir, child->baton->fd_count, child->baton->meta.bytes);
         bt_post_end(child);
 }
 
@@ -260,9 +263,11 @@ void bt_child_on_handover(struct baton_child *child, const struct bt_rec *rec)
         bt_child_date(child);
         child->baton->fd_count = child->passing->sent;
         atomic_store_explicit(&child->baton->summed, 0, memory_order_relaxed);
+        child->crowded = crowded;
         if (!crowded)
                 bt_child_rehearse_leaving(child);
-        child->leave_soon = bt_baton_announce(child->baton);
+        /* In a crowd an heir is not woken only to be told: there must be something that it can take ahead. */
+        child->leave_soon = crowded && !child->passing->sent ? atomic_load(&child->baton->soon) : bt_baton_announce(child->baton);
         child->leave_by_ns = bt_now_ns() + (crowded ? 0 : bt_child_if_parallel(AWAKE_NS)) + child->passing->sent * TAKE_NS;
         child->quiet_ns = crowded ? 0 : bt_child_if_parallel(QUIET_NS);
         BT_POINT("handover.announced");

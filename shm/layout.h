@@ -156,7 +156,7 @@ enum bt_msg {
         BT_MSG_MAY_MIGRATE = 11, /* may you be moved to another node now? answered by CONSENT */
         BT_MSG_MODE = 12,     /* arg[0]: enum baton_mode, ACTIVE or PASSIVE, from now on; answered by MODE_TAKEN */
         /* C->H */
-        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it will hold state; arg[1]: 1 if it is to be asked MAY_MIGRATE;
+        BT_MSG_READY = 16,    /* token: own incarnation; arg[0]: 1 if it ends as soon as it is told to RETIRE; arg[1]: 1 if it is to be asked MAY_MIGRATE;
                                  arg[2]: newest version of the schema that it reads */
         BT_MSG_PASSED = 17,   /* token: heir; arg[0]: descriptors passed; arg[1]: state bytes */
         BT_MSG_RESTORED = 18, /* token: own incarnation; serves. arg[0]: state bytes taken over */

@@ -587,6 +587,7 @@ void bt_child_on_message(struct bt_child *child, struct bt_inc *inc, const struc
 
         if (rec->type == BT_MSG_READY) {
                 inc->ready = true;
+                inc->drains_nothing = rec->arg[0] == 1;
                 inc->consents = rec->arg[1] == 1;
                 inc->version = (uint32_t)rec->arg[2];
         }

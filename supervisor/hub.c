@@ -303,6 +303,7 @@ static void close_all(struct bt_hub *hub)
                 bt_loop_timer_disarm(&hub->shutdown_timer);
                 bt_loop_timer_disarm(&hub->ask_timer);
                 bt_loop_timer_disarm(&hub->stop_timer);
+                bt_loop_timer_disarm(&hub->later_timer);
                 bt_loop_forget(&hub->signals_watch);
                 hub->store_sender = bt_loop_sender_free(hub->store_sender);
                 hub->loop = bt_loop_free(hub->loop);
@@ -325,6 +326,7 @@ void bt_hub_init(struct bt_hub *hub)
         bt_list_init(&hub->requests);
         bt_list_init(&hub->lives);
         bt_list_init(&hub->zygotes);
+        bt_list_init(&hub->later);
         bt_list_init(&hub->rollings);
         bt_list_init(&hub->nodes);
         bt_list_init(&hub->binaries);

@@ -151,6 +151,10 @@ struct bt_inc {
         bool poisoned; /* broke the protocol: not listened to any more, killed */
         bool told_to_end;
         bool retires; /* has handed over and drains */
+        bool drains_nothing; /* ends as soon as it is told to retire: it has said so */
+        struct bt_list later;  /* these three: retire.c */
+        uint64_t heir;
+        uint64_t retention_ns;
         bool killed; /* by us */
         uint32_t version; /* of the schema, the newest that it reads; 0: unknown */
         bool consents; /* is to be asked before it is moved to another node */
@@ -207,6 +211,8 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
 
 /* Says something; wakes the process, also when it is parked. A full or broken ring is the process' fault: it is noted, not fatal. */
 void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1);
+/* The same to one that is parked and need not wake up for it: read when it wakes up. */
+void bt_inc_say_parked(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags);
 /* Sends a descriptor over its channel. 0 or -errno. */
 int bt_inc_send(struct bt_inc *inc, const struct bt_chan *msg, int fd);
 /* Its process is @pid by now, whose pidfd it takes. Returns the pidfd it had, which is the caller's, or -errno, with @pidfd closed. */
@@ -214,7 +220,9 @@ int bt_inc_main_is(struct bt_inc *inc, pid_t pid, int pidfd);
 void bt_inc_listen(struct bt_inc *inc); /* handles all that it has said so far */
 void bt_inc_stop(struct bt_inc *inc); /* TERMINATE, or SIGTERM to a program that does not listen */
 void bt_inc_kill(struct bt_inc *inc);
-void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns); /* RETIRE; its retention begins */
+/* retire.c: RETIRE, and its retention begins; in a crowd a little later where that makes no difference to it. */
+void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns);
+void bt_inc_not_later(struct bt_inc *inc); /* it ends in another way, or did */
 /*
  * Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. With @mark_ends it is taken for its end, and this is to be called before it
  * is told to end; else its successor is begun early.
@@ -503,6 +511,9 @@ struct bt_hub {
         int null_fd;
         uint32_t migration_count; /* under way */
         uint32_t processors;      /* that the hub may run on, and its children unless told otherwise */
+        struct bt_list later;     /* these three: predecessors that are told to retire when there is no crowd any more: retire.c */
+        uint32_t later_count;
+        struct bt_loop_timer later_timer;
         uint64_t notify_last; /* number of the last notification socket */
         int lock_fd;
         bool staged; /* bt_spawn_stage_open() */
@@ -566,6 +577,9 @@ void bt_hub_captured(struct bt_hub *hub, struct bt_child *child, bool whole);
 void bt_hub_exited(struct bt_hub *hub);
 void bt_hub_stored(struct bt_hub *hub, int result);
 void bt_hub_migration_over(struct bt_hub *hub);
+/* More swaps at once than there are processors for two busy processes each. */
+bool bt_hub_crowded(const struct bt_hub *hub);
+void bt_hub_retire_now(struct bt_hub *hub); /* those that were to be told later */
 
 /* sockets.c */
 int bt_hub_open_sockets(struct bt_hub *hub);

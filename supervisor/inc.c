@@ -214,25 +214,39 @@ const char *bt_inc_exit_text(const struct bt_inc *inc, char *text, size_t bytes)
 
 /* ---- speaking ---- */
 
-void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1)
+/* Puts it into the ring and rings the bell, on which one that is parked does not sleep. False: it was not said. */
+static bool inc_put(struct bt_inc *inc, const struct bt_rec *rec)
 {
-        const struct bt_rec rec = {.type = type, .flags = flags, .token = token, .arg = {arg0, arg1, 0, 0}};
         const uint64_t one = 1;
         int r;
 
         if (!inc->link || inc->dead || inc->poisoned || inc->held)
-                return;
-        r = bt_ring_push(&inc->outbox, &rec);
+                return false;
+        r = bt_ring_push(&inc->outbox, rec);
         if (r == BT_RING_E_BROKEN) {
                 inc_poison(inc, "ring");
-                return;
-        }
-        if (r == BT_RING_E_FULL) {
+        } else if (r == BT_RING_E_FULL) {
                 inc->child->limits_hit++;
                 bt_child_note(inc->child, "incarnation %llu does not read its link", (unsigned long long)inc->number);
-                return;
+        } else {
+                (void)!write(inc->bell, &one, sizeof(one));
         }
-        (void)!write(inc->bell, &one, sizeof(one));
+        return !r;
+}
+
+void bt_inc_say_parked(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags)
+{
+        const struct bt_rec rec = {.type = type, .flags = flags, .token = token};
+
+        (void)inc_put(inc, &rec);
+}
+
+void bt_inc_say(struct bt_inc *inc, uint32_t type, uint64_t token, uint32_t flags, uint64_t arg0, uint64_t arg1)
+{
+        const struct bt_rec rec = {.type = type, .flags = flags, .token = token, .arg = {arg0, arg1, 0, 0}};
+
+        if (!inc_put(inc, &rec))
+                return;
         atomic_fetch_add(&inc->link->wake, 1);
         if (atomic_load(&inc->holding->baton->parked) == BT_PARK_FUTEX)
                 bt_futex_wake(&inc->link->wake);
@@ -253,59 +267,12 @@ void bt_inc_kill(struct bt_inc *inc)
 void bt_inc_stop(struct bt_inc *inc)
 {
         inc->told_to_end = true;
+        bt_inc_not_later(inc);
         bt_mode_release(inc);
         if (inc->link && atomic_load(&inc->link->attached) == BT_LINK_ATTACHED)
                 bt_inc_say(inc, BT_MSG_TERMINATE, 0, 0, 0, 0);
         else if (!inc->dead)
                 (void)bt_proc_signal(inc->pidfd, SIGTERM);
-}
-
-static void inc_on_retention_over(struct bt_loop_timer *timer)
-{
-        struct bt_inc *inc = bt_container_of(timer, struct bt_inc, deadline);
-
-        inc->child->limits_hit++;
-        bt_child_note(inc->child, "incarnation %llu did not drain within its retention and was killed", (unsigned long long)inc->number);
-        bt_inc_kill(inc);
-}
-
-/*
- * Swaps that come faster than their predecessors drain would pile up processes without a bound, each with the memory of its connections: beyond
- * `max_draining` the oldest ends now (R4, R8).
- */
-static void bound_draining(struct bt_child *child)
-{
-        struct bt_inc *oldest = NULL;
-        uint32_t count = 0;
-
-        bt_list_foreach (it, &child->incs) {
-                struct bt_inc *inc = bt_list_entry(it, struct bt_inc, node);
-
-                if (!inc->retires || inc->killed)
-                        continue;
-                count++;
-                if (!oldest || inc->number < oldest->number)
-                        oldest = inc;
-        }
-        if (count <= child->spec->max_draining)
-                return;
-        child->limits_hit++;
-        bt_child_note(child, "incarnation %llu was killed while it drained: %u others do (max_draining)", (unsigned long long)oldest->number,
-                      child->spec->max_draining);
-        bt_inc_kill(oldest);
-}
-
-/* Each predecessor has its own retention, counted from its own hand-over (HOT-4). */
-void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
-{
-        inc->retires = true;
-        bt_mode_release(inc);
-        bound_draining(inc->child);
-        if (inc->link)
-                bt_inc_say(inc, BT_MSG_RETIRE, heir, 0, retention_ns, 0);
-        else
-                bt_inc_stop(inc);
-        (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, bt_ns_add(bt_now_ns(), retention_ns), inc_on_retention_over);
 }
 
 /* ---- starting ---- */
@@ -316,6 +283,7 @@ struct bt_inc *bt_inc_free(struct bt_inc *inc)
                 return NULL;
         bt_notify_close(inc);
         bt_zygote_leave(inc);
+        bt_inc_not_later(inc);
         inc->start = bt_start_free(inc->start);
         bt_mode_gone(inc);
         bt_loop_forget(&inc->exit_watch);
@@ -390,6 +358,7 @@ static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt
                 return NULL;
         bt_list_init(&inc->node);
         bt_list_init(&inc->asked);
+        bt_list_init(&inc->later);
         inc->child = child;
         inc->pidfd = inc->bell = inc->channel = inc->handoff = inc->out.fd = inc->err.fd = -1;
         inc->number = number;

@@ -300,12 +300,6 @@ static void do_release(struct bt_migration *m)
         bt_migration_tell(m, "starting", m->succ_number, m->binary->path);
 }
 
-/* More swaps at once than there are processors for two watching processes each: watching would take them from those that have something to do. */
-static bool crowded(const struct bt_hub *hub)
-{
-        return hub->migration_count > 1 && hub->migration_count * 2 > hub->processors;
-}
-
 /* To the heir first: it has the longer way, from its futex to spinning. */
 static void do_offer(struct bt_migration *m)
 {
@@ -321,9 +315,13 @@ static void do_offer(struct bt_migration *m)
         baton->fd_count = baton->gone_count = 0;
         if (bt_baton_offer(baton, m->pred_number, m->succ_number))
                 return; /* not the holder any more: it died, which will be an event */
-        if (crowded(m->child->hub))
+        /* Watching would take a processor from those that have something to do: nobody does, and the heir sleeps until it is passed to. */
+        if (bt_hub_crowded(m->child->hub)) {
                 flags |= BT_REC_F_CROWDED;
-        bt_inc_say(m->succ, BT_MSG_SPIN, m->pred_number, flags & BT_REC_F_CROWDED, 0, 0);
+                bt_inc_say_parked(m->succ, BT_MSG_SPIN, m->pred_number, BT_REC_F_CROWDED);
+        } else {
+                bt_inc_say(m->succ, BT_MSG_SPIN, m->pred_number, 0, 0, 0);
+        }
         bt_inc_say(m->pred, BT_MSG_HANDOVER, m->succ_number, flags, m->succ->version, 0);
         bt_migration_tell(m, "offered", m->pred_number, "");
 }

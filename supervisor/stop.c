@@ -321,6 +321,8 @@ void bt_hub_stop(struct bt_hub *hub)
 
 void bt_hub_migration_over(struct bt_hub *hub)
 {
+        if (!bt_hub_crowded(hub))
+                bt_hub_retire_now(hub);
         if (hub->stopping)
                 shutdown_event(hub, BT_SHUTDOWN_EV_SETTLED, 0);
 }

@@ -119,6 +119,45 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
         world_end(w);
 }
 
+/*
+ * Two swaps that stand still are a crowd on two processors. What was replaced meanwhile and has nothing to drain may be told to end a little later than at
+ * once, but not when the crowd is over: it may never be.
+ */
+static void HOT_4_who_has_nothing_to_drain_ends_although_other_swaps_stand_still(void **state)
+{
+        struct bt_ask asks[2];
+        struct world *w = *state;
+        char path[256], gate[256];
+
+        rows_start(w, 5, "", HOT "env: {ROW_BARE: '1'}");
+        (void)snprintf(gate, sizeof(gate), "ROW_OPEN=%s/go", w->dir);
+        world_script(w, path, "waits", gate, "child_rows");
+        for (int i = 0; i < 2; i++) {
+                char id[16];
+
+                (void)snprintf(id, sizeof(id), "r%d", i);
+                asks[i] = world_ask(w, BT_CTL_UPGRADE, id, path, WORLD_SPEC);
+                world_follow_to(&asks[i], "starting");
+        }
+        for (int i = 2; i < 5; i++) {
+                char id[16];
+
+                (void)snprintf(id, sizeof(id), "r%d", i);
+                world_swap(w, id, NULL, WORLD_SPEC);
+                world_until_drained(w, id);
+        }
+        rows_open_gate(w, "go");
+        for (int i = 0; i < 2; i++) {
+                struct world_outcome outcome;
+
+                world_follow(&asks[i], &outcome);
+                assert_int_equal(outcome.outcome, BT_CTL_OK);
+        }
+        world_until_drained(w, "r0");
+        world_until_drained(w, "r1");
+        world_end(w);
+}
+
 /* None of them ends by itself, and their retention is longer than the test: what ends the oldest is the bound. */
 static void R4_more_predecessors_than_may_drain_cost_the_oldest(void **state)
 {
@@ -386,6 +425,7 @@ int main(void)
                 SCENARIO(HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_retention_itself),
                 SCENARIO(HOT_3_a_second_request_does_not_tell_the_predecessor_again),
                 SCENARIO(HOT_4_each_predecessor_has_its_own_retention),
+                SCENARIO(HOT_4_who_has_nothing_to_drain_ends_although_other_swaps_stand_still),
                 SCENARIO(R4_more_predecessors_than_may_drain_cost_the_oldest),
                 SCENARIO(HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or_rolls_it_back),
                 SCENARIO(I1_the_number_of_a_successor_that_died_with_the_hub_is_not_given_again),
