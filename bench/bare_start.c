@@ -126,6 +126,31 @@ int bench_bare_fork_all(struct bench_bare_start *bare, uint64_t *ret_ns)
         return r;
 }
 
+int bench_bare_replace_all(struct bench_bare_start *bare, uint64_t *ret_ns)
+{
+        struct bench_process *old = calloc(bare->count, sizeof(*old));
+        uint32_t served = atomic_load(&bare->muster.head->served);
+        uint64_t begun = bt_now_ns();
+        int r = old ? 0 : -ENOMEM;
+
+        for (uint32_t i = 0; !r && i < bare->count; i++) {
+                old[i] = bare->processes[i];
+                bare->processes[i] = (struct bench_process)BENCH_PROCESS_NULL;
+                r = bare_fork(bare, i);
+                (void)kill(old[i].pid, SIGKILL);
+        }
+        for (uint32_t i = 0; old && i < bare->count; i++)
+                bench_process_end(&old[i]);
+        if (!r)
+                r = bench_muster_await(&bare->muster, served + bare->count);
+        *ret_ns = bt_now_ns() - begun;
+        free(old);
+        if (r)
+                bench_complain("the bare processes cannot all be replaced: %s",
+                               strerrordesc_np(-r));
+        return r;
+}
+
 void bench_bare_end(struct bench_bare_start *bare)
 {
         for (uint32_t i = 0; i < bare->count; i++) {

@@ -28,5 +28,7 @@ int bench_bare_restart(struct bench_bare_start *bare, uint32_t idx, uint64_t *re
 int bench_bare_start_all(struct bench_bare_start *bare, uint64_t *ret_ns);
 /* The same by fork() of this process, without exec: what a zygote could do. */
 int bench_bare_fork_all(struct bench_bare_start *bare, uint64_t *ret_ns);
+/* Each of those is replaced: another one is forked, and the old one is killed; all ends are seen and reaped. @ret_ns: of all of that. */
+int bench_bare_replace_all(struct bench_bare_start *bare, uint64_t *ret_ns);
 void bench_bare_end(struct bench_bare_start *bare); /* kills all */
 void bench_bare_close(struct bench_bare_start *bare);

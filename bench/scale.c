@@ -9,7 +9,8 @@
  *      swap       all of them, hot and cold, 16 at a time; each must have its state
  *      stop       in order, states kept
  *      nodes      all of them leave with a node, and are there again when it joins, with states of 1 KiB and of 1 MiB; beside as many bare
- *                 starts, and as many bare forks; and the swap phase alone: all successors parked, all swaps at once
+ *                 starts, as many bare forks (the target's floor), and as many forks each with the end of another; and the swap phase alone: all
+ *                 successors parked, all swaps at once
  *
  * Each is measured once or twice: a thousand children are a thousand samples of what one costs. Of 10 000 there are as many as the user may have
  * (limits.c), and the row says how many that are.
@@ -126,14 +127,27 @@ static void say(struct scale *scale, uint32_t count, const char *what, uint64_t 
         bench_out_say(&scale->out, "\n");
 }
 
-static int floor_measure(uint32_t count, bool forks, uint64_t *ret_ns)
+static int starts_measure(uint32_t count, uint64_t *ret_ns)
 {
         struct bench_bare_start bare = BENCH_BARE_NULL;
         int r = bench_bare_open(&bare, count);
 
         if (!r)
-                r = forks ? bench_bare_fork_all(&bare, ret_ns)
-                          : bench_bare_start_all(&bare, ret_ns);
+                r = bench_bare_start_all(&bare, ret_ns);
+        bench_bare_close(&bare);
+        return r;
+}
+
+/* As many forks; and as many again, each with the end of one that was there, which is what a move makes of processes. */
+static int forks_measure(uint32_t count, uint64_t *ret_ns, uint64_t *ret_replaced_ns)
+{
+        struct bench_bare_start bare = BENCH_BARE_NULL;
+        int r = bench_bare_open(&bare, count);
+
+        if (!r)
+                r = bench_bare_fork_all(&bare, ret_ns);
+        if (!r)
+                r = bench_bare_replace_all(&bare, ret_replaced_ns);
         bench_bare_close(&bare);
         return r;
 }
@@ -217,7 +231,7 @@ static int count_measure(struct scale *scale, uint32_t count)
                 (void)snprintf(name, sizeof(name), "%" PRIu32, count);
                 bench_out_value(&scale->out, name, "wanted", wanted, "children");
         }
-        r = floor_measure(count, false, &floor_ns);
+        r = starts_measure(count, &floor_ns);
         if (!r)
                 r = bench_crowd_open(&crowd, count, STATE_BYTES);
         if (!r)
@@ -240,7 +254,8 @@ static int count_measure(struct scale *scale, uint32_t count)
 /* ---- nodes ---- */
 
 struct floors {
-        uint64_t forks_ns;
+        uint64_t forks_ns; /* the target's */
+        uint64_t replaced_ns;
         uint64_t starts_ns;
 };
 
@@ -255,6 +270,8 @@ static void moved(struct scale *scale, const char *name, const char *prefix, uin
         } values[] = {
                 {"total_ms", (double)ns / 1e6, "ms"},
                 {"ratio", bench_ratio(ns, floors->forks_ns), "of bare forks"},
+                {"ratio_to_replaced", bench_ratio(ns, floors->replaced_ns),
+                 "of bare forks and ends"},
                 {"ratio_to_starts", bench_ratio(ns, floors->starts_ns), "of bare starts"},
         };
         char what[64];
@@ -310,10 +327,10 @@ static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
         uint64_t leave_ns[2] = {0}, join_ns[2] = {0}, swap_ns = 0;
         char name[48], size[BENCH_SIZE_TEXT];
         struct floors floors = {0};
-        int r = floor_measure(count, true, &floors.forks_ns);
+        int r = forks_measure(count, &floors.forks_ns, &floors.replaced_ns);
 
         if (!r)
-                r = floor_measure(count, false, &floors.starts_ns);
+                r = starts_measure(count, &floors.starts_ns);
         for (int exec = 0; !r && exec <= 1; exec++)
                 r = move_there_and_back(count, bytes, !exec, &leave_ns[exec], &join_ns[exec]);
         if (!r)
@@ -323,6 +340,7 @@ static int nodes_measure(struct scale *scale, uint32_t count, uint64_t bytes)
         (void)snprintf(name, sizeof(name), "nodes-%" PRIu32 "x%s", count,
                        bench_size_text(size, bytes));
         bench_out_value(&scale->out, name, "forks_ms", (double)floors.forks_ns / 1e6, "ms");
+        bench_out_value(&scale->out, name, "replaced_ms", (double)floors.replaced_ns / 1e6, "ms");
         bench_out_value(&scale->out, name, "starts_ms", (double)floors.starts_ns / 1e6, "ms");
         bench_out_value(&scale->out, name, "swap_ms", (double)swap_ns / 1e6, "ms");
         moved(scale, name, "", leave_ns[0], &floors);
