@@ -24,6 +24,7 @@
 #include "supervisor/control_group.h"
 #include "supervisor/control_queue.h"
 #include "supervisor/control_node.h"
+#include "supervisor/control_progress.h"
 #include "supervisor/control_state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
@@ -41,7 +42,7 @@ struct bt_client {
         bool waits_for_stop;
         bool asked;
         bool done; /* the outcome is decided; @final is to be sent */
-        uint32_t dropped;
+        struct bt_progress progress;
         struct bt_request *request; /* NULL: none under way */
         struct bt_rolling_watcher rolling; /* the same for a rollout */
         struct bt_follower follower; /* EVENTS */
@@ -61,6 +62,7 @@ static void client_free(struct bt_client *client)
         bt_follower_deinit(&client->follower);
         bt_list_unlink(&client->live.node);
         bt_list_unlink(&client->node);
+        bt_progress_deinit(&client->progress);
         (void)bt_close(client->fd);
         free(client);
 }
@@ -95,6 +97,7 @@ static void client_on_ready(struct bt_loop_watch *watch, uint32_t events);
 static void client_finish(struct bt_client *client)
 {
         client->done = true;
+        bt_progress_flush(&client->progress);
         if (client_flush(client))
                 return;
         bt_loop_forget(&client->watch);
@@ -164,8 +167,7 @@ static void client_event(struct bt_client *client, const struct bt_child *child,
         (void)snprintf(reply.child, sizeof(reply.child), "%s", child ? child->id : "");
         (void)snprintf(reply.phase, sizeof(reply.phase), "%s", phase);
         (void)snprintf(reply.text, sizeof(reply.text), "%s", text);
-        if (bt_scm_send(client->fd, &reply, sizeof(reply), NULL, 0))
-                client->dropped++;
+        bt_progress_tell(&client->progress, &reply);
 }
 
 /* For control_node.c */
@@ -519,6 +521,7 @@ static void client_accept(struct bt_hub *hub, int fd)
         client->hub = hub;
         client->fd = fd;
         client->begun_ns = bt_now_ns();
+        bt_progress_init(&client->progress, hub, fd);
         bt_list_init(&client->node);
         bt_list_init(&client->live.node);
         client->live.over = client_on_live;
