@@ -494,8 +494,13 @@ bool bt_mailbox_spin(const struct bt_mailbox_view *view, uint64_t cursor, uint64
 
         while (spin_ns && now <= until) {
                 for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if (bt_mailbox_told(view, cursor) && bt_mailbox_ready(view, cursor))
-                                return true;
+                        if (bt_mailbox_told(view, cursor)) {
+                                fetch_to_read(
+                                        view,
+                                        cursor); /* its payload beside its word, not after it */
+                                if (bt_mailbox_ready(view, cursor))
+                                        return true;
+                        }
                         if (called &&
                             atomic_load_explicit(called, memory_order_relaxed) != called_seen)
                                 return false;
