@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "supervisor/alter.h"
 #include "supervisor/events.h"
+#include "supervisor/live.h"
 
 /* None of its processes is left. */
 static void pause_check(struct bt_child *child)
@@ -79,8 +80,9 @@ static void pause_ask(struct bt_child *child)
 bool bt_pause_begin(struct bt_child *child)
 {
         bt_assert(child->pause == BT_PAUSE_NONE);
-        if (child->leaving || child->importing)
-                return false;
+        if (child->leaving || child->importing ||
+            (child->item && child->item->step == BT_LIVE_WAITING))
+                return false; /* a request has it, or is about to */
         child->pause = BT_PAUSE_SETTLING;
         if (child->current || child->migration)
                 child->captured = false;

@@ -360,11 +360,16 @@ void bt_groups_hold(struct bt_child *child)
                 feed(child->group, BT_GROUP_EV_HOLD, child->group_idx, 0);
 }
 
-/* Whoever held it wants it again; it is started with its group. */
-void bt_groups_release(struct bt_child *child)
+bool bt_groups_release(struct bt_child *child)
 {
-        if (child->group)
-                feed(child->group, BT_GROUP_EV_RELEASE, child->group_idx, 0);
+        struct bt_hub_group *group = child->group;
+
+        if (!group || group->machine.state == BT_GROUP_S_UP)
+                return false;
+        feed(group, BT_GROUP_EV_RELEASE, child->group_idx, 0);
+        if (bt_group_is_off(group))
+                bt_groups_start(group);
+        return true;
 }
 
 void bt_groups_release_group(struct bt_hub_group *group)

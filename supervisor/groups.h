@@ -69,7 +69,7 @@ bool bt_groups_down(struct bt_child *child, bool well);
 void bt_groups_running(struct bt_child *child);
 void bt_groups_changed(struct bt_child *child); /* a process of it, its migration or a request about it is over */
 void bt_groups_hold(struct bt_child *child);    /* somebody stops or removes it */
-void bt_groups_release(struct bt_child *child); /* that somebody wants it again */
+bool bt_groups_release(struct bt_child *child); /* somebody wants it again. True: its group starts it, in its turn */
 void bt_groups_removed(struct bt_child *child);
 
 /* ---- what others may do ---- */

@@ -249,12 +249,7 @@ static void on_deadline(struct bt_loop_timer *timer)
 /* Its group, if that is down; else it, if it is. What restarts it already goes on with that, at once where that is up to the child alone. */
 static void start_again(struct bt_child *child)
 {
-        if (child->group && bt_group_is_off(child->group)) {
-                bt_groups_release(child);
-                bt_groups_start(child->group);
-                return;
-        }
-        if (child->current || child->migration || child->loading || child->importing || bt_groups_busy(child))
+        if (bt_groups_release(child) || child->current || child->migration || child->loading || child->importing)
                 return;
         bt_loop_timer_disarm(&child->restart_timer);
         child->backoff_ns = 0;

@@ -221,7 +221,7 @@ void bt_group_event(struct bt_group *g, enum bt_group_event event, uint32_t idx,
                         member->state = BT_GROUP_M_HELD;
                 break;
         case BT_GROUP_EV_RELEASE:
-                if (member->state == BT_GROUP_M_HELD && is_off(g))
+                if ((member->state == BT_GROUP_M_HELD || member->state == BT_GROUP_M_ENDED) && g->state != BT_GROUP_S_UP)
                         member->state = BT_GROUP_M_DOWN;
                 break;
         case BT_GROUP_EV_REMOVED:

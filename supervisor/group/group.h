@@ -86,7 +86,7 @@ enum bt_group_state {
         X(ENDED)   /* it ended by itself, and well */                                              \
         X(STOPPED) /* as it was told to */                                                         \
         X(HOLD)    /* somebody is stopping it */                                                   \
-        X(RELEASE) /* and wants it again: with the group, when that is off */                      \
+        X(RELEASE) /* somebody wants it again: in its turn; of a group that is UP nobody else starts it */ \
         X(REMOVED)
 
 enum bt_group_event {

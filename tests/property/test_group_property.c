@@ -55,7 +55,9 @@ static void on_start(struct play *p, uint32_t idx)
         struct thing *thing = &p->things[idx];
 
         assert_false(thing->runs || thing->held || thing->finished);
-        for (uint32_t i = 0; i < idx && p->g.state == BT_GROUP_S_STARTING; i++) {
+        for (uint32_t i = 0; i < idx && p->g.state == BT_GROUP_S_STARTING &&
+                             p->g.config.strategy != BT_GROUP_ONE_FOR_ONE;
+             i++) {
                 if (p->members[i].rank < p->members[idx].rank &&
                     p->members[i].state == BT_GROUP_M_DOWN)
                         fail_msg("%u is started before %u", idx, i);
@@ -148,8 +150,13 @@ static void unhold(struct play *p, uint32_t idx)
 {
         struct thing *thing = &p->things[idx];
 
-        if (!thing->held || thing->runs || p->g.state != BT_GROUP_S_UP)
+        if (!thing->held || thing->runs)
                 return;
+        if (p->g.state != BT_GROUP_S_UP) { /* the group starts it, in its turn */
+                thing->held = thing->finished = false;
+                bt_group_event(&p->g, BT_GROUP_EV_RELEASE, idx, 0, p->now);
+                return;
+        }
         *thing = (struct thing){.runs = true, .serves = true};
         bt_group_event(&p->g, BT_GROUP_EV_RUNNING, idx, 0, p->now);
 }

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "tests/support/rows.h"
+#include "tests/support/seed.h"
 
 #define NAMED(id, more)                                                                            \
         "  " id ": {exec: ['@bin@/child_named'], handover: true, state: {form: blob, max: 4KiB}, " \
@@ -798,6 +799,52 @@ static int setup(void **state)
                            1); /* one thread: NOLINT(concurrency-mt-unsafe) */
 }
 
+/* Members that die, people that stop, start, restart, swap and remove nothing: whatever the order, all run when all are wanted. */
+static void any_order_of_accidents_and_commands_ends_with_all_that_are_wanted(void **state)
+{
+        static const char *const ids[] = {"a", "b", "c", "z"};
+        static const char *const verbs[] = {"stop", "start", "restart"};
+        struct seed seed = seed_new();
+        struct world *w = *state;
+        struct bt_slot slot;
+
+        world_limit(WORLD_LIMIT_S * 2);
+        world_start(w, "hub: w\ngroups:\n  outer: {strategy: one_for_all, max_restarts: forever, children: [a, inner, z]}\n"
+                       "  inner: {strategy: rest_for_one, max_restarts: 1, max_seconds: 100ms, children: [b, c]}\nchildren:\n" NAMED("a", "")
+                               NAMED("b", "") NAMED("c", ", strategy: hot") NAMED("z", ""));
+        for (uint64_t round = 0; round < seed_rounds(60); round++) {
+                const char *id = ids[seed_below(&seed, BT_ARRAY_LEN(ids))];
+                uint64_t what = seed_below(&seed, 10);
+
+                world_slot(w, id, &slot);
+                if (what < 5 && slot.pid > 0)
+                        (void)kill(slot.pid, SIGKILL);
+                else if (what < 7)
+                        BATON("child", verbs[seed_below(&seed, 3)], "--timeout=10s", id);
+                else if (what < 8)
+                        BATON("child", verbs[seed_below(&seed, 3)], "--timeout=10s", seed_below(&seed, 2) ? "inner" : "outer");
+                else if (what < 9)
+                        BATON("swap", id, "--timeout=10s");
+                else
+                        (void)count_of(w, id);
+        }
+        for (int tries = 0;; tries++) {
+                bool all = true;
+
+                BATON("child", "start", "--timeout=10s", "outer", "inner", "a", "b", "c", "z");
+                for (size_t i = 0; i < BT_ARRAY_LEN(ids); i++)
+                        all = all && count_of(w, ids[i]) > 0;
+                if (all)
+                        break;
+                if (tries == 100)
+                        fail_msg("not all run again; the last start said:\n%.3000s", said.text);
+                (void)usleep(10000);
+        }
+        until_status(w, "\"group\":\"outer\",\"in\":null,\"state\":\"running\"");
+        until_status(w, "\"group\":\"inner\",\"in\":\"outer\",\"state\":\"running\"");
+        world_end(w);
+}
+
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
 
 int main(void)
@@ -829,6 +876,7 @@ int main(void)
                 SCENARIO(members_of_a_killed_hub_are_adopted_and_a_group_again),
                 SCENARIO(a_stop_of_the_hub_keeps_what_a_group_had_captured),
                 SCENARIO(a_kill_of_the_hub_keeps_what_a_group_had_captured),
+                SCENARIO(any_order_of_accidents_and_commands_ends_with_all_that_are_wanted),
                 SCENARIO(a_hub_that_dies_in_the_middle_of_a_restart_loses_nothing),
         };
 

@@ -305,6 +305,26 @@ static void who_is_held_stays_down_and_is_missed_by_nobody(void **state)
         expect(p, "-c", "dgx");
 }
 
+static void who_is_wanted_again_is_started_in_its_turn(void **state)
+{
+        struct play play, *p = &play;
+
+        (void)state;
+        play_three(p, BT_GROUP_ONE_FOR_ALL, 3);
+        say(p, BT_GROUP_EV_HOLD, 'b');
+        say(p, BT_GROUP_EV_RELEASE, 'b'); /* nothing is under way: whoever released it starts it */
+        expect(p, "", "uhu");
+        FAILS('a');
+        expect(p, "-c", "dhx");
+        say(p, BT_GROUP_EV_RELEASE, 'b');
+        STOPPED('c');
+        expect(p, "+a", "sdd");
+        RUNS('a');
+        expect(p, "+b", "usd");
+        RUNS('b');
+        expect(p, "+c", "uus");
+}
+
 static void members_of_one_rank_go_together(void **state)
 {
         struct play play, *p = &play;
@@ -437,6 +457,7 @@ int main(void)
                         a_first_start_that_fails_stops_those_that_were_started_whatever_the_strategy),
                 cmocka_unit_test(temporary_members_come_back_with_the_group_alone),
                 cmocka_unit_test(who_is_held_stays_down_and_is_missed_by_nobody),
+                cmocka_unit_test(who_is_wanted_again_is_started_in_its_turn),
                 cmocka_unit_test(members_of_one_rank_go_together),
                 cmocka_unit_test(auto_shutdown_any_ends_with_the_first_significant_member),
                 cmocka_unit_test(
