@@ -128,12 +128,19 @@ int baton_client_cast(struct baton_target *target, const struct baton_send *send
         return send_letter(target, send, NULL, 0, deadline_of(send->timeout_ns));
 }
 
-/* Nothing was sent: the entry is given back, whatever the news of the member's removal made of it meanwhile. */
-static void call_undo(struct baton_client *client, struct bt_call *call, uint64_t id)
+/*
+ * Nothing was sent: the entry is given back, whatever the news of the member's removal made of it meanwhile. False: another thread, in its dispatch(), tells the
+ * program by done() that the member is gone.
+ */
+static bool call_undo(struct baton_client *client, struct bt_call *call, uint64_t id)
 {
         bt_call_count(&call->begun, -1);
-        while (!bt_call_drop(call, id) && !bt_call_discard(client, call, id))
-                bt_cpu_relax();
+        while (!bt_call_drop(call, id) && !bt_call_discard(client, call, id)) {
+                if (!bt_call_find(&client->calls, id) || bt_call_is(call, id, BT_CALL_HELD))
+                        return false;
+                bt_cpu_relax(); /* its end is being written */
+        }
+        return true;
 }
 
 static int begin(struct baton_target *target, const struct baton_send *send,
@@ -147,11 +154,9 @@ static int begin(struct baton_target *target, const struct baton_send *send,
         if (!call)
                 return -EBUSY;
         r = send_letter(target, send, call, *ret_id, deadline_ns);
-        if (r) {
-                call_undo(client, call, *ret_id);
+        if (r && call_undo(client, call, *ret_id))
                 return r;
-        }
-        if (send->done && deadline_ns)
+        if (!r && send->done && deadline_ns)
                 bt_watch_deadlines(client);
         *ret_call = call;
         return 0;

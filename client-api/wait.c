@@ -279,15 +279,22 @@ static void leave_asleep(struct baton_client *client)
 {
         const uint64_t one = 1;
 
-        if (atomic_load_explicit(&client->polled, memory_order_relaxed) &&
-            !bt_mailbox_sleep(&client->ring, client->cursor))
+        if (!bt_mailbox_sleep(&client->ring, client->cursor))
                 (void)!write(client->bell, &one, sizeof(one));
 }
 
+/* A program that begins to poll just now found the pump taken, and leaves the bell to us: so that is looked at once more behind the store. */
 static void pump_release(struct baton_client *client)
 {
-        leave_asleep(client);
-        atomic_store(&client->pump, 0); /* before we look for followers: one order for all */
+        uint32_t polled;
+
+        do {
+                polled = atomic_load(&client->polled);
+                if (polled)
+                        leave_asleep(client);
+                atomic_store(&client->pump,
+                             0); /* before we look for followers: one order for all */
+        } while (!polled && atomic_load(&client->polled) && pump_take(client));
         nod_to_one(client);
 }
 
