@@ -45,13 +45,19 @@ void bt_calls_deinit(struct bt_calls *calls)
 struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_done_fn done,
                               void *ctx, uint64_t deadline_ns)
 {
-        for (uint64_t left = (uint64_t)calls->count * TRIES; left; left--) {
-                uint64_t count = atomic_fetch_add_explicit(&calls->next, 1, memory_order_relaxed);
-                uint32_t idx = (uint32_t)(count % calls->count);
-                struct bt_call *call = &calls->entries[idx];
-                uint64_t word = atomic_load_explicit(&call->word, memory_order_relaxed);
-                uint64_t id = (count + 1) << BT_CALL_IDX_BITS | idx;
+        /* A place to begin looking, no more: of two threads that begin at the same one, the exchange below decides. */
+        uint32_t idx = atomic_load_explicit(&calls->next, memory_order_relaxed);
 
+        for (uint64_t left = (uint64_t)calls->count * TRIES; left; left--, idx++) {
+                struct bt_call *call;
+                uint64_t word, id;
+
+                if (idx >= calls->count)
+                        idx = 0;
+                call = &calls->entries[idx];
+                word = atomic_load_explicit(&call->word, memory_order_relaxed);
+                id = ((word >> BT_CALL_STATE_BITS >> BT_CALL_IDX_BITS) + 1) << BT_CALL_IDX_BITS |
+                     idx;
                 if (state_of(word) != BT_CALL_FREE)
                         continue;
                 /* Ours to fill in under FILLING, which no answer finds, because nobody knows the id. */
@@ -68,6 +74,7 @@ struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_do
                 bt_call_count(&call->begun, 1);
                 atomic_store_explicit(&call->word, word_of(id, BT_CALL_PENDING),
                                       memory_order_release);
+                atomic_store_explicit(&calls->next, idx + 1, memory_order_relaxed);
                 *ret_id = id;
                 return call;
         }
@@ -122,7 +129,7 @@ void bt_call_filled(struct bt_call *call, uint64_t id)
 
 void bt_call_keep(struct bt_call *call, uint64_t id)
 {
-        atomic_store(&call->word, word_of(id, BT_CALL_HELD));
+        atomic_store_explicit(&call->word, word_of(id, BT_CALL_HELD), memory_order_release);
 }
 
 bool bt_call_is(const struct bt_call *call, uint64_t id, enum bt_call_state state)

@@ -6,7 +6,7 @@
  *      FREE ──begin──► PENDING ──deliver──► FILLING ──► DONE ──hold──► HELD ──► FREE
  *                         └───────────────drop───────────────────────────────► FREE      timed out, cancelled, could not be sent
  *
- * One 64-bit word for each entry: the call's id and its state. An id holds the entry's index and a count that never repeats, so that the answer to a
+ * One 64-bit word for each entry: the call's id and its state. An id holds the entry's index and how often it was used, so that the answer to a
  * call that was given up finds an entry with another id, and is late. All changes are compare-and-swaps: no lock.
  */
 
@@ -58,7 +58,7 @@ struct bt_calls {
         char *room;
         uint32_t count;
         size_t reply_bytes;
-        _Atomic uint64_t next; /* count for ids, and where to look for a free entry */
+        _Atomic uint32_t next; /* where to look for a free entry */
 };
 
 int bt_calls_init(struct bt_calls *calls, uint32_t count, size_t reply_bytes); /* 0 or -ENOMEM */
