@@ -73,6 +73,12 @@ foreach(part "<!doctype html>" "hot swap: blackout" "<polyline" "</html>")
     expect("${page}" "${part}")
 endforeach()
 
+run(drawn report ${file} -o ${FOLDER}/all-short.svg)
+file(READ ${FOLDER}/all-short.svg picture)
+foreach(part "xmlns='http://www.w3.org/2000/svg'" "nobody serves, median" "<polyline" "</svg>\n</svg>")
+    expect("${picture}" "${part}")
+endforeach()
+
 foreach(wrong "compare;${file}" "report;${file}" "nothing" "spawn;--rounds;0")
     execute_process(COMMAND ${BENCH} ${wrong} OUTPUT_QUIET ERROR_VARIABLE err RESULT_VARIABLE status)
     if(NOT status EQUAL 2 OR err STREQUAL "")

@@ -10,8 +10,8 @@
 #include "base/cleanup.h"
 #include "bench/out.h"
 
-#define WIDTH  620.0
-#define HEIGHT 300.0
+#define WIDTH  ((double)BENCH_PLOT_WIDTH)
+#define HEIGHT ((double)BENCH_PLOT_HEIGHT)
 #define LEFT   70.0
 #define RIGHT  150.0 /* names of the lines */
 #define TOP    30.0

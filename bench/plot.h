@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#define BENCH_PLOT_WIDTH  620
+#define BENCH_PLOT_HEIGHT 300
+
 enum bench_plot_axis {
         BENCH_PLOT_SIZES = 0,       /* bytes, logarithmic */
         BENCH_PLOT_COUNTS = 1,      /* of anything, logarithmic */

@@ -21,6 +21,11 @@
 
 #define POINTS_MAX 64
 
+/* Of a picture that stands by itself, and, behind "svg ", of those in the page. */
+#define STYLE_TEXT  "text{font:12px system-ui,sans-serif;fill:#374151}"
+#define STYLE_TITLE "text.t{font-weight:600;font-size:13px}"
+#define STYLE_GRID  ".g{stroke:#e5e7eb;stroke-width:1}"
+
 static const char HEAD[] =
         "<!doctype html>\n<html lang='en'><head><meta "
         "charset='utf-8'><title>baton-bench</title>\n<style>\n"
@@ -31,9 +36,8 @@ static const char HEAD[] =
         "#e5e7eb;text-align:left}\n"
         "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\n"
         ".reached{color:#15803d}.MISSED{color:#b91c1c;font-weight:600}.not{color:#6b7280}\n"
-        "svg{margin:.5em 1em .5em 0;background:#fff}svg text{font:12px "
-        "system-ui,sans-serif;fill:#374151}svg text.t{font-weight:600;font-size:13px}\n"
-        "svg .g{stroke:#e5e7eb;stroke-width:1}\n</style></head><body>\n";
+        "svg{margin:.5em 1em .5em 0;background:#fff}svg " STYLE_TEXT "svg " STYLE_TITLE
+        "\nsvg " STYLE_GRID "\n</style></head><body>\n";
 
 static bool is_series(const json_t *line)
 {
@@ -413,16 +417,47 @@ int bench_page_write(const json_t *lines, const char *path)
         return r;
 }
 
+/* Size against pause alone, as a picture that a browser shows by itself. */
+static int picture_write(const json_t *lines, const char *path)
+{
+        FILE *out = fopen(path, "we");
+        int r = out ? 0 : -errno;
+
+        if (out) {
+                (void)fprintf(out,
+                              "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' "
+                              "width='%d' height='%d'>\n<style>" STYLE_TEXT STYLE_TITLE STYLE_GRID
+                              "</style>\n<rect width='100%%' height='100%%' fill='#fff'/>\n",
+                              BENCH_PLOT_WIDTH, BENCH_PLOT_HEIGHT, BENCH_PLOT_WIDTH,
+                              BENCH_PLOT_HEIGHT);
+                plot_sizes(out, lines, "arena");
+                (void)fputs("</svg>\n", out);
+                r = fclose(out) ? -EIO : 0;
+        }
+        if (r)
+                bench_complain("cannot write %s: %s", path, strerrordesc_np(-r));
+        return r;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+        size_t n = strlen(text), m = strlen(end);
+
+        return n >= m && !strcmp(text + n - m, end);
+}
+
 int bench_report_main(int argc, char **argv)
 {
         BT_CLEANUP(bench_lines_freep) json_t *lines = NULL;
 
         if (argc != 4 || strcmp(argv[2], "-o") != 0) {
-                (void)fputs("Usage: baton-bench report RESULTS.json -o PAGE.html\n", stderr);
+                (void)fputs("Usage: baton-bench report RESULTS.json -o PAGE.html|PAUSE.svg\n",
+                            stderr);
                 return 2;
         }
         if (bench_lines_read(&lines, argv[1]))
                 return 1;
         bench_targets_print(lines);
-        return bench_page_write(lines, argv[3]) ? 1 : 0;
+        return (ends_with(argv[3], ".svg") ? picture_write : bench_page_write)(lines, argv[3]) ? 1
+                                                                                               : 0;
 }
