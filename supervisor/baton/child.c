@@ -75,20 +75,8 @@ static void apply_instances(struct bt_reader *reader, struct bt_config_child *ch
 static void apply_max_restarts(struct bt_reader *reader, struct bt_config_child *child,
                                const struct bt_child_key *key, const struct bt_yaml *value)
 {
-        const char *text = bt_read_text(reader, value, key->name);
-        uint64_t number = UINT32_MAX;
-        const char *wrong = NULL;
-
-        if (!text)
-                return;
-        if (strcmp(text, "forever") != 0)
-                wrong = bt_value_number(&number, text, 0, BT_PLAN_RESTARTS_MAX);
-        if (wrong)
-                bt_diag_error(reader->diag, value->mark,
-                              "'max_restarts' is '%s': %s (0 to %d, or the word forever)", text,
-                              wrong, BT_PLAN_RESTARTS_MAX);
-        else
-                child->spec.max_restarts = (uint32_t)number;
+        (void)key;
+        bt_read_restarts(reader, value, &child->spec.max_restarts);
 }
 
 static void apply_on(struct bt_reader *reader, struct bt_config_child *child,

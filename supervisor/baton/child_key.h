@@ -32,6 +32,9 @@ bool bt_read_switch(struct bt_reader *reader, const struct bt_yaml *value, const
 void bt_read_duration(struct bt_reader *reader, const struct bt_yaml *value, const char *name,
                       const struct bt_child_key *key, uint64_t *ret_ns);
 
+/* `max_restarts`, of a child or a group: a count, or the word forever. */
+void bt_read_restarts(struct bt_reader *reader, const struct bt_yaml *value, uint32_t *ret);
+
 /* Each into the member at @key's offset: a word's value, a duration in ns, 0 or 1, a count from 1 on. */
 void bt_child_apply_word(struct bt_reader *reader, struct bt_config_child *child,
                          const struct bt_child_key *key, const struct bt_yaml *value);

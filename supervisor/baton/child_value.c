@@ -114,6 +114,24 @@ void bt_child_apply_count(struct bt_reader *reader, struct bt_config_child *chil
                 *at = (uint32_t)number;
 }
 
+void bt_read_restarts(struct bt_reader *reader, const struct bt_yaml *value, uint32_t *ret)
+{
+        const char *text = bt_read_text(reader, value, "max_restarts");
+        uint64_t number = UINT32_MAX;
+        const char *wrong = NULL;
+
+        if (!text)
+                return;
+        if (strcmp(text, "forever") != 0)
+                wrong = bt_value_number(&number, text, 0, BT_PLAN_RESTARTS_MAX);
+        if (wrong)
+                bt_diag_error(reader->diag, value->mark,
+                              "'max_restarts' is '%s': %s (0 to %d, or the word forever)", text,
+                              wrong, BT_PLAN_RESTARTS_MAX);
+        else
+                *ret = (uint32_t)number;
+}
+
 void bt_child_apply_switch(struct bt_reader *reader, struct bt_config_child *child,
                            const struct bt_child_key *key, const struct bt_yaml *value)
 {

@@ -133,25 +133,6 @@ static void read_members(struct bt_reader *reader, struct bt_config_group *group
                               group->name);
 }
 
-static void read_max_restarts(struct bt_reader *reader, struct bt_config_group *group,
-                              const struct bt_yaml *value)
-{
-        const char *text = bt_read_text(reader, value, "max_restarts");
-        const char *wrong = NULL;
-        uint64_t number = UINT32_MAX;
-
-        if (!text)
-                return;
-        if (strcmp(text, "forever") != 0)
-                wrong = bt_value_number(&number, text, 0, BT_PLAN_RESTARTS_MAX);
-        if (wrong)
-                bt_diag_error(reader->diag, value->mark,
-                              "'max_restarts' is '%s': %s (0 to %d, or the word forever)", text,
-                              wrong, BT_PLAN_RESTARTS_MAX);
-        else
-                group->spec.max_restarts = (uint32_t)number;
-}
-
 static void read_switch(struct bt_reader *reader, const struct bt_yaml *value, const char *key,
                         uint32_t *ret)
 {
@@ -182,7 +163,7 @@ static void read_group(struct bt_reader *reader, struct bt_config_group *group,
         if ((at = bt_yaml_get(map, "restart")))
                 (void)bt_read_word(reader, at, "restart", restart_words, &group->spec.restart);
         if ((at = bt_yaml_get(map, "max_restarts")))
-                read_max_restarts(reader, group, at);
+                bt_read_restarts(reader, at, &group->spec.max_restarts);
         if ((at = bt_yaml_get(map, "max_seconds")))
                 bt_read_duration(reader, at, "max_seconds", &seconds, &group->spec.max_seconds_ns);
         if ((at = bt_yaml_get(map, "significant")))
