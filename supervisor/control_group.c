@@ -11,36 +11,23 @@
 #include "supervisor/control_state.h"
 #include "supervisor/groups.h"
 
-static void counts(struct bt_ctl_group *row, const struct bt_hub_group *group)
-{
-        for (uint32_t i = 0; i < group->machine.count; i++) {
-                const struct bt_hub_member *member = &group->members[i];
-
-                if (group->states[i].state == BT_GROUP_M_GONE)
-                        continue;
-                row->specs++;
-                if (member->inner) {
-                        row->supervisors++;
-                        row->active += !bt_group_is_off(member->inner);
-                } else {
-                        row->workers++;
-                        row->active += member->child && member->child->current;
-                }
-        }
-}
-
 static void row_fill(struct bt_ctl_group *row, const struct bt_hub_group *group)
 {
+        const struct bt_group_count count = bt_group_count(group);
+
         *row = (struct bt_ctl_group){.state = group->machine.state,
                                      .strategy = group->spec->strategy,
                                      .auto_shutdown = group->spec->auto_shutdown,
                                      .restarts_left = bt_group_left(&group->machine, bt_now_ns()),
-                                     .restarts = group->restarts};
+                                     .restarts = group->restarts,
+                                     .specs = count.specs,
+                                     .active = count.active,
+                                     .supervisors = count.supervisors,
+                                     .workers = count.workers};
         (void)snprintf(row->name, sizeof(row->name), "%s", group->name);
         (void)snprintf(row->around, sizeof(row->around), "%s",
                        group->around ? group->around->name : "");
         (void)snprintf(row->note, sizeof(row->note), "%s", group->note);
-        counts(row, group);
 }
 
 bool bt_group_tell(struct bt_client *client, const struct bt_hub *hub)

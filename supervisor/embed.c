@@ -213,7 +213,7 @@ const char *baton_hub_error(const struct baton_hub *hub)
 
 /* ---- adding ---- */
 
-static int add_result(struct baton_hub *hub, int r, const char *what, const char *name)
+int bt_embed_add_result(struct baton_hub *hub, int r, const char *what, const char *name)
 {
         if (r == -EEXIST || r == -ENOSPC)
                 (void)snprintf(hub->error, sizeof(hub->error), "%s '%s': %s", what, name,
@@ -227,7 +227,7 @@ int baton_hub_add_socket(struct baton_hub *hub, const struct baton_hub_socket *s
                 return -EBUSY;
         if (!socket || socket->size < sizeof(*socket))
                 return -EINVAL;
-        return add_result(hub, bt_planner_add_socket(&hub->planner, socket, hub->error, sizeof(hub->error)), "socket", socket->name);
+        return bt_embed_add_result(hub, bt_planner_add_socket(&hub->planner, socket, hub->error, sizeof(hub->error)), "socket", socket->name);
 }
 
 static struct bt_function *function_new(struct baton_hub *hub, const struct baton_child_ops *ops, int (*main)(struct baton_child *, void *),
@@ -257,7 +257,7 @@ int baton_hub_add_child(struct baton_hub *hub, const struct baton_hub_child *chi
                 return -EINVAL;
         r = bt_planner_add_child(&hub->planner, child, hub->error, sizeof(hub->error));
         if (r)
-                return add_result(hub, r, "child", child->id);
+                return bt_embed_add_result(hub, r, "child", child->id);
         /* An array of pointers, as it should be. NOLINTNEXTLINE(bugprone-sizeof-expression) */
         functions = realloc((void *)hub->embed.functions, hub->planner.child_count * sizeof(*functions));
         if (functions)
@@ -430,7 +430,9 @@ int baton_hub_run(struct baton_hub *hub)
         }
         if (r && hub->started)
                 return fail(hub, r);
-        return r ? r : hub->hub.exit_status ? -EIO : 0;
+        if (r || !hub->hub.exit_status)
+                return r;
+        return hub->hub.states_lost ? -EIO : -ECANCELED;
 }
 
 int baton_hub_fd(const struct baton_hub *hub)

@@ -26,6 +26,8 @@ struct bt_embed {
 
 /* ---- a plan that grows ---- */
 
+#define BT_PLANNER_OUTERMOST UINT32_MAX
+
 struct bt_planner {
         char *strings;
         size_t strings_bytes, strings_room;
@@ -37,6 +39,11 @@ struct bt_planner {
         uint32_t hook_count;
         uint32_t hub_hook_count; /* the first of them: added before any child */
         uint32_t distribution;   /* enum bt_distribution */
+        struct bt_plan_group *groups; /* as they were added: those in a group before it */
+        uint32_t *around;             /* of each: the group it is in; BT_PLANNER_OUTERMOST */
+        uint32_t group_count;
+        struct bt_plan_member *members; /* .first of a group: its index in @groups */
+        uint32_t member_count;
         bool failed; /* no memory, or too large: said by seal */
 };
 
@@ -74,6 +81,7 @@ struct baton_hub {
 
 /* ---- embed.c, for embed_live.c and embed_roll.c ---- */
 
+int bt_embed_add_result(struct baton_hub *hub, int r, const char *what, const char *name); /* @r, said when there is one already, or too many */
 int bt_embed_settle(struct baton_hub *hub); /* what was armed is given to the kernel */
 struct bt_embed_call *bt_embed_call_new(struct baton_hub *hub, const char *target, baton_hub_done_fn done, void *ctx); /* NULL: no memory */
 void bt_embed_call_free(struct bt_embed_call *call);
@@ -94,6 +102,13 @@ void bt_embed_say(struct bt_embed *embed, const char *sentence);
 int bt_planner_add_socket(struct bt_planner *planner, const struct baton_hub_socket *socket, char *error, size_t error_bytes);
 int bt_planner_add_hub_hooks(struct bt_planner *planner, const struct baton_hub_command *on, size_t count, char *error, size_t error_bytes);
 int bt_planner_add_child(struct bt_planner *planner, const struct baton_hub_child *child, char *error, size_t error_bytes);
+/* A string of the plan: its offset. Without memory seal says so. */
+uint32_t bt_planner_put(struct bt_planner *planner, const char *text);
+/* embed_group.c */
+int bt_planner_add_group(struct bt_planner *planner, const struct baton_hub_group *group, char *error, size_t error_bytes);
+bool bt_planner_has_group(const struct bt_planner *planner, const char *name);
+/* For seal: both to @fd, in the order of a plan. 0 or -errno. */
+int bt_planner_write_groups(const struct bt_planner *planner, int fd);
 /* Only the name of a socket that the hub has: for a fragment. */
 int bt_planner_name_socket(struct bt_planner *planner, const char *name);
 /* A sealed memfd for bt_plan_open(), which checks it. @options NULL: a fragment, and no folders. */

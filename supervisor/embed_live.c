@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Children that come and go while a hub inside a program runs: the requests of live.h, asked from here.
+ * Children that come, go, stop and start while a hub inside a program runs: the requests of live.h, asked from here.
  *
  *      baton_hub_child_add()  ──► bt_planner ──► fragment (memfd) ──► bt_live_add()        as the command does it
  *
@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "supervisor/groups.h"
 
 static bool runs(const struct baton_hub *hub)
 {
@@ -29,7 +30,7 @@ static void on_live(struct bt_live_waiter *waiter, const struct bt_live *live)
         for (uint32_t i = 0; i < live->count && !*text; i++) {
                 const struct bt_ctl_result *result = &live->items[i].result;
 
-                if (result->what != BT_CTL_STARTED && result->what != BT_CTL_REMOVED)
+                if (result->what != BT_CTL_STARTED && result->what != BT_CTL_REMOVED && result->what != BT_CTL_STOPPED)
                         (void)snprintf(text, sizeof(text), "%s: %s", result->child, result->text);
         }
         bt_embed_call_over(call, bt_live_outcome(live) == BT_CTL_OK ? 0 : -ECANCELED, live->ok, live->count - live->ok, text);
@@ -98,31 +99,60 @@ int baton_hub_child_add(struct baton_hub *hub, const struct baton_hub_child *chi
         return r;
 }
 
-/* ---- remove ---- */
+/* ---- those that are there ---- */
 
-int baton_hub_child_remove(struct baton_hub *hub, const char *target, uint32_t flags, baton_hub_done_fn done, void *ctx)
+struct wish {
+        enum bt_live_verb verb;
+        uint64_t deadline_ns;
+        bool drop_state;
+};
+
+static int ask(struct baton_hub *hub, const char *target, const struct wish *wish, baton_hub_done_fn done, void *ctx)
 {
         struct bt_ctl_select select = {0};
         struct bt_live *live;
         struct bt_embed_call *call;
 
-        if (!target || !*target || strlen(target) >= sizeof(select.id) || (flags & ~BATON_HUB_DROP_STATE))
+        if (!target || !*target || strlen(target) >= sizeof(select.id) || wish->deadline_ns > BT_PLAN_NS_MAX)
                 return -EINVAL;
         if (!runs(hub))
                 return -EBUSY;
         memcpy(select.id, target, strlen(target) + 1);
-        if (!bt_live_any(&hub->hub, &select)) {
-                (void)snprintf(hub->error, sizeof(hub->error), "%s: no such child", target);
+        if (!bt_live_any(&hub->hub, &select) && (wish->verb < BT_LIVE_STOP || !bt_groups_find(&hub->hub, target))) {
+                (void)snprintf(hub->error, sizeof(hub->error), "%s: no such child%s", target, wish->verb < BT_LIVE_STOP ? "" : " or group");
                 return -ENOENT;
         }
         call = bt_embed_call_new(hub, target, done, ctx);
-        live = call ? bt_live_remove(&hub->hub, BT_LIVE_REMOVE, &select) : NULL;
+        live = call ? bt_live_remove(&hub->hub, wish->verb, &select) : NULL;
         if (!live) {
                 if (call)
                         bt_embed_call_free(call);
                 return -ENOMEM;
         }
-        live->drop_state = flags & BATON_HUB_DROP_STATE;
+        live->deadline_ns = wish->deadline_ns;
+        live->drop_state = wish->drop_state;
         bt_live_begin(live);
         return wait_for(hub, call, live);
+}
+
+int baton_hub_child_remove(struct baton_hub *hub, const char *target, uint32_t flags, baton_hub_done_fn done, void *ctx)
+{
+        const struct wish wish = {.verb = BT_LIVE_REMOVE, .drop_state = flags & BATON_HUB_DROP_STATE};
+
+        return flags & ~BATON_HUB_DROP_STATE ? -EINVAL : ask(hub, target, &wish, done, ctx);
+}
+
+int baton_hub_child_stop(struct baton_hub *hub, const char *target, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx)
+{
+        return ask(hub, target, &(struct wish){.verb = BT_LIVE_STOP, .deadline_ns = deadline_ns}, done, ctx);
+}
+
+int baton_hub_child_start(struct baton_hub *hub, const char *target, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx)
+{
+        return ask(hub, target, &(struct wish){.verb = BT_LIVE_START, .deadline_ns = deadline_ns}, done, ctx);
+}
+
+int baton_hub_child_restart(struct baton_hub *hub, const char *target, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx)
+{
+        return ask(hub, target, &(struct wish){.verb = BT_LIVE_RESTART, .deadline_ns = deadline_ns}, done, ctx);
 }

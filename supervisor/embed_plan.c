@@ -24,7 +24,7 @@
 /* ---- strings ---- */
 
 /* Offset of a copy; lists are strings added one after the other. */
-static uint32_t put(struct bt_planner *p, const char *text)
+uint32_t bt_planner_put(struct bt_planner *p, const char *text)
 {
         size_t bytes = strlen(text) + 1;
         uint32_t off = (uint32_t)p->strings_bytes;
@@ -55,12 +55,12 @@ static uint32_t put(struct bt_planner *p, const char *text)
 static void begin(struct bt_planner *p)
 {
         if (!p->strings_bytes)
-                (void)put(p, "");
+                (void)bt_planner_put(p, "");
 }
 
 static uint32_t put_or_empty(struct bt_planner *p, const char *text)
 {
-        return text && *text ? put(p, text) : 0;
+        return text && *text ? bt_planner_put(p, text) : 0;
 }
 
 static bool name_fits(const char *name, size_t bytes_max)
@@ -95,7 +95,7 @@ int bt_planner_add_socket(struct bt_planner *p, const struct baton_hub_socket *s
         memcpy(record.addr, socket->addr, socket->addr_bytes);
         if (socket->addr->sa_family == AF_UNIX && !record.mode)
                 record.mode = 0600;
-        record.name = put(p, socket->name);
+        record.name = bt_planner_put(p, socket->name);
         record.text = record.name;
         p->sockets[p->socket_count++] = record;
         return p->failed ? -ENOMEM : 0;
@@ -112,7 +112,7 @@ int bt_planner_name_socket(struct bt_planner *p, const char *name)
                 return -ENOMEM;
         p->sockets = sockets;
         begin(p);
-        sockets[p->socket_count] = (struct bt_plan_socket){.name = put(p, name)};
+        sockets[p->socket_count] = (struct bt_plan_socket){.name = bt_planner_put(p, name)};
         sockets[p->socket_count].text = sockets[p->socket_count].name;
         p->socket_count++;
         return p->failed ? -ENOMEM : 0;
@@ -152,10 +152,10 @@ static int put_hooks(struct bt_planner *p, const struct baton_hub_command *on, s
                                        on[i].event ? on[i].event : "");
                         return -EINVAL;
                 }
-                hook.exec = put(p, on[i].argv[0]);
+                hook.exec = bt_planner_put(p, on[i].argv[0]);
                 hook.argv = (uint32_t)p->strings_bytes;
                 while (on[i].argv[hook.argv_count])
-                        (void)put(p, on[i].argv[hook.argv_count++]);
+                        (void)bt_planner_put(p, on[i].argv[hook.argv_count++]);
                 hooks[p->hook_count + i] = hook;
         }
         p->hook_count += (uint32_t)count;
@@ -185,19 +185,19 @@ static int put_program(struct bt_planner *p, const struct baton_hub_child *child
 {
         char *const *env = child->env ? child->env : environ;
 
-        record->exec = put(p, child->exec);
+        record->exec = bt_planner_put(p, child->exec);
         record->argv = (uint32_t)p->strings_bytes;
         if (!child->argv || !child->argv[0]) {
-                (void)put(p, child->exec);
+                (void)bt_planner_put(p, child->exec);
                 record->argv_count = 1;
         }
         for (size_t i = 0; child->argv && child->argv[i]; i++, record->argv_count++)
-                (void)put(p, child->argv[i]);
+                (void)bt_planner_put(p, child->argv[i]);
         record->env = (uint32_t)p->strings_bytes;
         for (size_t i = 0; env[i]; i++) {
                 if (is_ours(env[i]))
                         continue;
-                (void)put(p, env[i]);
+                (void)bt_planner_put(p, env[i]);
                 record->env_count++;
         }
         if (!record->env_count)
@@ -209,7 +209,7 @@ static int put_program(struct bt_planner *p, const struct baton_hub_child *child
 /* The plan has a program for each child; that of a function is the one it is in, and is not executed. */
 static void put_function(struct bt_planner *p, struct bt_plan_child *record)
 {
-        record->exec = put(p, "/proc/self/exe");
+        record->exec = bt_planner_put(p, "/proc/self/exe");
         record->argv = record->exec;
         record->argv_count = 1;
 }
@@ -263,6 +263,7 @@ static void put_limits(const struct baton_hub_child *child, struct bt_plan_child
         record->checkpoint = child->checkpoint || child->checkpoint_every_ns || child->durability >= BATON_HUB_ASYNC;
         record->checkpoint_every_ns = child->checkpoint_every_ns;
         record->durability = (uint32_t)child->durability;
+        record->significant = child->significant;
         record->given = bt_plan_child_differs(record);
 }
 
@@ -314,6 +315,8 @@ int bt_planner_add_child(struct bt_planner *p, const struct baton_hub_child *chi
                 if (!strcmp(p->strings + p->children[i].pool, child->id))
                         return -EEXIST;
         }
+        if (bt_planner_has_group(p, child->id))
+                return -EEXIST;
         begin(p);
         put_limits(child, &record);
         r = put_sockets(p, child, &record, error, error_bytes);
@@ -322,7 +325,7 @@ int bt_planner_add_child(struct bt_planner *p, const struct baton_hub_child *chi
         if (r)
                 return r;
         record.hook_count = (uint32_t)child->on_count;
-        record.pool = put(p, child->id);
+        record.pool = bt_planner_put(p, child->id);
         if (child->exec)
                 r = put_program(p, child, &record);
         else
@@ -331,7 +334,7 @@ int bt_planner_add_child(struct bt_planner *p, const struct baton_hub_child *chi
                 char id[BATON_ID_BYTES_MAX + 1];
 
                 (void)snprintf(id, sizeof(id), "%s/%u", child->id, i);
-                record.id = child->instances ? put(p, id) : record.pool;
+                record.id = child->instances ? bt_planner_put(p, id) : record.pool;
                 p->children[p->child_count++] = record;
         }
         return r ? r : p->failed ? -ENOMEM : 0;
@@ -342,10 +345,12 @@ int bt_planner_add_child(struct bt_planner *p, const struct baton_hub_child *chi
 int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *options, const char *runtime_dir, const char *state_dir, int *ret_fd)
 {
         BT_CLEANUP(bt_closep) int fd = memfd_create("baton-plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        size_t arrays = p->socket_count * sizeof(*p->sockets) + p->child_count * sizeof(*p->children) + p->hook_count * sizeof(*p->hooks);
+        size_t arrays = p->socket_count * sizeof(*p->sockets) + p->child_count * sizeof(*p->children) + p->hook_count * sizeof(*p->hooks) +
+                        p->group_count * sizeof(*p->groups) + p->member_count * sizeof(*p->members);
         struct bt_plan plan = {.magic = BT_PLAN_MAGIC, .version = BT_PLAN_VERSION, .head_bytes = sizeof(plan), .socket_count = p->socket_count,
                                .child_count = p->child_count, .flags = options ? 0 : BT_PLAN_FRAGMENT, .hook_count = p->hook_count,
-                               .hub_hook_count = p->hub_hook_count, .distribution = p->distribution, .hook_timeout_ns = 5 * BT_NS_PER_S};
+                               .hub_hook_count = p->hub_hook_count, .group_count = p->group_count, .member_count = p->member_count,
+                               .distribution = p->distribution, .hook_timeout_ns = 5 * BT_NS_PER_S};
         int r;
 
         if (fd < 0)
@@ -355,9 +360,9 @@ int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *option
                 plan.shutdown_timeout_ns = options->shutdown_timeout_ns;
                 plan.max_parallel = options->max_parallel;
                 plan.hook_timeout_ns = options->hook_timeout_ns ? options->hook_timeout_ns : plan.hook_timeout_ns;
-                plan.hub = put(p, options->name);
-                plan.runtime_dir = put(p, runtime_dir);
-                plan.state_dir = put(p, state_dir);
+                plan.hub = bt_planner_put(p, options->name);
+                plan.runtime_dir = bt_planner_put(p, runtime_dir);
+                plan.state_dir = bt_planner_put(p, state_dir);
         }
         plan.strings_off = sizeof(plan) + arrays;
         plan.strings_bytes = p->strings_bytes;
@@ -371,6 +376,8 @@ int bt_planner_seal(struct bt_planner *p, const struct baton_hub_options *option
                 r = bt_write_all(fd, p->children, p->child_count * sizeof(*p->children));
         if (!r && p->hook_count)
                 r = bt_write_all(fd, p->hooks, p->hook_count * sizeof(*p->hooks));
+        if (!r && p->group_count)
+                r = bt_planner_write_groups(p, fd);
         if (!r)
                 r = bt_write_all(fd, p->strings, p->strings_bytes);
         if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
@@ -386,5 +393,8 @@ void bt_planner_deinit(struct bt_planner *p)
         free(p->sockets);
         free(p->children);
         free(p->hooks);
+        free(p->groups);
+        free(p->around);
+        free(p->members);
         *p = (struct bt_planner){0};
 }

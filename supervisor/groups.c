@@ -414,6 +414,27 @@ const char *bt_groups_refusal(const struct bt_child *child)
         return NULL;
 }
 
+struct bt_group_count bt_group_count(const struct bt_hub_group *group)
+{
+        struct bt_group_count count = {0};
+
+        for (uint32_t i = 0; i < group->machine.count; i++) {
+                const struct bt_hub_member *member = &group->members[i];
+
+                if (group->states[i].state == BT_GROUP_M_GONE)
+                        continue;
+                count.specs++;
+                if (member->inner) {
+                        count.supervisors++;
+                        count.active += !bt_group_is_off(member->inner);
+                } else {
+                        count.workers++;
+                        count.active += member->child && member->child->current;
+                }
+        }
+        return count;
+}
+
 void bt_groups_start(struct bt_hub_group *group)
 {
         while (group->around && bt_group_is_off(group->around)) {

@@ -83,6 +83,15 @@ void bt_groups_start(struct bt_hub_group *group);
 void bt_groups_stop(struct bt_hub_group *group);
 bool bt_group_is_off(const struct bt_hub_group *group); /* down, failed, or shut */
 
+/* What is directly in it, but for what was removed. */
+struct bt_group_count {
+        uint32_t specs;       /* children and groups */
+        uint32_t active;      /* children with a process, groups that are not off */
+        uint32_t supervisors; /* groups */
+        uint32_t workers;     /* children */
+};
+struct bt_group_count bt_group_count(const struct bt_hub_group *group);
+
 /* ---- at the end of the hub ---- */
 
 void bt_groups_stop_all(struct bt_hub *hub); /* nothing is restarted any more, and nobody stopped for others */

@@ -554,6 +554,7 @@ struct bt_hub {
         bool stopping;
         bool ending; /* and its processes are being ended */
         bool over;
+        bool states_lost;
         int exit_status;
         char stop_text[1536]; /* what was kept, and what not */
 };

@@ -85,6 +85,8 @@ static void item_take(struct bt_live_item *item, struct bt_plan_ref *plan, uint3
         item->plan_idx = idx;
         if (there)
                 item_clash(item, there);
+        else if (bt_groups_find(hub, bt_plan_string(&plan->view, spec->pool)))
+                bt_live_say(item, BT_CTL_CHILD_FAILED, "a group of the hub has this name: choose another id");
         else
                 r = bt_hub_child_add(hub, plan, idx, bt_live_node(hub), &item->child);
         if (r)

@@ -167,6 +167,7 @@ static void note_stored(struct bt_hub *hub, int result)
         if (!result)
                 return;
         hub->exit_status = 1;
+        hub->states_lost = true;
         bt_hub_say(hub, "the states could not be written: %s", result == BT_STORE_E_ROOM ? "the disk is full" : strerrordesc_np(-result));
 }
 

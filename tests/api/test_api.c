@@ -40,7 +40,8 @@
 #define HUB_FUNCTIONS(X) \
         X(baton_hub_open) X(baton_hub_close) X(baton_hub_add_socket) X(baton_hub_add_child) X(baton_hub_child_init) X(baton_hub_start) \
         X(baton_hub_run) X(baton_hub_fd) X(baton_hub_dispatch) X(baton_hub_stop) X(baton_hub_error) X(baton_hub_alter) X(baton_hub_distribute) X(baton_hub_swap) X(baton_hub_upgrade) \
-        X(baton_hub_upgrade_function) X(baton_hub_rollout_init) X(baton_hub_roll_out) X(baton_hub_roll_back) X(baton_hub_look) X(baton_hub_child_add) X(baton_hub_child_remove)
+        X(baton_hub_upgrade_function) X(baton_hub_rollout_init) X(baton_hub_roll_out) X(baton_hub_roll_back) X(baton_hub_look) X(baton_hub_child_add) X(baton_hub_child_remove) \
+        X(baton_hub_group_init) X(baton_hub_add_group) X(baton_hub_group_look) X(baton_hub_child_stop) X(baton_hub_child_start) X(baton_hub_child_restart)
 /* clang-format on */
 
 struct row {

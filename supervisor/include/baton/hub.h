@@ -6,6 +6,7 @@
  *      baton_hub_open(&hub, &options);                 name, runtime directory, where states are kept
  *      baton_hub_add_socket(hub, &socket);             listening sockets that the hub holds
  *      baton_hub_add_child(hub, &child);               programs, or functions of this program
+ *      baton_hub_add_group(hub, &group);               who of them is started in an order, and restarted for whom
  *      baton_hub_run(hub);                             or: baton_hub_start(), then poll baton_hub_fd(), then baton_hub_dispatch()
  *      hub = baton_hub_close(hub);
  *
@@ -187,6 +188,7 @@ struct baton_hub_child {
         uint32_t max_draining;        /* 1 to 64 predecessors that drain at once; the next one costs the oldest */
         const struct baton_hub_command *on;   /* for events of this child */
         size_t on_count;
+        bool significant;             /* its group ends with it: @auto_shutdown of the group; TRANSIENT or TEMPORARY. In no group it means nothing */
 };
 
 /**
@@ -196,6 +198,47 @@ struct baton_hub_child {
  * Since: 0.1
  */
 void baton_hub_child_init(struct baton_hub_child *child, size_t bytes);
+
+/* ---- who is restarted for whom: docs/groups.md ---- */
+
+/* Whom a member that ends, and is to be restarted, takes along. */
+enum baton_hub_group_strategy {
+        BATON_HUB_ONE_FOR_ONE = 0,  /* nobody */
+        BATON_HUB_ONE_FOR_ALL = 1,  /* all: stopped in reverse order, then all are started in order */
+        BATON_HUB_REST_FOR_ONE = 2, /* those behind it, the same way */
+        _BATON_HUB_GROUP_STRATEGY_N,
+};
+
+/* A group whose work is done ends by itself. */
+enum baton_hub_auto_shutdown {
+        BATON_HUB_AUTO_NEVER = 0,
+        BATON_HUB_AUTO_ANY = 1, /* with the first of its significant members that has ended for good by its own doing */
+        BATON_HUB_AUTO_ALL = 2, /* with the last of them */
+        _BATON_HUB_AUTO_N,
+};
+
+/* Filled in by baton_hub_group_init(); then set what differs. Copied. */
+struct baton_hub_group {
+        size_t size;
+        const char *name;           /* 1 to 63 bytes; no child and no pool has the same */
+        const char *const *members; /* ids of children, of pools (all of their instances), names of groups: in the order of their start */
+        size_t member_count;        /* at least 1 */
+        enum baton_hub_group_strategy strategy;
+        uint64_t max_restarts;      /* 0 to 64, or BATON_HUB_INFINITE: of all its members together; more of them .. */
+        uint64_t max_seconds_ns;    /* .. within this, and the group gives up */
+        enum baton_hub_auto_shutdown auto_shutdown;
+        enum baton_hub_restart restart; /* of a group in a group, when it gave up or has shut down */
+        bool significant;               /* the same; as a child's */
+        bool ends_hub;                  /* of one that is in no other: the hub stops when the group gave up or has shut down */
+};
+
+/**
+ * baton_hub_group_init() - the defaults of docs/groups.md into @group
+ * @bytes: sizeof(struct baton_hub_group)
+ *
+ * Since: 0.1
+ */
+void baton_hub_group_init(struct baton_hub_group *group, size_t bytes);
 
 /* ---- life ---- */
 
@@ -221,6 +264,17 @@ int baton_hub_add_socket(struct baton_hub *hub, const struct baton_hub_socket *s
 int baton_hub_add_child(struct baton_hub *hub, const struct baton_hub_child *child);
 
 /**
+ * baton_hub_add_group() - children that are started in order, stopped in reverse, and restarted because of each other
+ * @group: its members were added before it, functions or programs, and are in no other group
+ *
+ * In a group max_restarts and max_seconds_ns of a child do not count, and must be as baton_hub_child_init() makes them; its backoff and healthy times do.
+ *
+ * Errors:    -EINVAL it makes no sense, -EEXIST a child, a pool or a group has its name, -ENOSPC, said by baton_hub_error(); -EBUSY started; -ENOMEM.
+ * Since:     0.1
+ */
+int baton_hub_add_group(struct baton_hub *hub, const struct baton_hub_group *group);
+
+/**
  * baton_hub_start() - open what was added, take over what a hub of this name left when it was killed, start the children
  *
  * Returns when they are being started, not when they run: that is an event. The calling thread is the hub's from here on.
@@ -238,7 +292,8 @@ int baton_hub_start(struct baton_hub *hub);
  *
  * Starts it, if it is not started.
  *
- * Returns:   0 it was stopped, and all states that were given are kept; -EIO they are not; -errno as baton_hub_start(), or the loop failed.
+ * Returns:   0 it was stopped, and all states that were given are kept; -EIO they are not; -ECANCELED they are, and it was stopped by a group with
+ *            ends_hub that gave up; -errno as baton_hub_start(), or the loop failed.
  * Since:     0.1
  */
 int baton_hub_run(struct baton_hub *hub);
@@ -429,6 +484,24 @@ int baton_hub_child_add(struct baton_hub *hub, const struct baton_hub_child *chi
  */
 int baton_hub_child_remove(struct baton_hub *hub, const char *target, uint32_t flags, baton_hub_done_fn done, void *ctx);
 
+/**
+ * baton_hub_child_stop() - ends a child, all of a pool, or a group, and keeps its spec: `baton child stop`
+ * @target:      a child's id, a pool's, or the name of a group for the whole of it, in its order
+ * @deadline_ns: of each child, or of the group; 0: as docs/children.md has it
+ * @done:        called once; @outcome->text: why the first that failed did. NULL: nobody waits
+ *
+ * Its state is captured and stored. It is down until somebody starts it: no restart of its group does, and nobody is restarted for it.
+ *
+ * baton_hub_child_start() starts it with that state, and all its restarts are new; a child whose group is down starts the group. Who runs already is
+ * refused: -ECANCELED. baton_hub_child_restart() does both, and the state does not go through the store.
+ *
+ * Errors:    -ENOENT no such child or group; -EBUSY not started, or stopping; -ENOMEM; -EINVAL. @done is not called then.
+ * Since:     0.1
+ */
+int baton_hub_child_stop(struct baton_hub *hub, const char *target, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx);
+int baton_hub_child_start(struct baton_hub *hub, const char *target, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx);
+int baton_hub_child_restart(struct baton_hub *hub, const char *target, uint64_t deadline_ns, baton_hub_done_fn done, void *ctx);
+
 /* ---- what is ---- */
 
 struct baton_hub_look {
@@ -444,6 +517,19 @@ struct baton_hub_look {
 
 /* 0; -ENOENT; -EINVAL not started. Since: 0.1 */
 int baton_hub_look(const struct baton_hub *hub, const char *id, struct baton_hub_look *ret_look);
+
+struct baton_hub_group_look {
+        size_t size;            /* sizeof(struct baton_hub_group_look), set by the caller */
+        const char *state;      /* "running", "starting", "stopping", "backoff", "stopped", "failed" it gave up, "shut" */
+        uint32_t specs;         /* direct members that there are: instances one by one, and groups; less those that were removed */
+        uint32_t active;        /* of them: children that have a process, groups that are not down */
+        uint64_t restarts;      /* since the hub was started */
+        uint64_t restarts_left; /* how many more it would take now before it gives up; BATON_HUB_INFINITE */
+        const char *note;       /* why it is as it is; "". Valid until the next call */
+};
+
+/* The same for a group. Since: 0.1 */
+int baton_hub_group_look(const struct baton_hub *hub, const char *name, struct baton_hub_group_look *ret_look);
 
 #pragma GCC visibility pop
 
