@@ -5,7 +5,7 @@
  *      hub:   SIGKILL by us; the hub sees the death and starts the child again; until serve() of the new process
  *      floor: SIGKILL by us; we see the end by pidfd, vfork and exec of a process without libbaton; until the first line of its main()
  *
- * in turns, without a spare and with one. Each watcher sleeps when the kill comes, so each pays one wake-up. There is no back-off: a process that was healthy (1 ms is enough here) is
+ * in turns, without a spare, as a member of a group, and with a spare. Each watcher sleeps when the kill comes, so each pays one wake-up. There is no back-off: a process that was healthy (1 ms is enough here) is
  * replaced at once.
  */
 #include <errno.h>
@@ -26,9 +26,23 @@
         "children:\n"                                                                              \
         "  m:\n"                                                                                   \
         "    exec: [\"%s\", \"%s\", \"0\", late]\n"                                                 \
-        "    max_restarts: forever\n"                                                              \
+        "    %s\n"                                                                                \
         "    healthy: 1ms\n"                                                                      \
-        "    spare: %s\n"
+        "    spare: %s\n"                                                                         \
+        "%s"
+
+#define GROUP "groups:\n  g: {children: [m], max_restarts: forever}\n"
+
+struct way {
+        const char *name;
+        bool spare, grouped;
+};
+
+static const struct way ways[] = {
+        {.name = "killed-to-service"},
+        {.name = "killed-to-service-group", .grouped = true},
+        {.name = "killed-to-service-spare", .spare = true},
+};
 
 /* So long everybody sleeps before the next kill, and the child becomes healthy. */
 static const struct timespec REST = {.tv_nsec = 3 * BT_NS_PER_MS};
@@ -37,7 +51,7 @@ struct restart {
         struct bench_daemon daemon;
         struct bench_muster muster;
         struct bench_bare_start bare;
-        bool spare;
+        const struct way *way;
         struct bench_pair pair;
 };
 
@@ -63,7 +77,9 @@ static int restart_begin(struct restart *restart)
         if (!r)
                 r = bench_daemon_open(&restart->daemon);
         if (!r)
-                r = bench_daemon_configure(&restart->daemon, CONFIG, program, restart->muster.path, restart->spare ? "true" : "false");
+                r = bench_daemon_configure(&restart->daemon, CONFIG, program, restart->muster.path,
+                                           restart->way->grouped ? "" : "max_restarts: forever", restart->way->spare ? "true" : "false",
+                                           restart->way->grouped ? GROUP : "");
         if (!r)
                 r = bench_daemon_start(&restart->daemon);
         return r ? r : bench_muster_await(&restart->muster, 1);
@@ -76,7 +92,7 @@ static int restart_by_hub(struct restart *restart, uint64_t *ret_ns)
         uint64_t begun;
         int r = bench_daemon_await_running(&restart->daemon, 0);
 
-        if (!r && restart->spare)
+        if (!r && restart->way->spare)
                 r = bench_daemon_await_spare(&restart->daemon, 0);
         if (r)
                 return r;
@@ -105,12 +121,12 @@ static int restart_round(struct restart *restart, bool counts)
         return 0;
 }
 
-static int restart_measure(struct bench_out *out, bool spare, uint32_t warmup, uint32_t rounds)
+static int restart_measure(struct bench_out *out, const struct way *way, uint32_t warmup, uint32_t rounds)
 {
-        struct restart restart = {.daemon = BENCH_DAEMON_NULL, .muster = BENCH_MUSTER_NULL, .bare = BENCH_BARE_NULL, .spare = spare};
+        struct restart restart = {.daemon = BENCH_DAEMON_NULL, .muster = BENCH_MUSTER_NULL, .bare = BENCH_BARE_NULL, .way = way};
         int r;
 
-        restart.pair.name = spare ? "killed-to-service-spare" : "killed-to-service";
+        restart.pair.name = way->name;
         r = restart_begin(&restart);
         for (uint32_t i = 0; !r && i < warmup + rounds; i++)
                 r = bench_interrupted() ? -EINTR : restart_round(&restart, i >= warmup);
@@ -143,9 +159,8 @@ int bench_restart_main(int argc, char **argv)
         r = bench_process_guard();
         if (!r) {
                 bench_out_pair_head(&out);
-                r = restart_measure(&out, false, warmup, rounds);
+                for (size_t i = 0; !r && i < sizeof(ways) / sizeof(ways[0]); i++)
+                        r = restart_measure(&out, &ways[i], warmup, rounds);
         }
-        if (!r)
-                r = restart_measure(&out, true, warmup, rounds);
         return bench_out_close(&out, r);
 }

@@ -347,9 +347,9 @@ bool bt_child_restarts_at_once(const struct bt_child *child)
 {
         uint64_t now = bt_now_ns();
 
-        if (child->group)
-                return false; /* others may have to be stopped before */
-        return child->spec->restart == BT_RESTART_PERMANENT && !restart_wait(child, now) && !too_many_restarts(child, now);
+        if (child->spec->restart != BT_RESTART_PERMANENT || restart_wait(child, now))
+                return false;
+        return child->group ? bt_groups_restarts_alone(child) : !too_many_restarts(child, now);
 }
 
 uint64_t bt_child_backoff(struct bt_child *child)

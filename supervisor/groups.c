@@ -131,6 +131,7 @@ static void all_down(struct bt_hub_group *group, const char *what)
                                 continue;
                         if (child->phase != BT_PHASE_FAILED && child->phase != BT_PHASE_STOPPED) {
                                 child->phase = BT_PHASE_STOPPED;
+                                bt_spare_unwanted(child);
                                 bt_child_note(child, "its group %s %s", group->name, what);
                                 bt_child_publish(child);
                         }
@@ -315,6 +316,11 @@ bool bt_groups_down(struct bt_child *child, bool well)
         else
                 child_failed(child, wait);
         return true;
+}
+
+bool bt_groups_restarts_alone(const struct bt_child *child)
+{
+        return child->hub->groups->begun && bt_group_restarts_alone(&child->group->machine, child->group_idx, bt_now_ns());
 }
 
 void bt_groups_running(struct bt_child *child)

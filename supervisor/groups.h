@@ -66,6 +66,7 @@ struct bt_hub_group *bt_groups_find(const struct bt_hub *hub, const char *name);
 
 /* Nobody serves. True: its group decides what follows. */
 bool bt_groups_down(struct bt_child *child, bool well);
+bool bt_groups_restarts_alone(const struct bt_child *child); /* were it to fail now: nobody is stopped for it, or started before it */
 void bt_groups_running(struct bt_child *child);
 void bt_groups_changed(struct bt_child *child); /* a process of it, its migration or a request about it is over */
 void bt_groups_hold(struct bt_child *child);    /* somebody stops or removes it */

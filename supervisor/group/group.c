@@ -109,6 +109,32 @@ static void failing(struct bt_group *g, struct bt_group_member *member, bool sta
                   BT_GROUP_S_WAITING);
 }
 
+/* @other would be stopped because @member failed, or comes before it in the start that follows. */
+static bool goes_first(const struct bt_group *g, const struct bt_group_member *other, const struct bt_group_member *member)
+{
+        bool pays = g->config.strategy == BT_GROUP_ONE_FOR_ALL || other->rank > member->rank;
+
+        if (other->rank >= member->rank)
+                return pays && member_alive(other);
+        if (other->state == BT_GROUP_M_ENDED)
+                return pays && other->restart != BT_GROUP_TEMPORARY;
+        return other->state == BT_GROUP_M_UP ? pays : other->state != BT_GROUP_M_HELD && other->state != BT_GROUP_M_GONE;
+}
+
+bool bt_group_restarts_alone(const struct bt_group *g, uint32_t idx, uint64_t now_ns)
+{
+        const struct bt_group_member *member = &g->members[idx];
+
+        if ((g->state != BT_GROUP_S_UP && g->state != BT_GROUP_S_STARTING) || member->state != BT_GROUP_M_UP || !bt_group_left(g, now_ns))
+                return false;
+        if (g->config.strategy == BT_GROUP_ONE_FOR_ONE)
+                return true;
+        for (uint32_t i = 0; i < g->count; i++)
+                if (i != idx && goes_first(g, &g->members[i], member))
+                        return false;
+        return true;
+}
+
 /* Is that the end of the group, as auto_shutdown has it? */
 static bool enough(const struct bt_group *g)
 {

@@ -151,6 +151,8 @@ void bt_group_found(struct bt_group *group, uint32_t idx, bool runs);
 uint64_t bt_group_due(const struct bt_group *group); /* BT_NS_NEVER: it waits for events alone */
 
 uint32_t bt_group_left(const struct bt_group *group, uint64_t now_ns); /* restarts, until it gives up; UINT32_MAX: forever */
+/* Were this member, which is up, to fail now, and be restarted without a wait: nobody would be stopped for it, or started before it. */
+bool bt_group_restarts_alone(const struct bt_group *group, uint32_t idx, uint64_t now_ns);
 bool bt_group_alive(const struct bt_group *group, uint32_t idx); /* it runs, or is being started or stopped */
 const char *bt_group_state_name(enum bt_group_state state);
 const char *bt_group_member_name(enum bt_group_member_state state);

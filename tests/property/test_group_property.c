@@ -8,7 +8,8 @@
  *      a temporary member that has ended, and one that is held or removed, is started by nobody but those who hold it or start the group;
  *      between two ends of the group there are never more than max_restarts within max_seconds;
  *      a group that says it is down, has failed or is shut has no member that runs;
- *      when the world does what it is asked and nothing else, the group comes to rest: up, or down.
+ *      when the world does what it is asked and nothing else, the group comes to rest: up, or down;
+ *      what it says about a restart that concerns nobody else is what it would do (bt_group_restarts_alone(), asked before a process is begun ahead).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -174,6 +175,39 @@ static void group_start(struct play *p)
                 p->things[i].finished = false;
 }
 
+/* Tried out on a copy: is a permanent member that fails now the next to be started, with nobody stopped for it? */
+static bool would_restart_alone(const struct play *p, uint32_t idx)
+{
+        struct bt_group_member members[MEMBERS_MAX];
+        struct bt_group g = p->g;
+        struct bt_group_act act;
+
+        memcpy(members, p->members, sizeof(members));
+        g.members = members;
+        members[idx].restart = BT_GROUP_PERMANENT;
+        bt_group_event(&g, BT_GROUP_EV_FAILED, idx, 0, p->now);
+        while (bt_group_next(&g, p->now, &act)) {
+                if (act.action == BT_GROUP_ACT_START && act.idx == idx)
+                        return true;
+                if (act.action == BT_GROUP_ACT_STOP)
+                        return false;
+                if (act.action == BT_GROUP_ACT_START && g.config.strategy != BT_GROUP_ONE_FOR_ONE &&
+                    members[act.idx].rank < members[idx].rank)
+                        return false;
+        }
+        return false;
+}
+
+static void alone_is_what_it_says(struct play *p, uint32_t idx)
+{
+        bool may = p->members[idx].state == BT_GROUP_M_UP &&
+                   (p->g.state == BT_GROUP_S_UP || p->g.state == BT_GROUP_S_STARTING);
+
+        if (bt_group_restarts_alone(&p->g, idx, p->now) != (may && would_restart_alone(p, idx)))
+                fail_msg("of %u: strategy %u, state %s", idx, p->g.config.strategy,
+                         bt_group_state_name(p->g.state));
+}
+
 static void step(struct play *p)
 {
         uint32_t idx = (uint32_t)seed_below(&p->seed, p->g.count);
@@ -205,6 +239,7 @@ static void step(struct play *p)
                 break;
         }
         perform(p);
+        alone_is_what_it_says(p, idx);
 }
 
 /* Everybody does as they are told, and time goes on. */

@@ -135,38 +135,7 @@ static void until_again(struct world *w, const char *id, uint64_t above)
         world_until(w, id, BT_PHASE_RUNNING, above, &slot);
 }
 
-static bool in_order(const char *text, const char *const parts[])
-{
-        for (; text && *parts; parts++) {
-                text = strstr(text, *parts);
-                text = text ? text + strlen(*parts) : NULL;
-        }
-        return text != NULL;
-}
-
-/* Until the events from the last one that has @from on are told, in order. */
-static void told_since(const struct world *w, const char *from, const char *const parts[])
-{
-        char *told = NULL;
-
-        for (int tries = 0; tries < WORLD_WAIT_MS; tries++) {
-                const char *last = NULL;
-
-                free(told);
-                told = rows_events(w);
-                for (const char *at = strstr(told, from); at; at = strstr(at + 1, from))
-                        last = at;
-                if (last && in_order(last, parts)) {
-                        free(told);
-                        return;
-                }
-                (void)usleep(1000);
-        }
-        fail_msg("since '%s' not all of '%s' and what follows is told in this order:\n%s", from,
-                 parts[0], told);
-}
-
-#define TOLD_SINCE(from, ...) told_since(w, from, (const char *const[]){__VA_ARGS__, NULL})
+#define TOLD_SINCE(from, ...) rows_told_since(w, from, (const char *const[]){__VA_ARGS__, NULL})
 
 /* ---- strategies ---- */
 

@@ -432,6 +432,79 @@ static void SPARE_6_after_a_crash_the_next_process_is_begun_at_the_mark_and_held
         world_end(w);
 }
 
+/* ---- in a group ---- */
+
+#define MEMBER(id) "  " id ": {exec: [\"@bin@/child_named\"], handover: true, state: {form: blob, max: 4KiB}, env: {NAMED_PLACE: \"@dir@\"}}\n"
+
+struct group_row {
+        const char *strategy, *victim;
+        bool begun;           /* at the mark */
+        const char *order[8]; /* what is told */
+};
+
+static const struct group_row group_rows[] = {
+        {"one_for_one", "db", true, {"db child_ended", "db child_starting crash", "db child_running"}},
+        {"rest_for_one", "front", true, {"front child_ended", "front group_restarting web", "front child_starting crash", " group_started web"}},
+        {"rest_for_one", "db", false, {"db child_ended", "db group_restarting web", "front child_stopped", "db child_starting crash", "db child_running", "front child_starting restart"}},
+        {"one_for_all", "front", false, {"front child_ended", "front group_restarting web", "db child_stopped", "db child_starting restart", "db child_running", "front child_starting crash"}},
+};
+
+/* The dead one is a zombie by now, so its end is marked, and what the hub is asked after that it answers when it has seen the mark. */
+static void await_mark(const struct world *w, pid_t dead)
+{
+        siginfo_t info;
+
+        assert_int_equal(waitid(P_PID, (id_t)dead, &info, WEXITED | WNOWAIT | __WALL), 0);
+        for (int i = 0; i < 2; i++)
+                free(rows_events(w));
+}
+
+/*
+ * A member whose end costs nobody else is begun again at the mark; one for which others are stopped, or started before, is not: it would be held for as long as
+ * they take. The order that is told is the same either way, and nothing of it before the exit.
+ */
+static void SPARE_6_in_a_group_the_next_process_is_begun_at_the_mark_where_nobody_else_pays(void **state)
+{
+        struct world *w = *state;
+
+        if (!loop_sees_marks()) {
+                print_message("skipped: no futex in this kernel's io_uring\n");
+                skip();
+        }
+        for (size_t i = 0; i < BT_ARRAY_LEN(group_rows); i++) {
+                const struct group_row *row = &group_rows[i];
+                char yaml[1024], *told;
+                struct bt_slot slot, other;
+                pid_t others;
+
+                (void)snprintf(yaml, sizeof(yaml), "hub: w\ngroups:\n  web: {strategy: %s, children: [db, front]}\nchildren:\n" MEMBER("db") MEMBER("front"), row->strategy);
+                world_start(w, yaml);
+                rows_event_wait(w, " group_started web");
+                world_slot(w, row->victim, &slot);
+                world_slot(w, row->victim[0] == 'd' ? "front" : "db", &other);
+                if (ptrace(PTRACE_SEIZE, slot.pid, NULL, NULL) < 0) {
+                        print_message("skipped: this user may not trace\n");
+                        skip();
+                }
+                assert_int_equal(kill(slot.pid, SIGKILL), 0);
+                await_mark(w, slot.pid);
+                others = other_process(w, other.pid, "child_named");
+                assert_int_equal(others != 0, row->begun);
+                told = rows_events(w);
+                assert_null(strstr(told, "child_ended")); /* nothing is decided yet */
+                free(told);
+
+                assert_int_equal(waitpid(slot.pid, NULL, __WALL), slot.pid);
+                world_until(w, row->victim, BT_PHASE_RUNNING, slot.incarnation, &slot);
+                if (row->begun)
+                        assert_int_equal(slot.pid, others);
+                rows_told_since(w, "children_started", row->order);
+                world_stop(w);
+        }
+        world_start_again(w);
+        world_end(w);
+}
+
 /* With clients, a state and descriptors that are passed: by any strategy the spare is the successor. */
 static void SPARE_3_a_spare_is_the_successor_of_hot_and_cold_swaps(void **state)
 {
@@ -550,6 +623,7 @@ int main(void)
                 SCENARIO(I8_a_predecessor_that_is_killed_lets_the_held_one_begin),
                 SCENARIO(I8_a_held_process_ends_with_its_hub),
                 SCENARIO(SPARE_1_a_spare_takes_over_after_a_crash),
+                SCENARIO(SPARE_6_in_a_group_the_next_process_is_begun_at_the_mark_where_nobody_else_pays),
                 SCENARIO(SPARE_3_a_spare_is_the_successor_of_hot_and_cold_swaps),
                 SCENARIO(SPARE_4_a_spare_is_of_the_committed_binary_and_of_the_present_baton),
                 SCENARIO(SPARE_4_a_swap_without_hand_over_leaves_its_spare_and_makes_another),

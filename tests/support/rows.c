@@ -311,6 +311,36 @@ void rows_event_wait(const struct world *w, const char *text)
         free(told);
 }
 
+static bool in_order(const char *text, const char *const parts[])
+{
+        for (; text && *parts; parts++) {
+                text = strstr(text, *parts);
+                text = text ? text + strlen(*parts) : NULL;
+        }
+        return text != NULL;
+}
+
+void rows_told_since(const struct world *w, const char *from, const char *const parts[])
+{
+        char *told = NULL;
+
+        for (int tries = 0; tries < WORLD_WAIT_MS; tries++) {
+                const char *last = NULL;
+
+                free(told);
+                told = rows_events(w);
+                for (const char *at = strstr(told, from); at; at = strstr(at + 1, from))
+                        last = at;
+                if (last && in_order(last, parts)) {
+                        free(told);
+                        return;
+                }
+                (void)usleep(1000);
+        }
+        fail_msg("since '%s' not all of '%s' and what follows is told in this order:\n%s", from,
+                 parts[0], told);
+}
+
 void rows_in_order(const char *text, const char *const parts[])
 {
         const char *at = text;

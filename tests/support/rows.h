@@ -56,6 +56,8 @@ char *rows_events(const struct world *w);
 /* When the child's first event that begins so happened; CLOCK_MONOTONIC. */
 uint64_t rows_event_ns(const struct world *w, const char *id, const char *begins);
 void rows_event_wait(const struct world *w, const char *text); /* until it is in there */
+/* Until all @parts, the last is NULL, are told in this order from the last event that has @from on. */
+void rows_told_since(const struct world *w, const char *from, const char *const parts[]);
 /* All @parts occur in @text, in this order; the last is NULL. */
 void rows_in_order(const char *text, const char *const parts[]);
 int rows_times(const char *text, const char *part);
