@@ -75,6 +75,7 @@ static void BUG_1_no_acknowledged_write_is_lost_while_1000_children_are_replaced
 
         if (WORLD_SLOWNESS > 1 && !getenv("BATON_LONG"))
                 skip(); /* half a minute of sanitizers' starts; the hundred above have the same code */
+        world_limit(3 * WORLD_LIMIT_S); /* six seconds, and more than a minute beside fourteen programs that want the processors */
         world_start(w, "hub: w\n"
                        "children:\n"
                        "  r:\n"
@@ -183,7 +184,7 @@ static void BUG_4_one_mute_child_of_20_delays_nobody(void **state)
         late = strstr(rows->trace, "r7 too_late");
         assert_non_null(late);
         assert_int_equal(rows_times(late, "committed"), 0); /* nineteen were through before that */
-        rows_open_gate(w, "speak");
+        world_gate_open(w, "speak");
         assert_int_equal(probe_number(rows->fd[MUTE], "count"), 2);
         rows_hang_up(rows);
         free(rows);
