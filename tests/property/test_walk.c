@@ -35,7 +35,7 @@
 #include "base/fd.h"
 #include "tests/support/rows.h"
 #include "tests/support/seed.h"
-#include "tests/support/world_internal.h"
+#include "tests/support/wait.h"
 
 #define CHILDREN 2
 #define STEPS 120
@@ -119,11 +119,11 @@ static long long ask_once(const struct world *w, int child, const char *what)
 
 static long long ask_until_answered(const struct world *w, int child, const char *what)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         long long number;
 
         for (number = ask_once(w, child, what); number < 0; number = ask_once(w, child, what)) {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("r%d does not answer '%s'", child, what);
         }
         return number;
@@ -139,7 +139,7 @@ static void reap(void)
 /* Waits until one runs that answers as the one that is shown; returns what it shows. */
 static struct bt_slot settle(struct walk *walk, int child)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         struct bt_slot slot;
 
         for (;;) {
@@ -153,7 +153,7 @@ static struct bt_slot settle(struct walk *walk, int child)
                         if (slot.phase == BT_PHASE_RUNNING && slot.incarnation == seen.incarnation && slot.pid == seen.pid && !slot.draining)
                                 return slot;
                 }
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("r%d does not come to rest: %s, incarnation %llu, process %d, %u draining", child, bt_phase_name(slot.phase),
                                  (unsigned long long)slot.incarnation, slot.pid, slot.draining);
         }

@@ -36,7 +36,7 @@ static void swap_begin(struct world *w, struct swap *swap, const char *env)
         (void)snprintf(swap->env, sizeof(swap->env), "BATON_STOP_AT=arriving.done%s; echo $$ >%s/heir", env, w->dir);
         world_script(w, path, "next", swap->env, V2);
         swap->ask = world_ask(w, BT_CTL_UPGRADE, "kv", path, BT_STRATEGY_HOT);
-        world_file_wait(w, "heir", text, sizeof(text));
+        world_line_wait(w, "heir", text, sizeof(text));
         swap->heir = (pid_t)strtol(text, NULL, 10);
         world_until_stopped(swap->slot.pid);
         world_until_stopped(swap->heir);

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "tests/support/rows.h"
+#include "tests/support/wait.h"
 
 #define RESTARTS "    max_restarts: forever\n    backoff: {min: 1ms, max: 2ms}\n"
 #define ON       "    checkpoint: true\n"
@@ -53,16 +54,21 @@ static long long ask(const struct world *w, const char *line)
         return number;
 }
 
-/* Looks again every millisecond. */
+static void fd_until_at_least(int fd, const char *line, long long least)
+{
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
+
+        while (probe_number(fd, line) < least) {
+                if (!wait_again(deadline))
+                        fail_msg("%s: did not get to %lld", line, least);
+        }
+}
+
 static void until_at_least(const struct world *w, const char *line, long long least)
 {
         int fd = probe_dial(w);
 
-        for (int i = 0; probe_number(fd, line) < least; i++) {
-                if (i >= WORLD_WAIT_MS)
-                        fail_msg("%s: did not get to %lld", line, least);
-                (void)usleep(1000);
-        }
+        fd_until_at_least(fd, line, least);
         (void)close(fd);
 }
 
@@ -211,9 +217,9 @@ struct moment {
 static void arm(const struct world *w, bool on)
 {
         if (on)
-                rows_close_gate(w, "faulty.once");
+                world_gate_close(w, "faulty.once");
         else
-                rows_open_gate(w, "faulty.once");
+                world_gate_open(w, "faulty.once");
 }
 
 /* The second checkpoint is died in: the first one stays, or the second one is whole. */
@@ -547,15 +553,10 @@ static void BUG_14_all_children_of_a_killed_node_run_again_with_their_state(void
         free(yaml);
         for (int i = 0; i < MANY; i++) {
                 int fd = dial_unix(w, i);
-                long long from;
 
                 for (int k = 0; k <= i; k++)
                         assert_int_equal(probe_number(fd, "count"), k + 1);
-                from = probe_number(fd, "checkpoint");
-                for (int k = 0; probe_number(fd, "durable") < from; k++) {
-                        assert_true(k < WORLD_WAIT_MS);
-                        (void)usleep(1000);
-                }
+                fd_until_at_least(fd, "durable", probe_number(fd, "checkpoint"));
                 (void)close(fd);
         }
         world_kill_hub(w);

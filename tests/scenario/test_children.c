@@ -110,34 +110,6 @@ static void expect_silence(const struct world *w, const char *id)
         assert_int_equal(fd, -ECONNREFUSED);
 }
 
-/* What no event tells is looked at every millisecond, as in world_until_*(). */
-static bool again(int *tries)
-{
-        (void)usleep(1000);
-        return ++*tries < WORLD_WAIT_MS;
-}
-
-static void until_there(const struct world *w, const char *name)
-{
-        char path[256];
-        int tries = 0;
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        while (access(path, F_OK) != 0 && again(&tries))
-                ;
-        assert_int_equal(access(path, F_OK), 0);
-}
-
-/* The hub closes the connection of a command a moment after the command has its answer. */
-static void until_fds_at_most(const struct world *w, int count)
-{
-        int tries = 0;
-
-        while (world_fd_count(w->pid) > count && again(&tries))
-                ;
-        assert_true(world_fd_count(w->pid) <= count);
-}
-
 static const char *nth(const char *pool, int i)
 {
         static char id[64];
@@ -182,7 +154,7 @@ static void API_1_a_thousand_children_are_added_and_removed_as_one_request(void 
         expect(0, MANY == 1000 ? "1000 removed" : "100 removed");
         for (int i = 0; i < MANY; i += 37)
                 expect_silence(w, nth("w", i));
-        until_fds_at_most(w, fds);
+        world_until_fds(w, fds);
         expect_count(w, "base", 2);
         CHILD("list", "--json");
         assert_null(strstr(said.text, "w/"));
@@ -648,7 +620,7 @@ static void SHUT_10_a_request_that_a_stop_cuts_short_is_carried_out_at_the_next_
         world_start(w, BASE);
         CHILD("add", "slow.yaml", "--no-wait");
         expect(0, "request");
-        until_there(w, "once.once"); /* by its first process, which hangs */
+        world_gate_wait(w, "once.once"); /* by its first process, which hangs */
         world_stop(w);
         (void)world_reap_orphans(); /* the script's mkdir, when the script was killed before it saw its end */
         world_start_again(w);

@@ -125,7 +125,7 @@ static void COLD_11_connections_made_while_nobody_runs_are_served(void **state)
                 fds[i] = kv_dial(w);
                 kv_say(fds[i], "INCR n\r\n");
         }
-        world_file_wait(w, "slow.pid", text, sizeof(text));
+        world_line_wait(w, "slow.pid", text, sizeof(text));
         pid = (int)strtol(text, NULL, 10);
         world_until_stopped(pid);
         assert_int_equal(kill(pid, SIGCONT), 0);

@@ -44,7 +44,7 @@ static void signal_child(const struct world *w, pid_t pid, int sig, const char *
 
         assert_int_equal(kill(pid, sig), 0);
         (void)snprintf(line, sizeof(line), "%s %d\n", word, (int)pid);
-        rows_file_wait(w, "told", line);
+        world_file_wait(w, "told", line);
 }
 
 /* It is where @node is, served all the time, and has its state. */
@@ -125,7 +125,7 @@ static void NODE_7_no_answer_within_consent_timeout_means_later(void **state)
         rows_event_wait(w, "busy migration_deferred no answer");
         assert_int_equal(told(w, "asked"), 0);
         assert_int_equal(kill(before.pid, SIGCONT), 0);
-        rows_file_wait(w, "told", "asked"); /* late, and it says later: nothing changes */
+        world_file_wait(w, "told", "asked"); /* late, and it says later: nothing changes */
         expect_on(w, "blue", 2);
         signal_child(w, before.pid, SIGUSR1, "ready");
         command_finish(w, pid, 0, "blue: left, 1 moved, 0 forced");

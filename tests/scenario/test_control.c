@@ -151,7 +151,7 @@ static void wake_successor(const struct world *w)
         char text[64];
         int pid;
 
-        world_file_wait(w, "slow.pid", text, sizeof(text));
+        world_line_wait(w, "slow.pid", text, sizeof(text));
         pid = (int)strtol(text, NULL, 10);
         world_until_stopped(pid);
         assert_int_equal(kill(pid, SIGCONT), 0);

@@ -24,7 +24,7 @@
 /* The command of that event ran: a line of the file begins so. */
 static void hooked(const struct world *w, const char *line)
 {
-        rows_file_wait(w, "hooked", line);
+        world_file_wait(w, "hooked", line);
 }
 
 static void in_stream(const struct world *w, const char *const parts[])

@@ -354,7 +354,7 @@ static void HOOK_1_the_command_follows_until_the_hub_ends(void **state)
         (void)setenv("BATON_RUNTIME_DIR", path, 1);
         world_program(w, program, "baton");
         pid = world_spawn(w, argv, "events.out");
-        world_file_wait(w, "events.out", text, sizeof(text));
+        world_line_wait(w, "events.out", text, sizeof(text));
         world_stop(w);
         assert_int_equal(world_wait(pid), 0);
         world_read(w, "events.out", text, sizeof(text));
@@ -485,7 +485,7 @@ static void expect_left_was_killed(const struct world *w)
         int status = 0;
         pid_t pid;
 
-        world_file_wait(w, "left", text, sizeof(text));
+        world_line_wait(w, "left", text, sizeof(text));
         pid = (pid_t)strtol(text, NULL, 10);
         assert_true(pid > 1);
         assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -548,7 +548,7 @@ static void HOOK_2_what_a_command_leaves_in_its_group_ends_with_it(void **state)
                        "on: {children_started: [./leaves]}\n"
                        "children:\n"
                        "  a: {exec: [/bin/sleep, '1000'], protocol: plain}\n");
-        world_file_wait(w, "left", pid, sizeof(pid));
+        world_line_wait(w, "left", pid, sizeof(pid));
         world_stop(w);
         expect_left_was_killed(w);
         world_end(w);

@@ -256,7 +256,7 @@ static void OTP_2_a_first_start_that_fails_stops_those_that_were_started_in_reve
         struct world *w = *state;
         struct bt_slot slot;
 
-        rows_open_gate(w, "broken-front");
+        world_gate_open(w, "broken-front");
         world_start(w, WEB("strategy: one_for_one, max_restarts: 0"));
         until_status(w, "\"group\":\"web\",\"in\":null,\"state\":\"failed\"");
         TOLD_SINCE("children_starting", "db child_running", "api child_running",
@@ -276,12 +276,12 @@ static void OTP_2_a_first_start_that_failed_is_tried_again_while_there_are_resta
 {
         struct world *w = *state;
 
-        rows_open_gate(w, "broken-front");
+        world_gate_open(w, "broken-front");
         world_configure(w, WEB("strategy: one_for_one, max_restarts: forever"));
         world_start_unready(w);
         world_log_wait(w, "baton: api: its group web is restarted", 1);
         rows_event_wait(w, "front group_restarting web");
-        rows_close_gate(w, "broken-front");
+        world_gate_close(w, "broken-front");
         rows_event_wait(w, " group_started web");
         TOLD_SINCE("front child_ended", "api child_stopped", "db child_stopped", "db child_running",
                    "api child_running", "front child_running");
@@ -318,7 +318,7 @@ static void OTP_2_a_stop_of_the_hub_ends_a_group_in_reverse_order(void **state)
                                NAMED("front", ""));
         world_program(w, program, "baton");
         follower = world_spawn(w, argv, "followed");
-        rows_file_wait(w, "followed", " outer\n");
+        world_file_wait(w, "followed", " outer\n");
         world_stop(w);
         assert_int_equal(world_wait(follower), 0);
         world_read(w, "followed", text, sizeof(text));
@@ -347,7 +347,7 @@ static void OTP_3_a_group_gives_up_and_failed_restarts_count(void **state)
         assert_int_equal(count_of(w, "db"), 1);
         assert_int_equal(count_of(w, "front"), 1);
         until_status(w, "\"restarts_left\":2");
-        rows_open_gate(w, "broken-api");
+        world_gate_open(w, "broken-api");
         assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
         until_down(w, "api", BT_PHASE_FAILED);
         until_status(
@@ -366,7 +366,7 @@ static void OTP_3_a_group_gives_up_and_failed_restarts_count(void **state)
                                      "60000 ms, the last one of api"));
         assert_int_equal(count_of(w, "db"), -ECONNREFUSED);
         assert_int_equal(count_of(w, "other"), 1); /* the hub and the others run */
-        rows_close_gate(w, "broken-api");
+        world_gate_close(w, "broken-api");
         BATON("child", "start", "web");
         expect(0, "web: started");
         assert_int_equal(count_of(w, "db"), 2); /* nothing of theirs was lost meanwhile */
@@ -655,7 +655,7 @@ static void an_upgrade_of_the_one_that_failed_brings_its_group_back(void **state
 
         world_start(w, WEB("strategy: rest_for_one, max_restarts: 1, max_seconds: 60s"));
         assert_int_equal(count_of(w, "front"), 1);
-        rows_open_gate(w, "broken-api");
+        world_gate_open(w, "broken-api");
         assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
         until_status(w, "\"state\":\"failed\"");
         world_script(w, path, "repaired", "NAMED_BROKEN=/nowhere", "child_named");

@@ -84,7 +84,7 @@ static void API_3_an_id_of_spaces_quotes_and_a_newline_goes_everywhere(void **st
         {
                 char raw[128];
 
-                rows_file_wait(w, "done", "\n");
+                world_file_wait(w, "done", "\n");
                 world_read(w, "raw", raw, sizeof(raw));
                 assert_string_equal(raw, ODD);
         }

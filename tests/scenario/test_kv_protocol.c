@@ -5,7 +5,7 @@
  * The server is the program that users run: BATON_BIN_DIR/kv-v1 and kv-v2 (KV_V1, KV_V2 in the environment name others). Waiting is for bytes, with a
  * receive time limit; the one thing that only time can show, that a key expires, is polled for with a deadline.
  *
- * links: cmocka
+ * links: cmocka, base/clock.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -29,6 +28,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tests/support/wait.h"
 
 #ifndef BATON_BIN_DIR
 #define BATON_BIN_DIR "."
@@ -309,7 +310,7 @@ static void counts_and_refuses_to_overflow(void **state)
 static void ask_until(int fd, const char *request, const char *answer)
 {
         char got[64];
-        time_t end = time(NULL) + LIMIT_S;
+        uint64_t deadline = wait_until(LIMIT_S * 1000);
 
         do {
                 ssize_t n;
@@ -320,8 +321,7 @@ static void ask_until(int fd, const char *request, const char *answer)
                 got[n] = '\0';
                 if (strcmp(got, answer) == 0)
                         return;
-                (void)poll(NULL, 0, 1);
-        } while (time(NULL) < end);
+        } while (wait_again(deadline));
         fail_msg("%s is not answered with %s", request, answer);
 }
 

@@ -46,7 +46,7 @@ static void SHUT_9_the_limit_of_a_hot_swap_ends_the_wait_for_a_state(void **stat
                 start_with(w, limits, in_defaults);
                 world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
                 assert_int_equal(outcome.outcome, BT_CTL_TIMED_OUT);
-                rows_open_gate(w, "speak");
+                world_gate_open(w, "speak");
                 fd = rows_connect(w, 0);
                 assert_int_equal(probe_number(fd, "count"), 2); /* the old one goes on */
                 assert_int_equal(probe_number(fd, "inc"), 1);
@@ -54,7 +54,7 @@ static void SHUT_9_the_limit_of_a_hot_swap_ends_the_wait_for_a_state(void **stat
                 next_row(w, "speak");
         }
         world_start_again(w);
-        rows_open_gate(w, "speak");
+        world_gate_open(w, "speak");
         world_end(w);
 }
 
@@ -73,7 +73,7 @@ static void SHUT_9_the_limit_of_a_cold_swap_ends_the_query(void **state)
                 next_row(w, "speak");
         }
         world_start_again(w);
-        rows_open_gate(w, "speak");
+        world_gate_open(w, "speak");
         world_end(w);
 }
 
@@ -96,7 +96,7 @@ static void SHUT_9_the_limit_of_a_cold_swap_ends_the_patience_with_a_process_tha
                 next_row(w, "end");
         }
         world_start_again(w);
-        rows_open_gate(w, "end");
+        world_gate_open(w, "end");
         world_end(w);
 }
 

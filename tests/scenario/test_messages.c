@@ -185,7 +185,7 @@ static void run(struct world *w, const struct plan *plan)
                 pids[i] = caller_start(w, i, plan);
         for (uint32_t i = 0; i < plan->callers; i++) {
                 (void)snprintf(name, sizeof(name), "caller-%u", i);
-                world_file_wait(
+                world_line_wait(
                         w, name, text,
                         sizeof(text)); /* a hub that is killed while it is asked lets nobody in */
         }
@@ -352,7 +352,7 @@ static void a_client_that_dies_in_a_push_holds_up_nobody(void **state)
         world_program(w, program, "child_half");
         (void)snprintf(hub, sizeof(hub), "%s/run/w", w->dir);
         pid = world_spawn(w, argv, "half");
-        world_file_wait(w, "half", text, sizeof(text));
+        world_line_wait(w, "half", text, sizeof(text));
         client = attach(w);
         send.timeout_ns = BATON_WAIT_FOREVER;
         assert_int_equal(baton_client_begin(target_of(client), &send, &call), 0);

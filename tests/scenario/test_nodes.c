@@ -174,7 +174,7 @@ static void BUG_5_a_move_that_failed_is_tried_again_with_back_off_until_it_succe
         placed_ask(w, "web", &after);
         assert_int_equal(after.pid, before.pid); /* all the time */
         assert_int_equal(after.count, 2);
-        rows_open_gate(w, "healthy");
+        world_gate_open(w, "healthy");
         rows_event_wait(w, "child_forwarded from blue to green");
         rows_event_wait(w, "drain_completed blue");
         placed_ask(w, "web", &after);

@@ -64,7 +64,7 @@ static void a_start_is_over_when_the_program_says_so(void **state)
         world_slot(w, "n", &slot);
         assert_int_equal(slot.phase, BT_PHASE_STARTING);
         assert_true(slot.pid > 0);
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         world_until(w, "n", BT_PHASE_RUNNING, 0, &slot);
         assert_int_equal(serving(w), slot.pid);
         world_slot(w, "n", &slot);
@@ -88,7 +88,7 @@ static void a_hot_swap_starts_the_next_one_beside_it(void **state)
         upgrade = world_ask(w, BT_CTL_UPGRADE, "n", path, WORLD_SPEC);
         world_follow_to(&upgrade, "starting");
         assert_int_equal(serving(w), old);
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         world_follow(&upgrade, &outcome);
         if (outcome.outcome != BT_CTL_OK)
                 fail_msg("%u: %s", outcome.outcome, outcome.text);
@@ -160,7 +160,7 @@ static void a_start_may_ask_for_more_time(void **state)
         world_script(w, path, "mute", "NOTIFY_GATE=never", PROGRAM);
         world_migrate(w, "other", path, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_TIMED_OUT);
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         world_follow(&upgrade, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         world_end(w);

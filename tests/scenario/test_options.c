@@ -12,14 +12,15 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "tests/support/world_internal.h"
+#include "tests/support/wait.h"
+#include "tests/support/world.h"
 
 #define BACKLOG 2
 
 /* Nothing is there for a moment: the parent of a vfork goes on before the new program's stack is made. */
 static size_t environment(pid_t pid, char *text, size_t bytes)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         char path[64];
         ssize_t n;
 
@@ -31,7 +32,7 @@ static size_t environment(pid_t pid, char *text, size_t bytes)
                 n = read(fd, text, bytes);
                 (void)close(fd);
                 assert_true(n >= 0);
-        } while (!n && world_again(deadline));
+        } while (!n && wait_again(deadline));
         return (size_t)n;
 }
 

@@ -225,7 +225,7 @@ static void HOT_6_a_predecessor_does_not_wait_for_an_heir_that_cannot_run(void *
                 (void)snprintf(env, sizeof(env), "BATON_STOP_AT=watch.begin; echo $$ >%s/heir", w->dir);
                 world_script(w, path, "asleep", env, V2);
                 ask = world_ask(w, BT_CTL_UPGRADE, "kv", path, BT_STRATEGY_HOT);
-                world_file_wait(w, "heir", text, sizeof(text));
+                world_line_wait(w, "heir", text, sizeof(text));
                 heir = (pid_t)strtol(text, NULL, 10);
                 world_until_stopped(c.slot.pid);
                 world_until_stopped(heir);

@@ -46,7 +46,7 @@ static void COLD_1_a_hanging_predecessor_is_dead_before_its_successor_is_started
         assert_non_null(strstr(text, "r0#1 terminate\n"));
         assert_null(strstr(text, "r0#1 terminated"));
         rows_expect_values(w, 1, 1);
-        rows_open_gate(w, "never");
+        world_gate_open(w, "never");
         world_end(w);
 }
 
@@ -201,13 +201,13 @@ static void COLD_8_a_successor_serves_nobody_before_its_state_is_restored(void *
                 (void)snprintf(gate, sizeof(gate), "ROW_RESTORE=%s/gate%zu", w->dir, i);
                 world_script(w, path, "gated", gate, "child_rows");
                 ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, strategies[i]);
-                rows_file_wait(w, "trace", "r0#2 restore");
+                world_file_wait(w, "trace", "r0#2 restore");
                 fresh = rows_connect(w, 0);
                 probe_say(old, "count");
                 answer.fd = old;
                 assert_int_equal(poll(&answer, 1, 0), 0);
                 (void)snprintf(gate, sizeof(gate), "gate%zu", i);
-                rows_open_gate(w, gate);
+                world_gate_open(w, gate);
                 world_follow(&ask, &outcome);
                 assert_int_equal(outcome.outcome, BT_CTL_OK);
                 kv_line(old, text, sizeof(text));
@@ -245,9 +245,9 @@ static void COLD_8_a_successor_without_a_state_serves_when_it_is_known_to_be_mis
         rows_in_order(told, events);
         assert_null(strstr(told, "handover_delivered"));
         free(told);
-        rows_file_wait(w, "trace", "r0#2 restore cold: absent");
+        world_file_wait(w, "trace", "r0#2 restore cold: absent");
         rows_expect_values(w, 1, 0);
-        rows_open_gate(w, "never"); /* for the stop */
+        world_gate_open(w, "never"); /* for the stop */
         world_end(w);
 }
 
@@ -292,14 +292,14 @@ static void STATE_1_the_hub_does_its_work_while_one_restores(void **state)
 
                 (void)snprintf(gate, sizeof(gate), "ROW_RESTORE=%s/loaded", w->dir);
                 world_script(w, path, "gated", gate, "child_rows");
-                rows_open_gate(w, "loaded");
+                world_gate_open(w, "loaded");
                 world_swap(w, "r0", path, WORLD_SPEC);
                 (void)snprintf(gate, sizeof(gate), "%s/loaded", w->dir);
                 assert_int_equal(unlink(gate), 0);
         }
         world_slot(w, "r0", &slot);
         assert_int_equal(kill(slot.pid, SIGKILL), 0);
-        rows_file_wait(w, "trace", "r0#3 restore crash: arena");
+        world_file_wait(w, "trace", "r0#3 restore crash: arena");
         world_slot(w, "r1", &slot);
         assert_int_equal(kill(slot.pid, SIGKILL), 0);
         world_until(w, "r1", BT_PHASE_RUNNING, 1, &slot);
@@ -307,7 +307,7 @@ static void STATE_1_the_hub_does_its_work_while_one_restores(void **state)
         world_slot(w, "r0", &slot);
         assert_int_equal(slot.phase, BT_PHASE_STARTING);
         assert_int_equal(slot.incarnation, 3);
-        rows_open_gate(w, "loaded");
+        world_gate_open(w, "loaded");
         rows_expect_values(w, 2, 1);
         world_until(w, "r0", BT_PHASE_RUNNING, 2, &slot);
         told = rows_events(w);
@@ -339,7 +339,7 @@ static void I8_an_answer_to_a_hub_that_was_killed_leaves_nobody_without_service(
                 world_start_again(w);
                 world_slot(w, "r0", &slot);
                 assert_int_equal(slot.incarnation, 1); /* it serves, as far as anybody knows */
-                rows_open_gate(w, "speak");
+                world_gate_open(w, "speak");
                 world_until(w, "r0", BT_PHASE_RUNNING, 1, &slot);
                 fd = rows_connect(w, 0);
                 assert_int_equal(probe_number(fd, "value"), 1);
@@ -350,7 +350,7 @@ static void I8_an_answer_to_a_hub_that_was_killed_leaves_nobody_without_service(
                 assert_int_equal(unlink(path), 0);
         }
         world_start_again(w);
-        rows_open_gate(w, "speak");
+        world_gate_open(w, "speak");
         world_end(w);
 }
 

@@ -39,7 +39,7 @@ static void HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_re
         assert_null(strstr(text, "capture"));
 
         world_swap(w, "r0", NULL, WORLD_SPEC);
-        rows_file_wait(w, "trace", "r0#1 retire");
+        world_file_wait(w, "trace", "r0#1 retire");
         world_read(w, "trace", text, sizeof(text));
         rows_in_order(text, callbacks);
         assert_null(strstr(text, "drained"));
@@ -48,10 +48,10 @@ static void HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_re
         assert_int_equal(after.incarnation, 3);
         assert_int_equal(after.draining, 1);
         assert_true(world_runs(before.pid));
-        rows_open_gate(w, "drain"); /* an hour is not over */
+        world_gate_open(w, "drain"); /* an hour is not over */
         world_until_drained(w, "r0");
         world_until_gone(before.pid);
-        rows_file_wait(w, "trace", "r0#1 drained");
+        world_file_wait(w, "trace", "r0#1 drained");
         world_end(w);
 }
 
@@ -67,10 +67,10 @@ static void HOT_3_a_second_request_does_not_tell_the_predecessor_again(void **st
         rows_start(w, 1, "", HOT "env: {ROW_TRACE: \"@dir@/trace\", ROW_CAPTURE: \"@dir@/capture\"}");
         rows_set_values(w, 1);
         ask[0] = world_ask(w, BT_CTL_SWAP, "r0", NULL, WORLD_SPEC);
-        rows_file_wait(w, "trace", "r0#1 capture");
+        world_file_wait(w, "trace", "r0#1 capture");
         ask[1] = world_ask(w, BT_CTL_SWAP, "r0", NULL, WORLD_SPEC);
         world_slot(w, "r0", &slot); /* a request that is answered after the second one was taken */
-        rows_open_gate(w, "capture");
+        world_gate_open(w, "capture");
         for (int i = 0; i < 2; i++) {
                 world_follow(&ask[i], &outcome[i]);
                 assert_int_equal(outcome[i].outcome, BT_CTL_OK);
@@ -100,7 +100,7 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
                 (void)snprintf(id, sizeof(id), "r%d", i);
                 (void)snprintf(retired, sizeof(retired), "r%d#1 retire\n", i);
                 world_swap(w, id, NULL, WORLD_SPEC);
-                rows_file_wait(w, "trace", retired); /* time passes between the first and the last */
+                world_file_wait(w, "trace", retired); /* time passes between the first and the last */
         }
         for (int i = 0; i < N; i++) {
                 char id[16];
@@ -115,7 +115,7 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
                 assert_true(ended_ns[i] - served_ns[i] >= WORLD_SHORT_NS);
         assert_true(served_ns[N - 1] > served_ns[0]);
         rows_expect_values(w, N, 1);
-        rows_open_gate(w, "never");
+        world_gate_open(w, "never");
         world_end(w);
 }
 
@@ -146,7 +146,7 @@ static void HOT_4_who_has_nothing_to_drain_ends_although_other_swaps_stand_still
                 world_swap(w, id, NULL, WORLD_SPEC);
                 world_until_drained(w, id);
         }
-        rows_open_gate(w, "go");
+        world_gate_open(w, "go");
         for (int i = 0; i < 2; i++) {
                 struct world_outcome outcome;
 
@@ -178,7 +178,7 @@ static void R4_more_predecessors_than_may_drain_cost_the_oldest(void **state)
         for (int i = SWAPS - MAY_DRAIN; i < SWAPS; i++)
                 assert_true(world_runs(pids[i]));
         rows_expect_values(w, 1, 1);
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         world_until_drained(w, "r0");
         world_end(w);
 }
@@ -218,12 +218,12 @@ static void HOT_10_a_hub_killed_in_a_swap_is_followed_by_one_that_finishes_it_or
                 world_script(w, path, "held", rows[i / 2].env ? rows[i / 2].env : env, "child_rows");
                 ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, WORLD_SPEC);
                 if (rows[i / 2].reached)
-                        rows_file_wait(w, "trace", rows[i / 2].reached);
+                        world_file_wait(w, "trace", rows[i / 2].reached);
                 else
                         world_follow_to(&ask, rows[i / 2].phase);
                 world_kill_hub(w);
                 bt_ask_close(&ask);
-                rows_open_gate(w, "loaded");
+                world_gate_open(w, "loaded");
                 world_start_again(w);
                 if (rows[i / 2].env && rows[i / 2].serves == 2) {
                         world_slot(w, "r0", &slot);
@@ -269,7 +269,7 @@ static void HOT_7_idle_processes_tell_the_hub_of_the_passage_without_being_asked
         world_script(w, path, "held", env, "child_rows");
         ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, WORLD_SPEC);
         world_follow_to(&ask, "passed"); /* its heir has nothing to tell for long */
-        rows_open_gate(w, "loaded");
+        world_gate_open(w, "loaded");
         world_follow(&ask, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         rows_expect_values(w, 1, 1);
@@ -291,7 +291,7 @@ static void HOT_7_a_successor_that_comes_late_to_its_loop_is_committed_at_the_de
         if (outcome.outcome != BT_CTL_OK)
                 fail_msg("%u after '%s': %s", outcome.outcome, outcome.phases, outcome.text);
         world_until_drained(w, "r0");
-        rows_open_gate(w, "come");
+        world_gate_open(w, "come");
         world_stop(w);
         world_start_again(w); /* its end was in order: the state came along */
         world_slot(w, "r0", &slot);
@@ -364,7 +364,7 @@ static void HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_sid
                 assert_int_equal(rows->done[mute[i]].outcome, BT_CTL_TIMED_OUT);
 
         /* They speak now, of a migration that is over; they go on with what they have, and the next one is theirs. */
-        rows_open_gate(w, "speak");
+        world_gate_open(w, "speak");
         for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++) {
                 rows->quiet[mute[i]] = false;
                 assert_int_equal(probe_number(rows->fd[mute[i]], "value"), mute[i] + 1);
@@ -397,7 +397,7 @@ static void I1_the_number_of_a_successor_that_died_with_the_hub_is_not_given_aga
         (void)snprintf(env, sizeof(env), "BATON_STOP_AT=serve.done\necho $$ >%s/pid", w->dir);
         world_script_once(w, path, "dying", env, "child_rows");
         ask = world_ask(w, BT_CTL_UPGRADE, "r0", path, WORLD_SPEC);
-        rows_file_wait(w, "trace", "r0#2 serve");
+        world_file_wait(w, "trace", "r0#2 serve");
         world_read(w, "pid", text, sizeof(text));
         pid = (pid_t)strtol(text, NULL, 10);
         world_until_stopped(pid);

@@ -106,13 +106,13 @@ static void SHUT_7_one_that_ends_fast_goes_on_while_a_slow_one_still_ends(void *
         world_swap(w, "r0", path, WORLD_SPEC);
         world_slot(w, "r0", &slot);
         slow = world_ask(w, BT_CTL_SWAP, "r0", NULL, WORLD_SPEC);
-        rows_file_wait(w, "trace", "r0#2 terminate\n");
+        world_file_wait(w, "trace", "r0#2 terminate\n");
         world_migrate(w, "r1", NULL, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_true(world_runs(slot.pid));
         world_read(w, "trace", text, sizeof(text));
         assert_null(strstr(text, "r0#3"));
-        rows_open_gate(w, "end");
+        world_gate_open(w, "end");
         world_follow(&slow, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         rows_expect_values(w, 2, 1);
@@ -150,7 +150,7 @@ static void SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_st
         world_swap(w, "r0", path, WORLD_SPEC);
         slow = (pid_t)ask_number(w, 0, "pid");
         remove = BEGIN("node", "remove", "blue");
-        rows_file_wait(w, "trace", "r0#2 terminate\n");
+        world_file_wait(w, "trace", "r0#2 terminate\n");
         rows_event_wait(w, "r1 child_forwarded from blue to green");
         assert_true(world_runs(slow));
         world_read(w, "trace", text, sizeof(text));
@@ -159,7 +159,7 @@ static void SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_st
         assert_false(world_has_ended(remove));
         assert_int_equal(ask_number(w, 1, "inc"), 2);
         assert_int_equal(ask_number(w, 1, "value"), 2);
-        rows_open_gate(w, "end");
+        world_gate_open(w, "end");
         command_finish(w, remove, 0, "left");
         rows_expect_values(w, 2, 1);
         world_read(w, "trace", text, sizeof(text));
@@ -219,11 +219,11 @@ static void OTP_4_infinity_waits_for_ever_and_ends_run_side_by_side(void **state
 
         rows_start(w, 2, "", "shutdown: infinity, env: {ROW_TRACE: \"@dir@/trace\", ROW_TERMINATE: \"@dir@/end\"}");
         assert_int_equal(kill(w->pid, SIGTERM), 0);
-        rows_file_wait(w, "trace", "r0#1 terminate\n");
-        rows_file_wait(w, "trace", "r1#1 terminate\n");
+        world_file_wait(w, "trace", "r0#1 terminate\n");
+        world_file_wait(w, "trace", "r1#1 terminate\n");
         world_read(w, "trace", text, sizeof(text));
         assert_int_equal(rows_times(text, "terminated"), 0);
-        rows_open_gate(w, "end");
+        world_gate_open(w, "end");
         world_await_hub(w, 0);
         world_read(w, "trace", text, sizeof(text));
         assert_int_equal(rows_times(text, "terminated"), 2);
@@ -246,7 +246,7 @@ static void SHUT_10_what_is_asked_for_during_a_stop_is_refused_and_nothing_is_lo
         world_swap(w, "r0", path, WORLD_SPEC);
         world_slot(w, "r1", &slot);
         stop = world_ask(w, BT_CTL_STOP, "", NULL, WORLD_SPEC);
-        rows_file_wait(w, "trace", "r0#2 capture shutdown");
+        world_file_wait(w, "trace", "r0#2 capture shutdown");
         rows_event_wait(w, "r1 state_captured");
         world_migrate(w, "r2", NULL, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
@@ -257,7 +257,7 @@ static void SHUT_10_what_is_asked_for_during_a_stop_is_refused_and_nothing_is_lo
         world_migrate(w, "r1", NULL, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         assert_non_null(strstr(outcome.text, "the hub is stopping"));
-        rows_open_gate(w, "speak");
+        world_gate_open(w, "speak");
         world_follow(&stop, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         world_await_hub(w, 0);

@@ -397,7 +397,7 @@ static void survive(struct world *w, struct storm *storm)
                 pids[i] = caller_start(w, i, calls, "500");
         for (uint32_t i = 0; i < 2; i++) {
                 (void)snprintf(name, sizeof(name), "caller-%u", i);
-                world_file_wait(w, name, text, sizeof(text));
+                world_line_wait(w, name, text, sizeof(text));
         }
         for (uint32_t i = 0; i < 2; i++) {
                 int pidfd = pidfd_open(pids[i], 0);

@@ -5,7 +5,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@
 #include "supervisor/loop/internal.h"
 #include "tests/support/held_board.h"
 #include "tests/support/rows.h"
-#include "tests/support/world_internal.h"
+#include "tests/support/wait.h"
 
 /* ---- who is there ---- */
 
@@ -76,16 +75,14 @@ static pid_t other_process(const struct world *w, pid_t known, const char *progr
 /* Until the child has a spare other than @known. */
 static pid_t await_spare(struct world *w, const char *id, pid_t known)
 {
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         struct bt_slot slot;
 
-        for (int i = 0; i < WORLD_WAIT_MS; i++) {
-                world_slot(w, id, &slot);
-                if (slot.spare_pid && slot.spare_pid != known)
-                        return slot.spare_pid;
-                (void)poll(NULL, 0, 1);
+        for (world_slot(w, id, &slot); !slot.spare_pid || slot.spare_pid == known; world_slot(w, id, &slot)) {
+                if (!wait_again(deadline))
+                        fail_msg("%s has no new spare", id);
         }
-        fail_msg("no spare within %d ms", WORLD_WAIT_MS);
-        return 0;
+        return slot.spare_pid;
 }
 
 /* ---- the board ---- */
@@ -262,7 +259,7 @@ static void I8_a_held_successor_that_is_killed_is_replaced_after_the_end(void **
                 assert_true(held > 0);
                 assert_int_equal(kill(held, SIGKILL), 0);
                 world_until_gone(held);
-                rows_open_gate(w, "gate");
+                world_gate_open(w, "gate");
                 world_follow(&ask, &outcome);
                 assert_int_equal(outcome.outcome, BT_CTL_OK);
                 rows_expect_values(w, 1, 1);
@@ -274,7 +271,7 @@ static void I8_a_held_successor_that_is_killed_is_replaced_after_the_end(void **
                 assert_int_equal(unlink(gate), 0);
         }
         world_start_again(w);
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         world_end(w);
 }
 
@@ -304,7 +301,7 @@ static void I8_a_predecessor_that_is_killed_lets_the_held_one_begin(void **state
         assert_int_equal(probe_number(fd, "value"), 1);
         assert_int_equal(probe_number(fd, "pid"), held);
         (void)close(fd);
-        rows_open_gate(w, "never");
+        world_gate_open(w, "never");
         world_end(w);
 }
 
@@ -338,7 +335,7 @@ static void I8_a_held_process_ends_with_its_hub(void **state)
         bt_ask_close(&ask);
         killed_by_the_kernel(spare);
         killed_by_the_kernel(held);
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         world_start_again(w);
         world_until(w, "r1", BT_PHASE_RUNNING, 0, &slot);
         fd = rows_connect(w, 1);
@@ -399,7 +396,8 @@ static void SPARE_6_after_a_crash_the_next_process_is_begun_at_the_mark_and_held
         struct world *w = *state;
         struct held_board *board = board_new(w);
         struct bt_slot slot;
-        pid_t begun = 0, dead;
+        uint64_t deadline;
+        pid_t begun, dead;
 
         if (!loop_sees_marks()) {
                 print_message("skipped: no futex in this kernel's io_uring\n");
@@ -413,11 +411,9 @@ static void SPARE_6_after_a_crash_the_next_process_is_begun_at_the_mark_and_held
                 skip();
         }
         assert_int_equal(kill(dead, SIGKILL), 0);
-        for (int i = 0; !begun && i < WORLD_WAIT_MS; i++) {
-                begun = other_process(w, dead, "child_held");
-                (void)poll(NULL, 0, 1);
-        }
-        assert_true(begun > 0);
+        deadline = wait_until(WORLD_WAIT_MS);
+        while (!(begun = other_process(w, dead, "child_held")))
+                assert_true(wait_again(deadline));
         world_slot(w, "c", &slot);
         assert_int_equal(slot.pid, dead);
         assert_int_equal(board->count, 1); /* it runs no line before the exit */

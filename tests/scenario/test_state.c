@@ -64,25 +64,6 @@ static int setup(void **state)
         return 0;
 }
 
-static void file_make(const struct world *w, const char *name)
-{
-        char path[256];
-        int fd;
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        assert_true(fd >= 0);
-        (void)close(fd);
-}
-
-static void file_remove(const struct world *w, const char *name)
-{
-        char path[256];
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        assert_int_equal(unlink(path), 0);
-}
-
 /* Runs `baton @words..`; asserts its exit status; what it printed on both outputs. */
 static const char *baton(const struct world *w, int status, const char *words)
 {
@@ -201,14 +182,14 @@ static void BUG_12_an_empty_state_is_not_an_absent_one(void **state)
         struct world *w = *state;
 
         world_start(w, WORLD_STATE);
-        file_make(w, "empty");
+        world_gate_open(w, "empty");
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "restored cold '' v1", 1);
         world_stop(w);
         world_start_again(w);
         world_log_wait(w, "restored reboot '' v1", 1);
-        file_remove(w, "empty");
-        file_make(w, "nothing");
+        world_gate_close(w, "empty");
+        world_gate_open(w, "nothing");
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "restored cold none", 1);
         world_stop(w);
@@ -281,10 +262,10 @@ static void COLD_6_restore_sees_both_states_and_decides(void **state)
         struct world *w = *state;
 
         world_start(w, WORLD_STATE);
-        file_make(w, "own");
+        world_gate_open(w, "own");
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "restored cold 'a1' v1", 1);
-        file_remove(w, "own");
+        world_gate_close(w, "own");
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "restored cold 'b1' v1", 1);
         world_end(w);
@@ -296,7 +277,7 @@ static void COLD_6_a_program_without_callbacks_is_swapped(void **state)
         struct bt_slot slot;
 
         world_start(w, WORLD_STATE);
-        file_make(w, "defaults");
+        world_gate_open(w, "defaults");
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_slot(w, "s", &slot);
@@ -312,13 +293,13 @@ static void STATE_1_a_child_that_takes_its_time_to_restore_holds_nobody_up(void 
         struct bt_ask ask;
 
         world_start(w, WORLD_TWO);
-        file_make(w, "stuck");
+        world_gate_open(w, "stuck");
         ask = world_ask(w, BT_CTL_SWAP, "s", NULL, BT_STRATEGY_COLD);
         world_follow_to(&ask, "starting");
         world_swap(w, "t", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "t | restored cold none", 1);
         assert_int_equal(world_log_count(w, "restored cold 'a1'"), 0);
-        file_remove(w, "stuck");
+        world_gate_close(w, "stuck");
         world_follow(&ask, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         world_log_wait(w, "s | restored cold 'a1' v1", 1);
@@ -440,7 +421,7 @@ static void COLD_5_a_state_that_grew_too_old_in_a_cold_swap_is_not_delivered(voi
         struct world_outcome outcome;
 
         world_start(w, WORLD_STATE "    state_ttl: 1ms\n");
-        file_make(w, "slow");
+        world_gate_open(w, "slow");
         world_migrate(w, "s", NULL, BT_STRATEGY_COLD, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_non_null(strstr(outcome.phases, "state_stale"));
@@ -456,7 +437,7 @@ static void COLD_5_with_fail_nobody_gets_it_and_the_next_hub_does(void **state)
         struct bt_slot slot;
 
         world_start(w, WORLD_STATE "    state_ttl: 1ms\n    on_bad_state: fail\n");
-        file_make(w, "slow");
+        world_gate_open(w, "slow");
         world_migrate(w, "s", NULL, BT_STRATEGY_COLD, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         assert_non_null(strstr(outcome.text, "state_ttl"));
@@ -477,7 +458,7 @@ static void STATE_6_a_refused_state_is_given_restore_attempts_times_and_set_asid
 
         world_start(w, WORLD_STATE "    restore_attempts: 2\n");
         world_stop(w);
-        file_make(w, "refuse");
+        world_gate_open(w, "refuse");
         world_start_again(w);
         world_log_wait(w, "s: its state could not be restored 2 times and was set aside: starting fresh", 1);
         world_until(w, "s", BT_PHASE_RUNNING, 2, &slot);
@@ -495,11 +476,11 @@ static void STATE_6_with_fail_it_waits_for_somebody_who_can_read_it(void **state
 
         world_start(w, WORLD_STATE "    restore_attempts: 2\n    on_bad_state: fail\n");
         world_stop(w);
-        file_make(w, "refuse");
+        world_gate_open(w, "refuse");
         world_start_again(w);
         world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
         assert_non_null(strstr(slot.note, "could not be restored 2 times"));
-        file_remove(w, "refuse"); /* the mistake is mended */
+        world_gate_close(w, "refuse"); /* the mistake is mended */
         upgrade(w, "state-2-1", &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         world_log_wait(w, "restored cold 'a1' v1", 1);
@@ -571,7 +552,7 @@ static void STATE_2_a_binary_that_does_not_answer_in_time_is_tried_all_the_same(
         struct world_outcome outcome;
 
         world_start(w, WORLD_STATE "    child_migration_timeout: " WORLD_SHORT "\n");
-        file_make(w, "version-mute");
+        world_gate_open(w, "version-mute");
         upgrade(w, "state-2-1", &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_string_equal(outcome.phases, "describing not_described holding held querying captured stopping stopped starting ready restored committed");
@@ -586,8 +567,8 @@ static void STATE_2_a_program_may_answer_before_anything_else(void **state)
         struct world_outcome outcome;
 
         world_start(w, WORLD_STATE);
-        file_make(w, "version-mute");
-        file_make(w, "describes");
+        world_gate_open(w, "version-mute");
+        world_gate_open(w, "describes");
         upgrade(w, "state-2-1", &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_string_equal(outcome.phases, "describing holding held querying captured stopping stopped starting ready restored committed");
@@ -603,7 +584,7 @@ static void STATE_2_a_child_that_dies_while_the_new_binary_is_asked_is_replaced_
         char path[256];
 
         world_start(w, WORLD_STATE "    child_migration_timeout: 60s\n");
-        file_make(w, "version-mute");
+        world_gate_open(w, "version-mute");
         world_slot(w, "s", &slot);
         (void)snprintf(path, sizeof(path), "%s/state-2-1", w->dir);
         ask = world_ask(w, BT_CTL_UPGRADE, "s", path, BT_STRATEGY_COLD);
@@ -623,7 +604,7 @@ static void SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process(void **state
         char path[256];
 
         world_start(w, WORLD_STATE "    child_migration_timeout: 60s\n");
-        file_make(w, "version-mute");
+        world_gate_open(w, "version-mute");
         (void)snprintf(path, sizeof(path), "%s/state-2-1", w->dir);
         ask = world_ask(w, BT_CTL_UPGRADE, "s", path, BT_STRATEGY_COLD);
         world_follow_to(&ask, "describing");
@@ -631,7 +612,7 @@ static void SHUT_1_a_stop_while_a_binary_is_asked_leaves_no_process(void **state
         world_follow(&ask, &outcome);
         assert_true(outcome.outcome != BT_CTL_OK);
         world_await_hub(w, 0);
-        file_remove(w, "version-mute");
+        world_gate_close(w, "version-mute");
         world_start_again(w);
         world_log_wait(w, "restored reboot 'a1' v1", 1);
         world_end(w);
@@ -647,7 +628,7 @@ static void HOT_10_a_hub_killed_while_it_asks_leaves_no_process(void **state)
 
         world_start(w, WORLD_STATE "    child_migration_timeout: 60s\n");
         world_slot(w, "s", &before);
-        file_make(w, "version-mute");
+        world_gate_open(w, "version-mute");
         (void)snprintf(path, sizeof(path), "%s/state-2-1", w->dir);
         ask = world_ask(w, BT_CTL_UPGRADE, "s", path, BT_STRATEGY_COLD);
         world_follow_to(&ask, "describing");
@@ -675,10 +656,10 @@ static void I9_a_quarantined_state_is_exported_imported_and_restored(void **stat
 
         world_start(w, WORLD_STATE "    restore_attempts: 1\n");
         world_stop(w);
-        file_make(w, "refuse");
+        world_gate_open(w, "refuse");
         world_start_again(w);
         world_until(w, "s", BT_PHASE_RUNNING, 2, &slot);
-        file_remove(w, "refuse");
+        world_gate_close(w, "refuse");
         (void)snprintf(words, sizeof(words), "state export s %s/saved --quarantined", w->dir);
         expect(baton(w, 0, words), "514 bytes");
         (void)baton(w, 1, words); /* an existing file is not overwritten */
@@ -712,13 +693,13 @@ static void I9_an_imported_state_is_what_a_child_that_is_down_starts_with(void *
         world_swap(w, "s", NULL, BT_STRATEGY_COLD); /* without a state */
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_stop(w); /* 'a11' */
-        file_make(w, "refuse");
+        world_gate_open(w, "refuse");
         world_start(w, WORLD_STATE "    on_bad_state: fail\n    restore_attempts: 1\n");
         world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
         (void)snprintf(words, sizeof(words), "state export s %s/saved", w->dir);
         expect(baton(w, 0, words), "s: ");
         expect(baton(w, 0, "state drop s"), "dropped");
-        file_remove(w, "refuse");
+        world_gate_close(w, "refuse");
         (void)snprintf(words, sizeof(words), "state import s %s/saved", w->dir);
         expect(baton(w, 0, words), "imported");
         world_log_wait(w, "a state was imported", 1);

@@ -126,17 +126,17 @@ static void STATE_2_a_downgrade_that_fails_leaves_the_newer_program_with_its_sta
         swaps_to(w, V21, BT_STRATEGY_HOT);
         world_until_drained(w, "s");
         world_slot(w, "s", &before);
-        rows_open_gate(w, "refuse");
+        world_gate_open(w, "refuse");
         swap_to(w, V1, BT_STRATEGY_HOT, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         assert_non_null(strstr(outcome.phases, "passed successor_refused"));
         world_slot(w, "s", &after);
         assert_int_equal(after.pid, before.pid);
-        rows_close_gate(w, "refuse");
+        world_gate_close(w, "refuse");
         swaps_to(w, V2, BT_STRATEGY_HOT); /* what the other one holds is of its own version again */
         world_log_wait(w, "restored hot 'a12' v2", 1);
         swaps_to(w, V21, BT_STRATEGY_HOT);
-        rows_open_gate(w, "broken-1");
+        world_gate_open(w, "broken-1");
         swap_to(w, V1, BT_STRATEGY_COLD, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         world_log_wait(w, "restored rollback 'a1222w1' v1", 1);
@@ -154,7 +154,7 @@ static void STATE_2_a_capture_that_fails_for_the_older_version_loses_nothing(voi
         swaps_to(w, V21, BT_STRATEGY_HOT);
         world_until_drained(w, "s");
         world_slot(w, "s", &before);
-        rows_open_gate(w, "stubborn");
+        world_gate_open(w, "stubborn");
         swap_to(w, V1, BT_STRATEGY_HOT, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         assert_non_null(strstr(outcome.phases, "not_passed"));

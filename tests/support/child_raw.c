@@ -20,11 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "child-api/child.h"
+#include "tests/support/wait.h"
 
 #define WAIT_MS 60000
 #define EXIT_WAIT 41    /* waited for in vain */
@@ -33,25 +33,24 @@
 
 static uint64_t heir; /* of the last offer */
 
-static void once_more(int i)
+static void once_more(uint64_t deadline)
 {
-        const struct timespec ms = {.tv_nsec = 1000000};
-
-        if (i == WAIT_MS)
+        if (!wait_again(deadline))
                 _exit(EXIT_WAIT);
-        (void)nanosleep(&ms, NULL);
 }
 
 static void await_word(const struct baton_child *child, uint32_t phase)
 {
-        for (int i = 0;; i++) {
+        uint64_t deadline = wait_until(WAIT_MS);
+
+        for (;;) {
                 struct bt_word w = bt_baton_word(child->baton);
 
                 if (w.phase == phase && w.holder == child->incarnation) {
                         heir = w.heir;
                         return;
                 }
-                once_more(i);
+                once_more(deadline);
         }
 }
 
@@ -112,8 +111,8 @@ static void obey(struct baton_child *child, const char *word)
         } else if (!strcmp(word, "scribble")) {
                 atomic_store(&child->baton->word, bt_word_pack(BT_WORD_HELD, NOBODY, 0));
         } else if (!strncmp(word, "gate:", 5)) {
-                for (int i = 0; access(word + 5, F_OK) < 0; i++)
-                        once_more(i);
+                if (!wait_for_file(word + 5, true, wait_until(WAIT_MS)))
+                        _exit(EXIT_WAIT);
         } else if (!strncmp(word, "mark:", 5)) {
                 mark(word + 5);
         } else if (!strcmp(word, "die")) {
@@ -126,11 +125,12 @@ static void obey(struct baton_child *child, const char *word)
 /* The hub's words that end a process. The others pass by. */
 static void until_told_to_end(struct baton_child *child)
 {
+        uint64_t deadline = wait_until(WAIT_MS);
         struct bt_rec rec = {0};
 
-        for (int i = 0; rec.type != BT_MSG_TERMINATE && rec.type != BT_MSG_RETIRE;) {
+        while (rec.type != BT_MSG_TERMINATE && rec.type != BT_MSG_RETIRE) {
                 if (bt_ring_pop(&child->inbox, &rec))
-                        once_more(i++);
+                        once_more(deadline);
         }
 }
 

@@ -42,10 +42,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <baton/child.h>
+
+#include "tests/support/wait.h"
 
 #define FDS_MAX 1024
 #define GATE_MS 60000
@@ -91,22 +92,10 @@ __attribute__((format(printf, 2, 3))) static void trace(const struct baton_child
 
 /* ---- gates ---- */
 
-static void moment(void)
-{
-        const struct timespec ms = {.tv_nsec = 1000000};
-
-        (void)nanosleep(&ms, NULL);
-}
-
 static void gate(const char *path)
 {
-        if (path[0] != '/')
-                return;
-        for (int i = 0; access(path, F_OK) < 0; i++) {
-                if (i == GATE_MS)
-                        _exit(EXIT_GATE);
-                moment();
-        }
+        if (path[0] == '/' && !wait_for_file(path, true, wait_until(GATE_MS)))
+                _exit(EXIT_GATE);
 }
 
 static int files_in(const char *path)
@@ -125,21 +114,24 @@ static void together(const struct baton_child *child)
 {
         const char *text = option("ROW_TOGETHER");
         const char *dir = strchr(text, ':');
+        uint64_t deadline = wait_until(GATE_MS);
         char mine[512];
-        int fd;
+        int fd, changes;
 
         if (!dir)
                 return;
         dir++;
+        changes = wait_folder(dir);
         (void)snprintf(mine, sizeof(mine), "%s/%s", dir, baton_child_id(child));
         fd = open(mine, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
         if (fd >= 0)
                 (void)close(fd);
-        for (int i = 0; files_in(dir) < (int)strtol(text, NULL, 10); i++) {
-                if (i == GATE_MS)
+        while (files_in(dir) < (int)strtol(text, NULL, 10)) {
+                if (!wait_change(changes, deadline))
                         _exit(EXIT_GATE);
-                moment();
         }
+        if (changes >= 0)
+                (void)close(changes);
 }
 
 /* ---- requests ---- */

@@ -27,6 +27,11 @@
 
 #include <baton/child.h>
 
+#include "tests/support/wait.h"
+
+#define STUCK_MS 60000
+#define EXIT_STUCK 41
+
 static char text[4096];
 static uint32_t version = 1, oldest = 1, writable;
 
@@ -49,8 +54,8 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         (void)child, (void)ctx;
         if (restored->state && there("refuse"))
                 return -EUNATCH;
-        while (restored->state && there("stuck"))
-                (void)usleep(1000);
+        if (restored->state && !wait_for_file("stuck", false, wait_until(STUCK_MS)))
+                _exit(EXIT_STUCK);
         (void)snprintf(text, sizeof(text), "%.*s", restored->state ? (int)restored->state_bytes : 1,
                        restored->state ? (const char *)restored->state : "a");
         if (restored->state)
@@ -93,7 +98,7 @@ static void terminate(struct baton_child *child, void *ctx)
 {
         (void)child, (void)ctx;
         if (there("slow"))
-                (void)usleep(50000);
+                (void)usleep(50000); /* the state grows old: time is what this is about */
 }
 
 static void read_own_name(void)

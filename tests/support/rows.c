@@ -20,7 +20,7 @@
 #include "base/fd.h"
 #include "supervisor/store/store.h"
 #include "tests/support/store_desk.h"
-#include "tests/support/world_internal.h"
+#include "tests/support/wait.h"
 
 /* ---- the configuration ---- */
 
@@ -168,7 +168,7 @@ static void request_hears(struct rows *rows, int i)
         struct bt_ctl_reply reply;
         int fd = -1;
 
-        assert_int_equal(bt_ask_reply(&rows->ask[i], &reply, &fd), 0);
+        assert_int_equal(world_reply(&rows->ask[i], &reply, &fd), 0);
         assert_int_equal(fd, -1);
         if (reply.kind != BT_CTL_DONE) {
                 rows->trace_used += (size_t)snprintf(rows->trace + rows->trace_used, sizeof(rows->trace) - rows->trace_used, "%s %s\n",
@@ -178,9 +178,7 @@ static void request_hears(struct rows *rows, int i)
         }
         rows->done[i] = reply;
         rows->asked[i] = false;
-        assert_int_equal(bt_ask_reply(&rows->ask[i], &reply, &fd), BT_ASK_E_CLOSED);
-        bt_ask_close(&rows->ask[i]);
-        rows->ask[i] = (struct bt_ask)BT_ASK_NULL;
+        world_hang_up(&rows->ask[i]);
 }
 
 static int requests_under_way(const struct rows *rows)
@@ -201,13 +199,13 @@ static int clients_that_wait(const struct rows *rows)
         return count;
 }
 
+/* The clients count as long as a request is under way, so only what is told of a request shows that it goes on. */
 void rows_run(struct rows *rows)
 {
-        uint64_t deadline = world_now_ms() + 2 * WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         while (requests_under_way(rows) || clients_that_wait(rows)) {
                 struct pollfd fds[2 * ROWS_MAX];
-                uint64_t now = world_now_ms();
                 bool go_on = requests_under_way(rows) > 0;
 
                 for (int i = 0; i < rows->n; i++) {
@@ -216,13 +214,15 @@ void rows_run(struct rows *rows)
                         fds[2 * i] = (struct pollfd){.fd = rows->waits[i] ? rows->fd[i] : -1, .events = POLLIN};
                         fds[2 * i + 1] = (struct pollfd){.fd = rows->asked[i] ? rows->ask[i].fd : -1, .events = POLLIN};
                 }
-                if (now >= deadline || poll(fds, (nfds_t)rows->n * 2, (int)(deadline - now)) < 1)
+                if (!wait_left_ms(deadline) || poll(fds, (nfds_t)rows->n * 2, wait_left_ms(deadline)) < 1)
                         fail_msg("%d requests and %d clients still wait", requests_under_way(rows), clients_that_wait(rows));
                 for (int i = 0; i < rows->n; i++) {
                         if (fds[2 * i].revents)
                                 client_hears(rows, i);
-                        if (fds[2 * i + 1].revents)
+                        if (fds[2 * i + 1].revents) {
                                 request_hears(rows, i);
+                                deadline = wait_until(WORLD_WAIT_MS);
+                        }
                 }
         }
 }
@@ -299,11 +299,11 @@ uint64_t rows_event_ns(const struct world *w, const char *id, const char *begins
 
 void rows_event_wait(const struct world *w, const char *text)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         char *told = rows_events(w);
 
         while (!strstr(told, text)) {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("there is no event '%s' among:\n%s", text, told);
                 free(told);
                 told = rows_events(w);
@@ -363,36 +363,6 @@ int rows_times(const char *text, const char *part)
         for (const char *at = strstr(text, part); at; at = strstr(at + strlen(part), part))
                 count++;
         return count;
-}
-
-void rows_open_gate(const struct world *w, const char *name)
-{
-        char path[256];
-        int fd;
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-        assert_true(fd >= 0);
-        (void)close(fd);
-}
-
-void rows_close_gate(const struct world *w, const char *name)
-{
-        char path[256];
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        assert_int_equal(unlink(path), 0);
-}
-
-void rows_file_wait(const struct world *w, const char *name, const char *text)
-{
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
-        char have[16384];
-
-        for (world_read(w, name, have, sizeof(have)); !strstr(have, text); world_read(w, name, have, sizeof(have))) {
-                if (!world_again(deadline))
-                        fail_msg("the file %s has no '%s' but:\n%s", name, text, have);
-        }
 }
 
 size_t rows_stored(const struct world *w)

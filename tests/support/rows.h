@@ -61,9 +61,5 @@ void rows_told_since(const struct world *w, const char *from, const char *const 
 /* All @parts occur in @text, in this order; the last is NULL. */
 void rows_in_order(const char *text, const char *const parts[]);
 int rows_times(const char *text, const char *part);
-void rows_open_gate(const struct world *w, const char *name); /* a file in the world's directory */
-void rows_close_gate(const struct world *w, const char *name);
-/* Waits until the world's file @name has @text. */
-void rows_file_wait(const struct world *w, const char *name, const char *text);
 /* How many records the store holds; no hub runs. */
 size_t rows_stored(const struct world *w);

@@ -18,7 +18,7 @@
 
 #include "tests/support/rows.h"
 #include "tests/support/swap_table.h"
-#include "tests/support/world_internal.h"
+#include "tests/support/wait.h"
 
 #define PLAYS_MAX 96
 #define STEPS_BYTES 65536
@@ -177,7 +177,7 @@ static bool is_child(pid_t pid)
 /* The process that the hub started last and that is not the old one. */
 static pid_t newest(void)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         char path[64], list[1024];
         pid_t last = 0;
 
@@ -195,7 +195,7 @@ static pid_t newest(void)
                         if (pid != scene.old && is_child(pid))
                                 last = pid;
                 }
-                if (!last && !world_again(deadline))
+                if (!last && !wait_again(deadline))
                         fail_msg("the hub starts no process");
         }
         return last;
@@ -282,13 +282,13 @@ static void step(const char *verb, const char *what)
         } else if (!strcmp(verb, "to")) {
                 world_follow_to(&scene.ask, what);
         } else if (!strcmp(verb, "see")) {
-                rows_file_wait(scene.w, "steps", what);
+                world_file_wait(scene.w, "steps", what);
         } else if (!strcmp(verb, "trace")) {
-                rows_file_wait(scene.w, "trace", what);
+                world_file_wait(scene.w, "trace", what);
         } else if (!strcmp(verb, "open")) {
-                rows_open_gate(scene.w, what);
+                world_gate_open(scene.w, what);
         } else if (!strcmp(verb, "close") || !strcmp(verb, "unlink")) {
-                rows_close_gate(scene.w, what);
+                world_gate_close(scene.w, what);
         } else if (!strcmp(verb, "forbid")) {
                 assert_int_equal(chmod(scene.new_path, 0600), 0);
         } else if (!strcmp(verb, "fifo")) {

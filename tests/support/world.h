@@ -21,9 +21,9 @@
  * leaves behind becomes ours, because we are a subreaper); as many descriptors are open here as at setup; the runtime directory holds the lock and
  * an empty register of processes, and nothing else. tests/unit/test_world.c shows that each of these checks fails when it should.
  *
- * Waits are for events: the ready descriptor, replies, exits by pidfd, a line of the log by inotify. Where there is no event to wait for (a slot of
- * the node segment) world_until_*() looks again every millisecond, with a deadline. A watchdog ends everything when a test
- * takes longer than its limit, and prints the hub's log.
+ * Waits are for events: the ready descriptor, replies, exits by pidfd, a line of a file by inotify. Where there is no event to wait for (a slot of
+ * the node segment) world_until_*() looks again every millisecond, with a deadline (tests/support/wait.h). What takes as long as there are children, such as
+ * the start of all, has no deadline of its own: a watchdog ends everything when a test takes longer than its limit, and prints the hub's log.
  */
 
 #include <setjmp.h>
@@ -137,8 +137,15 @@ void world_program(const struct world *w, char path[640], const char *name);
 /* A file of the world's directory; the text is cut at the room. */
 void world_read(const struct world *w, const char *name, char *text, size_t bytes);
 
-/* Waits until the file has a whole line; its first. */
-void world_file_wait(const struct world *w, const char *name, char *text, size_t bytes);
+/* Waits until one of its lines has @part, which may end with the newline. */
+void world_file_wait(const struct world *w, const char *name, const char *part);
+/* Waits until it has a whole line; its first, without the newline. */
+void world_line_wait(const struct world *w, const char *name, char *text, size_t bytes);
+
+/* A gate is a file that is there or not: programs of tests wait for it, or do as it says. */
+void world_gate_open(const struct world *w, const char *name);
+void world_gate_close(const struct world *w, const char *name);
+void world_gate_wait(const struct world *w, const char *name); /* until somebody has opened it */
 
 /* ---- the hub's log ---- */
 
@@ -160,6 +167,10 @@ struct world_outcome {
 #define WORLD_SPEC BT_CTL_STRATEGY_SPEC
 
 struct bt_ask world_ask(const struct world *w, uint32_t op, const char *target, const char *path, uint32_t strategy);
+/* bt_ask_reply(), with a deadline for this reply alone: a request may take as long as it has many children. */
+int world_reply(const struct bt_ask *ask, struct bt_ctl_reply *ret_reply, int *ret_fd);
+/* After DONE the hub closes: when that is seen, its descriptor for us is gone. */
+void world_hang_up(struct bt_ask *ask);
 /* Follows a request to its end and closes it. */
 void world_follow(struct bt_ask *ask, struct world_outcome *ret_outcome);
 /* Follows it up to the event @phase. */
@@ -178,6 +189,8 @@ void world_until(struct world *w, const char *id, enum bt_phase phase, uint64_t 
 void world_until_drained(struct world *w, const char *id);
 void world_until_stopped(pid_t pid); /* the process is stopped by a signal */
 int world_fd_count(pid_t pid);
+/* Waits until the hub has at most so many: it closes a command's connection a moment after the command has its answer. */
+void world_until_fds(const struct world *w, int most);
 
 /* ---- other programs ---- */
 

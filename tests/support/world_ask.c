@@ -14,19 +14,10 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "tests/support/wait.h"
 #include "tests/support/world_internal.h"
 
 /* ---- requests ---- */
-
-/* After DONE the hub closes: when that is seen, its descriptor for us is gone. */
-static void hang_up(struct bt_ask *ask)
-{
-        struct bt_ctl_reply reply;
-        int fd = -1;
-
-        assert_int_equal(bt_ask_reply(ask, &reply, &fd), BT_ASK_E_CLOSED);
-        bt_ask_close(ask);
-}
 
 struct bt_ask world_ask(const struct world *w, uint32_t op, const char *target, const char *path, uint32_t strategy)
 {
@@ -48,15 +39,33 @@ struct bt_ask world_ask(const struct world *w, uint32_t op, const char *target, 
         return ask;
 }
 
+int world_reply(const struct bt_ask *ask, struct bt_ctl_reply *ret_reply, int *ret_fd)
+{
+        struct bt_ask patient = *ask; /* borrowed */
+
+        patient.deadline_ns = wait_until(WORLD_WAIT_MS);
+        return bt_ask_reply(&patient, ret_reply, ret_fd);
+}
+
 static void next_reply(const struct bt_ask *ask, struct bt_ctl_reply *reply)
 {
         int fd = -1;
-        int r = bt_ask_reply(ask, reply, &fd);
+        int r = world_reply(ask, reply, &fd);
 
         (void)bt_close(fd);
         if (r)
                 fail_msg("no reply from the hub: %s",
                          r == BT_ASK_E_TIMED_OUT ? "too late" : r == BT_ASK_E_CLOSED ? "it hung up" : "nonsense");
+}
+
+void world_hang_up(struct bt_ask *ask)
+{
+        struct bt_ctl_reply reply;
+        int fd = -1;
+
+        assert_int_equal(world_reply(ask, &reply, &fd), BT_ASK_E_CLOSED);
+        bt_ask_close(ask);
+        *ask = (struct bt_ask)BT_ASK_NULL;
 }
 
 void world_follow(struct bt_ask *ask, struct world_outcome *ret_outcome)
@@ -75,7 +84,7 @@ void world_follow(struct bt_ask *ask, struct world_outcome *ret_outcome)
         }
         ret_outcome->outcome = reply.outcome;
         (void)snprintf(ret_outcome->text, sizeof(ret_outcome->text), "%s", reply.text);
-        hang_up(ask);
+        world_hang_up(ask);
 }
 
 void world_follow_to(const struct bt_ask *ask, const char *phase)
@@ -115,7 +124,7 @@ static void map_node(struct world *w)
         struct bt_ctl_reply reply;
         int fd = -1;
 
-        assert_int_equal(bt_ask_reply(&ask, &reply, &fd), 0);
+        assert_int_equal(world_reply(&ask, &reply, &fd), 0);
         assert_int_equal(reply.kind, BT_CTL_NODE);
         assert_true(fd >= 0);
         assert_int_equal(bt_node_attach(&w->node, fd), 0);
@@ -124,7 +133,7 @@ static void map_node(struct world *w)
                 next_reply(&ask, &reply);
         while (reply.kind == BT_CTL_GROUPS);
         assert_int_equal(reply.kind, BT_CTL_DONE);
-        hang_up(&ask);
+        world_hang_up(&ask);
         w->node_mapped = true;
 }
 
@@ -140,23 +149,23 @@ static bool find_slot(const struct world *w, const char *id, struct bt_slot *ret
 /* A slot whose writer was preempted in the middle cannot be read for that long, which is for ever to a reader that does not wait. */
 void world_slot(struct world *w, const char *id, struct bt_slot *ret_slot)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         if (!w->node_mapped)
                 map_node(w);
         while (!find_slot(w, id, ret_slot)) {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("the node shows no child '%s'", id);
         }
 }
 
 void world_until(struct world *w, const char *id, enum bt_phase phase, uint64_t above, struct bt_slot *ret_slot)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         for (world_slot(w, id, ret_slot); ret_slot->phase != phase || (above && ret_slot->incarnation <= above);
              world_slot(w, id, ret_slot)) {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("%s is not %s (above %llu) but %s, incarnation %llu: %s", id, bt_phase_name(phase),
                                  (unsigned long long)above, bt_phase_name(ret_slot->phase),
                                  (unsigned long long)ret_slot->incarnation, ret_slot->note);
@@ -165,11 +174,11 @@ void world_until(struct world *w, const char *id, enum bt_phase phase, uint64_t 
 
 void world_until_drained(struct world *w, const char *id)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
         struct bt_slot slot;
 
         for (world_slot(w, id, &slot); slot.draining; world_slot(w, id, &slot)) {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("%u predecessors of %s are left", slot.draining, id);
         }
 }
@@ -187,4 +196,14 @@ int world_fd_count(pid_t pid)
                 count++;
         (void)closedir(dir);
         return count;
+}
+
+void world_until_fds(const struct world *w, int most)
+{
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
+
+        while (world_fd_count(w->pid) > most) {
+                if (!wait_again(deadline))
+                        fail_msg("the hub has %d descriptors, not at most %d", world_fd_count(w->pid), most);
+        }
 }

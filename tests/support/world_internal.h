@@ -12,9 +12,3 @@ bool world_is_keeper(pid_t pid);
 
 /* Kills and reaps all that is ours; how many that were, with or without keepers. */
 int world_reap_all(bool keepers);
-
-/* Milliseconds since some moment, for deadlines. */
-uint64_t world_now_ms(void);
-
-/* Not yet over: sleeps a millisecond. Over: false. */
-bool world_again(uint64_t deadline_ms);

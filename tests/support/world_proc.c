@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes and files of a world: the watchdog, orphans, programs beside the hub, the log.
+ * Processes of a world: the watchdog, orphans, programs beside the hub.
  *
  * Every process that a test causes is our descendant and stays one: children of the hub make sessions of their own, but when their parent dies they come to us,
  * because we are a subreaper. So "kill all" is a loop: kill the children there are, reap, until there is none. The watchdog runs the same
@@ -8,39 +8,19 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
+#include "tests/support/wait.h"
 #include "tests/support/world_internal.h"
-
-/* ---- time ---- */
-
-uint64_t world_now_ms(void)
-{
-        return bt_now_ns() / BT_NS_PER_MS;
-}
-
-bool world_again(uint64_t deadline_ms)
-{
-        const struct timespec moment = {.tv_nsec = 1000000};
-
-        if (world_now_ms() >= deadline_ms)
-                return false;
-        (void)nanosleep(&moment, NULL);
-        return true;
-}
 
 /* ---- all our children: async-signal-safe ---- */
 
@@ -148,7 +128,7 @@ void world_limit(unsigned seconds)
         (void)alarm(seconds);
 }
 
-/* ---- files ---- */
+/* ---- other processes ---- */
 
 void world_program(const struct world *w, char path[640], const char *name)
 {
@@ -157,108 +137,6 @@ void world_program(const struct world *w, char path[640], const char *name)
         else
                 (void)snprintf(path, 640, "%s/%s", w->bin, name);
 }
-
-/* @guard: a command that must succeed for @env to be set; "": always. */
-static void write_script(const struct world *w, char path[256], const char *name, const char *guard, const char *env, const char *program)
-{
-        char real[640];
-        FILE *file;
-
-        world_program(w, real, program);
-        (void)snprintf(path, 256, "%s/%s", w->dir, name);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(file, "#!/bin/sh\n%s%s%s\nexec %s\n", guard, *env ? "export " : "", env, real);
-        assert_int_equal(fchmod(fileno(file), 0700), 0);
-        assert_int_equal(fclose(file), 0);
-}
-
-void world_script(const struct world *w, char path[256], const char *name, const char *env, const char *program)
-{
-        write_script(w, path, name, "", env, program);
-}
-
-void world_script_once(const struct world *w, char path[256], const char *name, const char *env, const char *program)
-{
-        char guard[256];
-
-        /* A shell that is killed while a command of its own runs leaves that behind, and the hub knows nothing of it: so it runs none. */
-        (void)snprintf(guard, sizeof(guard), "set -C\ntrue 2>/dev/null >%s/%s.once && ", w->dir, name);
-        write_script(w, path, name, guard, env, program);
-}
-
-void world_read(const struct world *w, const char *name, char *text, size_t bytes)
-{
-        char path[256];
-        size_t used = 0;
-        ssize_t n;
-        int fd;
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        while (fd >= 0 && used < bytes - 1 && (n = read(fd, text + used, bytes - 1 - used)) > 0)
-                used += (size_t)n;
-        text[used] = '\0';
-        (void)bt_close(fd);
-}
-
-void world_file_wait(const struct world *w, const char *name, char *text, size_t bytes)
-{
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
-
-        for (world_read(w, name, text, bytes); !strchr(text, '\n'); world_read(w, name, text, bytes)) {
-                if (!world_again(deadline))
-                        fail_msg("the file %s has no line", name);
-        }
-        text[strcspn(text, "\n")] = '\0';
-}
-
-/* ---- the log ---- */
-
-int world_log_count(const struct world *w, const char *text)
-{
-        const size_t room = 4u << 20;
-        char *log = malloc(room);
-        int count = 0;
-
-        assert_non_null(log);
-        world_read(w, "hub.log", log, room);
-        for (const char *line = log; *line;) {
-                size_t bytes = strcspn(line, "\n");
-
-                count += memmem(line, bytes, text, strlen(text)) != NULL;
-                line += bytes + (line[bytes] == '\n');
-        }
-        free(log);
-        return count;
-}
-
-bool world_log_has(const struct world *w, const char *text)
-{
-        return world_log_count(w, text) > 0;
-}
-
-/* The watch is made before the file is read, so a line that comes in between wakes us. */
-void world_log_wait(const struct world *w, const char *text, int times)
-{
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
-        int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-        char path[128], events[4096];
-
-        (void)snprintf(path, sizeof(path), "%s/hub.log", w->dir);
-        assert_true(inotify_add_watch(fd, path, IN_MODIFY) >= 0);
-        while (world_log_count(w, text) < times) {
-                struct pollfd change = {.fd = fd, .events = POLLIN};
-                uint64_t now = world_now_ms();
-
-                if (now >= deadline || poll(&change, 1, (int)(deadline - now)) < 1)
-                        fail_msg("the log has no (%d.) line with '%s'", times, text);
-                (void)!read(fd, events, sizeof(events));
-        }
-        (void)close(fd);
-}
-
-/* ---- other processes ---- */
 
 pid_t world_spawn(const struct world *w, char *const argv[], const char *out)
 {
@@ -297,10 +175,10 @@ bool world_runs(pid_t pid)
 
 void world_until_gone(pid_t pid)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         while (world_runs(pid)) {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("process %d is still there", (int)pid);
         }
 }
@@ -324,10 +202,10 @@ static char process_state(pid_t pid)
 
 void world_until_stopped(pid_t pid)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         while (process_state(pid) != 'T') {
-                if (!world_again(deadline))
+                if (!wait_again(deadline))
                         fail_msg("process %d is not stopped but '%c'", (int)pid, process_state(pid));
         }
 }
