@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "tests/support/command.h"
 #include "tests/support/world.h"
 
 /* A shell that says what it has: $A, its first argument, its folder. */
@@ -57,29 +58,9 @@ static void HOOK_3_a_command_changes_variables_arguments_and_folder(void **state
         world_end(w);
 }
 
-/* With the command's words for a baton that runs. */
-static int baton(const struct world *w, char *out, size_t bytes, const char *const *words)
-{
-        char program[640], path[128];
-        char *argv[12] = {program};
-        int status;
-
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1); /* one thread: NOLINT(concurrency-mt-unsafe) */
-        world_program(w, program, "baton");
-        for (size_t n = 1; *words && n < BT_ARRAY_LEN(argv) - 1; n++)
-                argv[n] = (char *)(uintptr_t)*words++;
-        status = world_wait(world_spawn(w, argv, "out"));
-        world_read(w, "out", out, bytes);
-        return status;
-}
-
-#define BATON(w, out, ...) baton((w), (out), sizeof(out), (const char *const[]){__VA_ARGS__, NULL})
-
 static void HOOK_3_a_command_changes_metadata_and_node(void **state)
 {
         struct world *w = *state;
-        char out[4096];
         const char *pid;
 
         /* To green at first; where it is when it was there already. Its second start says another owner, and nothing of the site. */
@@ -91,28 +72,25 @@ static void HOOK_3_a_command_changes_metadata_and_node(void **state)
         world_log_wait(w, "a | has green, , /usr", 1);
         world_log_wait(w, "b | has blue, , /usr", 1);
         assert_true(world_log_has(w, "alter a | asked on blue"));
-        assert_int_equal(BATON(w, out, "child", "list", "--meta", "owner=ops", "--json"), 0);
-        assert_non_null(strstr(out, "\"child\":\"a\""));
-        assert_non_null(strstr(out, "\"node\":\"green\""));
-        assert_non_null(strstr(out, "\"site\":\"east = 1\""));
-        assert_non_null(strstr(out, "\"team\":\"x\"")); /* what it does not name stays */
-        assert_null(strstr(out, "\"child\":\"b\""));
-        assert_int_equal(BATON(w, out, "child", "list", "--meta", "owner=nobody", "--json"), 0);
-        assert_null(strstr(out, "\"child\":\"a\""));
-        assert_non_null(strstr(out, "\"child\":\"b\""));
-        assert_int_equal(BATON(w, out, "events"), 0);
-        assert_non_null(strstr(out, "from blue to green, by alter"));
+        RUN(0, "\"child\":\"a\"", "child", "list", "--meta", "owner=ops", "--json");
+        expect_said("\"node\":\"green\"");
+        expect_said("\"site\":\"east = 1\"");
+        expect_said("\"team\":\"x\""); /* what it does not name stays */
+        expect_unsaid("\"child\":\"b\"");
+        RUN(0, "", "child", "list", "--meta", "owner=nobody", "--json");
+        expect_unsaid("\"child\":\"a\"");
+        expect_said("\"child\":\"b\"");
+        RUN(0, "from blue to green, by alter", "events");
 
         /* A restart asks again, is on green, and has what is answered now. */
-        assert_int_equal(BATON(w, out, "child", "find", "a", "--json"), 0);
-        pid = strstr(out, "\"pid\":");
+        RUN(0, "", "child", "find", "a", "--json");
+        pid = strstr(said, "\"pid\":");
         assert_non_null(pid);
         assert_int_equal(kill((pid_t)strtol(pid + strlen("\"pid\":"), NULL, 10), SIGKILL), 0);
         world_log_wait(w, "alter a | asked on green", 1);
         world_log_wait(w, "a | has green, , /usr", 2);
-        assert_int_equal(BATON(w, out, "child", "list", "--meta", "owner=dev", "--json"), 0);
-        assert_non_null(strstr(out, "\"child\":\"a\""));
-        assert_null(strstr(out, "site"));
+        RUN(0, "\"child\":\"a\"", "child", "list", "--meta", "owner=dev", "--json");
+        expect_unsaid("site");
         world_end(w);
 }
 

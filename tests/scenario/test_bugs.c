@@ -6,9 +6,6 @@
  *
  * BATON_LONG=1 swaps those of BUG-1 again and again.
  */
-#include "tests/support/rows.h"
-
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +13,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "tests/support/rows.h"
 #include "tests/support/seed.h"
+#include "tests/support/text.h"
 
 #define BLOB "handover: true, state: {form: blob, max: 2MiB}, "
 #define ARENA "handover: true, state: {form: arena, max: 8MiB}, "
@@ -35,7 +34,9 @@ static void swap_all_under_load(struct world *w, int n, int rounds, bool pool)
                         rows_ask_all(rows, BT_CTL_SWAP, NULL, WORLD_SPEC);
                 rows_run(rows);
                 assert_int_equal(rows_outcomes(rows, BT_CTL_OK), pool ? 1 : n);
-                assert_int_equal(pool ? (int)rows->done[0].value[0] : rows_times(rows->trace, "committed"), n);
+                assert_int_equal(pool ? (int)rows->done[0].value[0]
+                                      : text_times(rows->trace, "committed"),
+                                 n);
         }
         assert_true(rows->answers >= (uint64_t)n);
         for (int i = 0; i < n; i++) {
@@ -119,7 +120,7 @@ static void BUG_2_a_successor_killed_with_the_state_in_its_hands_costs_nothing(v
                 rows_ask_all(rows, BT_CTL_UPGRADE, path, WORLD_SPEC);
                 rows_run(rows);
                 assert_int_equal(rows_outcomes(rows, BT_CTL_FAILED), N);
-                assert_int_equal(rows_times(rows->trace, "rolled_back"), N);
+                assert_int_equal(text_times(rows->trace, "rolled_back"), N);
                 if (s == 0) {
                         for (int i = 0; i < N; i++)
                                 assert_int_equal(probe_number(rows->fd[i], "value"), rows->count[i]);
@@ -183,7 +184,7 @@ static void BUG_4_one_mute_child_of_20_delays_nobody(void **state)
         assert_int_equal(rows->done[MUTE].outcome, BT_CTL_TIMED_OUT);
         late = strstr(rows->trace, "r7 too_late");
         assert_non_null(late);
-        assert_int_equal(rows_times(late, "committed"), 0); /* nineteen were through before that */
+        assert_int_equal(text_times(late, "committed"), 0); /* nineteen were through before that */
         world_gate_open(w, "speak");
         assert_int_equal(probe_number(rows->fd[MUTE], "count"), 2);
         rows_hang_up(rows);
@@ -285,7 +286,7 @@ static void BUG_7_two_mute_children_of_20_cost_the_other_18_nothing_at_a_stop(vo
         ask = world_ask(w, BT_CTL_STOP, "", NULL, WORLD_SPEC);
         world_follow(&ask, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
-        assert_int_equal(rows_times(outcome.text, "state kept"), N - 2);
+        assert_int_equal(text_times(outcome.text, "state kept"), N - 2);
         assert_non_null(strstr(outcome.text, "r4: did not give its state in time"));
         assert_non_null(strstr(outcome.text, "r11: did not give its state in time"));
         world_await_hub(w, 0);
@@ -322,7 +323,7 @@ static void BUG_10_children_whose_cold_successors_fail_come_back_with_their_stat
                 rows_ask_all(rows, BT_CTL_UPGRADE, path, WORLD_SPEC);
                 rows_run(rows);
                 assert_int_equal(rows_outcomes(rows, BT_CTL_FAILED), N);
-                assert_int_equal(rows_times(rows->trace, "rolled_back"), N);
+                assert_int_equal(text_times(rows->trace, "rolled_back"), N);
                 rows_hang_up(rows);
                 rows_expect_values(w, N, 1);
         }
@@ -348,7 +349,7 @@ static void BUG_13_slow_ends_run_side_by_side(void **state)
                 char text[16384];
 
                 world_read(w, "trace", text, sizeof(text));
-                assert_int_equal(rows_times(text, "terminated\n"), N); /* none was killed */
+                assert_int_equal(text_times(text, "terminated\n"), N); /* none was killed */
         }
         world_end(w);
 }

@@ -4,16 +4,14 @@
  * the hub. Each child answers by its own id (child_named.c), so "it runs" is always a question that the child itself answers.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/fd.h"
+#include "tests/support/command.h"
+#include "tests/support/door.h"
 #include "tests/support/world.h"
 
 #define BASE                                                                                       \
@@ -23,39 +21,6 @@
         "  base: {exec: [@bin@/child_named], handover: true, state: blob, env: {NAMED_PLACE: '@dir@'}}\n"
 
 #define ADDED "defaults: {handover: true, state: {form: blob, max: 4KiB}, env: {NAMED_PLACE: '@dir@'}}\n"
-
-/* ---- the command ---- */
-
-struct said {
-        int status;
-        char text[1 << 18];
-};
-
-static struct said said;
-
-/* `baton child ..`; the words end with NULL. What it says, both outputs, is in @said. */
-static void child(const struct world *w, const char *const *words)
-{
-        char program[640];
-        char *argv[16] = {program, (char[]){"child"}, NULL};
-        size_t n = 2;
-
-        world_program(w, program, "baton");
-        while (*words)
-                argv[n++] = (char *)(uintptr_t)*words++;
-        argv[n++] = (char[]){"--hub=w"};
-        argv[n] = NULL;
-        said.status = world_wait(world_spawn(w, argv, "said"));
-        world_read(w, "said", said.text, sizeof(said.text));
-}
-
-#define CHILD(...) child(w, (const char *const[]){__VA_ARGS__, NULL})
-
-static void expect(int status, const char *text)
-{
-        if (said.status != status || !strstr(said.text, text))
-                fail_msg("exit status %d, expected %d with '%s'; it said:\n%.3000s", said.status, status, text, said.text);
-}
 
 /* A file of the world's directory, with its words filled in as in a configuration; before the configuration itself is written. */
 static void file_put(const struct world *w, const char *name, const char *text)
@@ -70,40 +35,21 @@ static void file_put(const struct world *w, const char *name, const char *text)
 
 /* ---- the children ---- */
 
-/* A connection to the child of that id, or -errno. */
-static int dial(const struct world *w, const char *id)
-{
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", w->dir, id);
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        assert_true(fd >= 0);
-        if (connect(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0)
-                return fd;
-        n = -errno;
-        (void)close(fd);
-        return n;
-}
-
 /* Fails unless that very child answers, and with that count. */
 static void expect_count(const struct world *w, const char *id, int count)
 {
         char line[128], want[128];
-        int fd = dial(w, id);
-        ssize_t n;
+        int r = door_ask(w->dir, id, line, sizeof(line));
 
-        if (fd < 0)
-                fail_msg("%s does not answer: %s", id, strerrordesc_np(-fd));
-        n = read(fd, line, sizeof(line) - 1);
-        (void)close(fd);
-        line[n > 0 ? n : 0] = '\0';
-        (void)snprintf(want, sizeof(want), "%s %d\n", id, count);
+        if (r)
+                fail_msg("%s does not answer: %s", id, strerrordesc_np(-r));
+        (void)snprintf(want, sizeof(want), "%s %d", id, count);
         assert_string_equal(line, want);
 }
 
 static void expect_silence(const struct world *w, const char *id)
 {
-        int fd = dial(w, id);
+        int fd = door_knock(w->dir, id);
 
         if (fd >= 0)
                 fail_msg("%s answers, and should not be there", id);
@@ -116,16 +62,6 @@ static const char *nth(const char *pool, int i)
 
         (void)snprintf(id, sizeof(id), "%s/%d", pool, i);
         return id;
-}
-
-static int setup(void **state)
-{
-        int r = world_setup(state);
-        const struct world *w = *state;
-        char runtime[128];
-
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        return r || setenv("BATON_RUNTIME_DIR", runtime, 1); /* one thread: NOLINT(concurrency-mt-unsafe) */
 }
 
 /* ---- many ---- */
@@ -145,19 +81,18 @@ static void API_1_a_thousand_children_are_added_and_removed_as_one_request(void 
         expect_count(w, "base", 1);
         fds = world_fd_count(w->pid);
 
-        CHILD("add", "many.yaml");
-        expect(0, MANY == 1000 ? "1000 started" : "100 started");
+        RUN(0, MANY == 1000 ? "1000 started" : "100 started", "child", "add", "many.yaml");
         for (int i = 0; i < MANY; i++)
                 expect_count(w, nth("w", i), 1);
 
-        CHILD("remove", "w", "--drop-state");
-        expect(0, MANY == 1000 ? "1000 removed" : "100 removed");
+        RUN(0, MANY == 1000 ? "1000 removed" : "100 removed", "child", "remove", "w",
+            "--drop-state");
         for (int i = 0; i < MANY; i += 37)
                 expect_silence(w, nth("w", i));
         world_until_fds(w, fds);
         expect_count(w, "base", 2);
-        CHILD("list", "--json");
-        assert_null(strstr(said.text, "w/"));
+        RUN(0, "", "child", "list", "--json");
+        assert_null(strstr(said, "w/"));
         world_end(w);
 }
 
@@ -172,18 +107,15 @@ static void API_3_what_was_added_is_there_after_a_restart_with_its_state(void **
 
         file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
-        CHILD("add", "three.yaml");
-        expect(0, "3 started");
+        RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "b/1", 1);
         world_stop(w);
         expect_silence(w, "a");
         world_start_again(w);
         expect_count(w, "b/1", 2);
         expect_count(w, "a", 1);
-        CHILD("find", "--tag", "both", "--json");
-        expect(0, "\"child\":\"b/1\"");
-        CHILD("remove", "b/0", "b/1");
-        expect(0, "2 removed");
+        RUN(0, "\"child\":\"b/1\"", "child", "find", "--tag", "both", "--json");
+        RUN(0, "2 removed", "child", "remove", "b/0", "b/1");
         world_stop(w);
         world_start_again(w);
         expect_count(w, "a", 2);
@@ -198,8 +130,7 @@ static void API_3_what_was_added_is_adopted_after_the_hub_was_killed(void **stat
 
         file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
-        CHILD("add", "three.yaml");
-        expect(0, "3 started");
+        RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
         world_slot(w, "a", &before);
         world_kill_hub(w);
@@ -209,8 +140,7 @@ static void API_3_what_was_added_is_adopted_after_the_hub_was_killed(void **stat
         assert_int_equal(before.pid, after.pid);
         expect_count(w, "a", 3);
         expect_count(w, "b/1", 1);
-        CHILD("remove", "--tag", "both");
-        expect(0, "3 removed");
+        RUN(0, "3 removed", "child", "remove", "--tag", "both");
         world_stop(w);
         assert_int_equal(world_reap_orphans(), 4); /* of the first hub: ours to reap */
         world_end(w);
@@ -225,16 +155,14 @@ static void API_3_a_thousand_are_adopted_after_the_hub_was_killed(void **state)
         (void)snprintf(yaml, sizeof(yaml), ADDED "children:\n  w: {exec: ['@bin@/child_named'], instances: %d}\n", MANY);
         file_put(w, "many.yaml", yaml);
         world_start(w, BASE);
-        CHILD("add", "many.yaml");
-        expect(0, "started");
+        RUN(0, "started", "child", "add", "many.yaml");
         for (int i = 0; i < MANY; i++)
                 expect_count(w, nth("w", i), 1);
         world_kill_hub(w);
         world_start_again(w);
         for (int i = 0; i < MANY; i++)
                 expect_count(w, nth("w", i), 2);
-        CHILD("remove", "w");
-        expect(0, MANY == 1000 ? "1000 removed" : "100 removed");
+        RUN(0, MANY == 1000 ? "1000 removed" : "100 removed", "child", "remove", "w");
         world_stop(w);
         assert_int_equal(world_reap_orphans(), MANY + 1);
         world_end(w);
@@ -246,15 +174,14 @@ static void what_the_configuration_takes_over_is_the_configurations(void **state
 
         file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
-        CHILD("add", "three.yaml");
+        RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
         world_stop(w);
         world_configure(w, BASE "  a: {exec: [@bin@/child_named], handover: true, state: {form: blob, max: 4KiB}, env: {NAMED_PLACE: '@dir@'}}\n");
         world_start_again(w);
         assert_true(world_log_has(w, "a: was added live, and is in the configuration by now"));
         expect_count(w, "a", 2); /* the state is the child's, whoever speaks for it */
-        CHILD("find", "a", "--json");
-        expect(0, "\"live\":false");
+        RUN(0, "\"live\":false", "child", "find", "a", "--json");
         world_stop(w);
         world_configure(w, BASE);
         world_start_again(w);
@@ -278,20 +205,17 @@ static void API_1_each_child_has_its_own_result(void **state)
                  "  slow: {exec: ['@bin@/child_named'], shutdown: brutal_kill}\n"
                  "  also: {exec: ['@bin@/child_named']}\n");
         world_start(w, BASE);
-        CHILD("add", "mixed.yaml", "--deadline", WORLD_SHORT);
-        expect(1, "good: started");
-        expect(1, "also: started");
-        expect(1, "base: already_started: a child of this id is in the configuration");
-        expect(1, "bad: failed: ended: exit 3");
-        expect(1, "slow: failed: it did not run within");
-        expect(1, "2 started, 1 already_started, 2 failed");
+        RUN(1, "good: started", "child", "add", "mixed.yaml", "--deadline", WORLD_SHORT);
+        expect_said("also: started");
+        expect_said("base: already_started: a child of this id is in the configuration");
+        expect_said("bad: failed: ended: exit 3");
+        expect_said("slow: failed: it did not run within");
+        expect_said("2 started, 1 already_started, 2 failed");
         expect_count(w, "good", 1);
         expect_count(w, "base", 1);
-        CHILD("find", "slow");
-        expect(3, "no such child");
-        CHILD("remove", "good", "nobody", "also");
-        expect(1, "nobody: not_found");
-        expect(1, "1 not_found, 2 removed");
+        RUN(3, "no such child", "child", "find", "slow");
+        RUN(1, "nobody: not_found", "child", "remove", "good", "nobody", "also");
+        expect_said("1 not_found, 2 removed");
         expect_silence(w, "good");
         world_end(w);
 }
@@ -307,17 +231,15 @@ static void API_1_rollback_removes_what_this_request_started(void **state)
                  "  good: {exec: ['@bin@/child_named'], instances: 3}\n"
                  "  bad: {exec: ['@bin@/child_named'], restart: temporary}\n");
         world_start(w, BASE);
-        CHILD("add", "three.yaml");
-        CHILD("add", "mixed.yaml", "--on-failure", "rollback");
-        expect(1, "good/0: rolled_back");
-        expect(1, "1 failed, 3 rolled_back");
+        RUN(0, "3 started", "child", "add", "three.yaml");
+        RUN(1, "good/0: rolled_back", "child", "add", "mixed.yaml", "--on-failure", "rollback");
+        expect_said("1 failed, 3 rolled_back");
         expect_silence(w, "good/2");
         expect_count(w, "a", 1);
         world_stop(w);
         world_start_again(w);
         expect_silence(w, "good/0");
-        CHILD("add", "three.yaml", "--on-failure", "rollback");
-        expect(1, "3 already_started");
+        RUN(1, "3 already_started", "child", "add", "three.yaml", "--on-failure", "rollback");
         expect_count(w, "b/0", 1); /* nobody else's children are rolled back */
         world_end(w);
 }
@@ -325,7 +247,7 @@ static void API_1_rollback_removes_what_this_request_started(void **state)
 /* The number that --json says. */
 static void number_said(char number[32])
 {
-        const char *at = strstr(said.text, "\"request\":");
+        const char *at = strstr(said, "\"request\":");
 
         assert_non_null(at);
         (void)snprintf(number, 32, "%.*s", (int)strspn(at + 10, "0123456789"), at + 10);
@@ -338,16 +260,13 @@ static void API_2_the_result_is_there_whenever_it_is_asked_for(void **state)
 
         file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
-        CHILD("add", "three.yaml", "--no-wait", "--json");
-        expect(0, "\"event\":\"accepted\"");
+        RUN(0, "\"event\":\"accepted\"", "child", "add", "three.yaml", "--no-wait", "--json");
         number_said(number);
         for (int i = 0; i < 3; i++) {
-                CHILD("result", number);
-                expect(0, "3 started");
+                RUN(0, "3 started", "child", "result", number);
         }
         expect_count(w, "a", 1);
-        CHILD("result", "1");
-        expect(3, "there is no such request");
+        RUN(3, "there is no such request", "child", "result", "1");
         world_end(w);
 }
 
@@ -363,13 +282,12 @@ static void API_2_a_wait_that_ends_leaves_the_request_alone(void **state)
                  "children:\n"
                  "  slow: {exec: ['@bin@/child_named'], shutdown: brutal_kill}\n");
         world_start(w, BASE);
-        CHILD("add", "slow.yaml", "--deadline", WORLD_SHORT, "--timeout", "50ms");
-        expect(5, "waits for it");
-        at = strstr(said.text, "result ");
+        RUN(5, "waits for it", "child", "add", "slow.yaml", "--deadline", WORLD_SHORT, "--timeout",
+            "50ms");
+        at = strstr(said, "result ");
         assert_non_null(at);
         (void)snprintf(number, sizeof(number), "%.*s", (int)strspn(at + 7, "0123456789"), at + 7);
-        CHILD("result", number);
-        expect(1, "slow: failed: it did not run within");
+        RUN(1, "slow: failed: it did not run within", "child", "result", number);
         world_end(w);
 }
 
@@ -381,18 +299,15 @@ static void a_removed_child_leaves_its_state_for_the_next_of_its_id(void **state
 
         file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
-        CHILD("add", "three.yaml");
+        RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
         expect_count(w, "a", 2);
-        CHILD("remove", "a");
-        expect(0, "a: removed");
+        RUN(0, "a: removed", "child", "remove", "a");
         expect_silence(w, "a");
-        CHILD("add", "three.yaml");
-        expect(1, "a: started");
+        RUN(1, "a: started", "child", "add", "three.yaml");
         expect_count(w, "a", 3);
-        CHILD("remove", "a", "--drop-state");
-        expect(0, "a: removed");
-        CHILD("add", "three.yaml");
+        RUN(0, "a: removed", "child", "remove", "a", "--drop-state");
+        RUN(1, "a: started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
         world_end(w);
 }
@@ -403,8 +318,10 @@ static void a_child_of_the_configuration_that_is_removed_comes_back_at_the_next_
 
         world_start(w, BASE);
         expect_count(w, "base", 1);
-        CHILD("remove", "base");
-        expect(0, "base: removed (it is in the configuration, and comes back at the next start of the hub)");
+        RUN(0,
+            "base: removed (it is in the configuration, and comes back at the next start of the "
+            "hub)",
+            "child", "remove", "base");
         expect_silence(w, "base");
         world_stop(w);
         world_start_again(w);
@@ -425,18 +342,14 @@ static void API_3_children_are_found_by_id_pool_tag_and_meta(void **state)
 
         file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
-        CHILD("add", "three.yaml");
+        RUN(0, "3 started", "child", "add", "three.yaml");
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                CHILD("list", "--json", rows[i].option, rows[i].value);
-                expect(0, rows[i].found);
-                assert_null(strstr(said.text, rows[i].not_found));
+                RUN(0, rows[i].found, "child", "list", "--json", rows[i].option, rows[i].value);
+                assert_null(strstr(said, rows[i].not_found));
         }
-        CHILD("find", "b", "--json");
-        expect(0, "b/1");
-        CHILD("find", "b/1", "--tag", "one");
-        expect(3, "no such child");
-        CHILD("list");
-        expect(0, "tier=1");
+        RUN(0, "b/1", "child", "find", "b", "--json");
+        RUN(3, "no such child", "child", "find", "b/1", "--tag", "one");
+        RUN(0, "tier=1", "child", "list");
         world_end(w);
 }
 
@@ -445,7 +358,7 @@ static int said_count(const char *text)
 {
         int count = 0;
 
-        for (const char *at = said.text; (at = strstr(at, text)); at++)
+        for (const char *at = said; (at = strstr(at, text)); at++)
                 count++;
         return count;
 }
@@ -458,12 +371,11 @@ static void API_3_what_is_added_is_placed_on_nodes_and_listed_by_them(void **sta
                  "defaults: {env: {NAMED_PLACE: '@dir@'}, handover: true, state: blob, distribution: round_robin}\n"
                  "children:\n  w: {exec: ['@bin@/child_named'], instances: 4}\n");
         world_start(w, "nodes: {blue: {}, green: {}}\n" BASE);
-        CHILD("add", "four.yaml");
-        expect(0, "4 started");
+        RUN(0, "4 started", "child", "add", "four.yaml");
         for (int again = 0; again < 2; again++) {
-                CHILD("list", "--node", "blue", "--json");
+                RUN(0, "", "child", "list", "--node", "blue", "--json");
                 assert_int_equal(said_count("\"pool\":\"w\""), 2);
-                CHILD("list", "--node", "green", "--json");
+                RUN(0, "", "child", "list", "--node", "green", "--json");
                 assert_int_equal(said_count("\"pool\":\"w\""), 2);
                 for (int i = 0; i < 4; i++)
                         expect_count(w, nth("w", i), again + 1);
@@ -472,10 +384,8 @@ static void API_3_what_is_added_is_placed_on_nodes_and_listed_by_them(void **sta
                 world_stop(w);
                 world_start_again(w);
         }
-        CHILD("remove", "--node", "green");
-        expect(0, "removed");
-        CHILD("find", "--node", "green");
-        expect(3, "no such child");
+        RUN(0, "removed", "child", "remove", "--node", "green");
+        RUN(3, "no such child", "child", "find", "--node", "green");
         world_end(w);
 }
 
@@ -486,16 +396,11 @@ static void a_file_of_children_that_is_none_is_refused_before_the_hub_is_asked(v
         file_put(w, "hub.yaml", BASE);
         file_put(w, "socket.yaml", "children:\n  s: {exec: ['@bin@/child_named'], sockets: [http]}\n");
         world_start(w, BASE);
-        CHILD("add", "hub.yaml");
-        expect(2, "'hub' belongs to the hub, which runs already");
-        CHILD("add", "socket.yaml");
-        expect(2, "the hub has no socket of the name 'http'");
-        CHILD("add");
-        expect(2, "expected 'baton child add FILE'");
-        CHILD("remove");
-        expect(2, "remove which children?");
-        CHILD("remov", "a");
-        expect(2, "did you mean 'remove'?");
+        RUN(2, "'hub' belongs to the hub, which runs already", "child", "add", "hub.yaml");
+        RUN(2, "the hub has no socket of the name 'http'", "child", "add", "socket.yaml");
+        RUN(2, "expected 'baton child add FILE'", "child", "add");
+        RUN(2, "remove which children?", "child", "remove");
+        RUN(2, "did you mean 'remove'?", "child", "remov", "a");
         world_end(w);
 }
 
@@ -519,14 +424,13 @@ static void I8_a_hub_that_is_killed_in_an_add_starts_all_or_none(void **state)
                 struct world *w;
 
                 if (i)
-                        assert_int_equal(setup(state), 0);
+                        assert_int_equal(world_setup(state), 0);
                 w = *state;
                 w->row = rows[i].point;
                 file_put(w, "three.yaml", THREE);
                 w->hub_env = rows[i].point;
                 world_start(w, BASE);
-                CHILD("add", "three.yaml");
-                expect(1, "it refused us, or it died");
+                RUN(1, "it refused us, or it died", "child", "add", "three.yaml");
                 world_await_hub(w, 128 + SIGKILL);
                 w->hub_env = NULL;
                 world_start_again(w);
@@ -538,8 +442,8 @@ static void I8_a_hub_that_is_killed_in_an_add_starts_all_or_none(void **state)
                         else
                                 expect_silence(w, id);
                 }
-                CHILD("add", "three.yaml");
-                expect(rows[i].there, rows[i].there ? "3 already_started" : "3 started");
+                RUN(rows[i].there, rows[i].there ? "3 already_started" : "3 started", "child",
+                    "add", "three.yaml");
                 world_stop(w);
                 (void)world_reap_orphans();
                 world_end(w);
@@ -565,24 +469,21 @@ static void I8_a_hub_that_is_killed_in_a_removal_loses_no_state(void **state)
                 struct world *w;
 
                 if (i)
-                        assert_int_equal(setup(state), 0);
+                        assert_int_equal(world_setup(state), 0);
                 w = *state;
                 w->row = rows[i].point;
                 file_put(w, "three.yaml", THREE);
                 w->hub_env = rows[i].point;
                 world_start(w, BASE);
-                CHILD("add", "three.yaml");
-                expect(0, "3 started");
+                RUN(0, "3 started", "child", "add", "three.yaml");
                 expect_count(w, "a", 1);
-                CHILD("remove", "a");
-                expect(1, "it refused us, or it died");
+                RUN(1, "it refused us, or it died", "child", "remove", "a");
                 world_await_hub(w, 128 + SIGKILL);
                 w->hub_env = NULL;
                 world_start_again(w);
                 if (!rows[i].there) {
                         expect_silence(w, "a");
-                        CHILD("add", "three.yaml");
-                        expect(1, "a: started");
+                        RUN(1, "a: started", "child", "add", "three.yaml");
                 }
                 expect_count(w, "a", 2);
                 world_stop(w);
@@ -602,8 +503,7 @@ static void SHUT_10_children_that_come_during_a_stop_are_refused_with_a_reason(v
         world_log_wait(w, "deaf", 1);
         assert_int_equal(kill(w->pid, SIGTERM), 0);
         world_log_wait(w, "stopping", 1);
-        CHILD("add", "three.yaml");
-        expect(1, "the hub is stopping");
+        RUN(1, "the hub is stopping", "child", "add", "three.yaml");
         world_await_hub(w, 0);
         world_end(w);
 }
@@ -618,8 +518,7 @@ static void SHUT_10_a_request_that_a_stop_cuts_short_is_carried_out_at_the_next_
                  ADDED "children:\n"
                        "  slow: {exec: ['@dir@/once'], shutdown: brutal_kill, child_migration_timeout: 60s}\n");
         world_start(w, BASE);
-        CHILD("add", "slow.yaml", "--no-wait");
-        expect(0, "request");
+        RUN(0, "request", "child", "add", "slow.yaml", "--no-wait");
         world_gate_wait(w, "once.once"); /* by its first process, which hangs */
         world_stop(w);
         (void)world_reap_orphans(); /* the script's mkdir, when the script was killed before it saw its end */
@@ -628,7 +527,7 @@ static void SHUT_10_a_request_that_a_stop_cuts_short_is_carried_out_at_the_next_
         world_end(w);
 }
 
-#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
 {

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "shm/attach.h"
+#include "tests/support/command.h"
 #include "tests/support/world.h"
 
 /* hello knows nothing of messages. */
@@ -624,45 +625,25 @@ static void a_member_that_is_being_swapped_gets_no_new_work(void **state)
         world_end(w);
 }
 
-static int command(const struct world *w, const char *words)
-{
-        char program[640], copy[256], *argv[16] = {program}, *rest = copy;
-        size_t n = 1;
-
-        world_program(w, program, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
-                n++;
-        return world_wait(world_spawn(w, argv, "baton.out"));
-}
-
 static void a_key_on_the_command_line_finds_the_same_member(void **state)
 {
         struct world *w = *state;
         struct baton_client *client;
-        char path[160], text[WORLD_TEXT_BYTES];
         int with = 0;
 
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
         world_start(w, POOL);
         client = attach(w, NULL);
         for (int i = 0; i < 4; i++)
-                assert_int_equal(command(w, "cast web text --key blue"), 0);
+                RUN(0, "", "cast", "web", "text", "--key", "blue");
         for (int i = 0; i < 3; i++)
                 with += queued_at(client, i) == 4;
         assert_int_equal(with, 1);
-        assert_int_equal(command(w, "cast web text --key blue --deadline 10ms"), 5); /* full */
-        assert_int_equal(command(w, "cast web text"), 0); /* another one */
-        assert_int_equal(command(w, "status --json"), 0);
-        world_read(w, "baton.out", text, sizeof(text));
-        assert_non_null(strstr(text, "\"slots\":4,\"depth\":4,\"full\":"));
-        assert_non_null(strstr(text, "\"slots\":4,\"depth\":1,\"full\":0,\"set_aside\":0"));
-        assert_non_null(strstr(text, "\"mailbox\":null")); /* deaf */
-        assert_int_equal(command(w, "status"), 0);
-        world_read(w, "baton.out", text, sizeof(text));
-        assert_non_null(strstr(text, "times full"));
-        (void)unsetenv("BATON_RUNTIME_DIR");
+        RUN(5, "", "cast", "web", "text", "--key", "blue", "--deadline", "10ms"); /* full */
+        RUN(0, "", "cast", "web", "text");                                        /* another one */
+        RUN(0, "\"slots\":4,\"depth\":4,\"full\":", "status", "--json");
+        expect_said("\"slots\":4,\"depth\":1,\"full\":0,\"set_aside\":0");
+        expect_said("\"mailbox\":null"); /* deaf */
+        RUN(0, "times full", "status");
         client = baton_client_close(client);
         world_end(w);
 }
@@ -687,15 +668,13 @@ static void members_that_are_removed_and_added_are_seen(void **state)
         FILE *file;
         uint64_t call;
 
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
         world_start(w, POOL);
         client = attach(w, NULL);
         ready.fd = baton_client_fd(client);
         web = target_of(client, "web");
         one = target_of(client, "web/1");
         assert_int_equal(baton_client_begin(one, &send, &call), 0);
-        assert_int_equal(command(w, "child remove web/1"), 0);
+        RUN(0, "", "child", "remove", "web/1");
         assert_int_equal(baton_client_collect(client, call, &reply, WORLD_WAIT_MS * BT_NS_PER_MS),
                          -BATON_E_GONE);
         assert_int_equal(baton_client_cast(one, &send), -BATON_E_GONE);
@@ -711,8 +690,7 @@ static void members_that_are_removed_and_added_are_seen(void **state)
                 "[hello]\n    mailbox: {slots: 4, bytes: 64}\n",
                 w->bin);
         assert_int_equal(fclose(file), 0);
-        assert_int_equal(command(w, "child add more.yaml"),
-                         1); /* two of the three are there already */
+        RUN(1, "", "child", "add", "more.yaml"); /* two of the three are there already */
         while (members(one) == 0) {
                 assert_int_equal(poll(&ready, 1, WORLD_WAIT_MS), 1);
                 assert_int_equal(baton_client_dispatch(client), 0);
@@ -720,7 +698,6 @@ static void members_that_are_removed_and_added_are_seen(void **state)
         assert_int_equal(members(web), 3);
         assert_int_equal(baton_client_cast(one, &send), 0);
         assert_int_equal(queued(one), 1);
-        (void)unsetenv("BATON_RUNTIME_DIR");
         client = baton_client_close(client);
         world_end(w);
 }

@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/support/events.h"
 #include "tests/support/placed.h"
-#include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 /* @options: of the child, each with a comma before it. It is on blue, and on green when blue takes none. */
 static void start(struct world *w, const char *top, const char *options)
@@ -35,7 +36,7 @@ static int told(const struct world *w, const char *word)
         char text[4096];
 
         world_read(w, "told", text, sizeof(text));
-        return rows_times(text, word);
+        return text_times(text, word);
 }
 
 static void signal_child(const struct world *w, pid_t pid, int sig, const char *word)
@@ -68,20 +69,20 @@ static void NODE_7_a_child_that_defers_is_moved_when_it_says_ready(void **state)
         placed_ask(w, "busy", &before);
         assert_string_equal(before.node, "blue");
         pid = BEGIN("node", "remove", "blue");
-        rows_event_wait(w, "busy migration_deferred not now");
+        events_wait(w, "busy migration_deferred not now");
         expect_on(w, "blue", 2);
         signal_child(w, before.pid, SIGUSR1,
                      "ready"); /* early: it is not asked again for minutes */
         command_finish(w, pid, 0, "blue: left, 1 moved, 0 forced");
         expect_on(w, "green", 3);
         assert_int_equal(told(w, "asked"), 1);
-        events = rows_events(w);
-        assert_int_equal(rows_times(events, "migration_deferred"), 1);
-        rows_in_order(events,
-                      (const char *const[]){"node_leaving blue", "busy migration_deferred not now",
-                                            "busy migration_begun",
-                                            "busy child_forwarded from blue to green\n",
-                                            "node_left blue", NULL});
+        events = events_told(w);
+        assert_int_equal(text_times(events, "migration_deferred"), 1);
+        text_expect_in_order(events, (const char *const[]){
+                                             "node_leaving blue", "busy migration_deferred not now",
+                                             "busy migration_begun",
+                                             "busy child_forwarded from blue to green\n",
+                                             "node_left blue", NULL});
         free(events);
         world_end(w);
 }
@@ -100,13 +101,13 @@ static void NODE_7_it_is_asked_again_and_forced_after_consent_limit(void **state
         expect_on(w, "green", 2);
         assert_true(told(w, "asked") >=
                     2); /* on a busy machine it is late to answer, and asked less often */
-        events = rows_events(w);
-        assert_int_equal(rows_times(events, "migration_deferred not now"), told(w, "asked"));
-        rows_in_order(events,
-                      (const char *const[]){"busy migration_deferred not now",
-                                            "busy migration_deferred not now",
-                                            "busy child_forwarded from blue to green, forced",
-                                            "node_left blue", NULL});
+        events = events_told(w);
+        assert_int_equal(text_times(events, "migration_deferred not now"), told(w, "asked"));
+        text_expect_in_order(
+                events, (const char *const[]){"busy migration_deferred not now",
+                                              "busy migration_deferred not now",
+                                              "busy child_forwarded from blue to green, forced",
+                                              "node_left blue", NULL});
         free(events);
         world_end(w);
 }
@@ -122,7 +123,7 @@ static void NODE_7_no_answer_within_consent_timeout_means_later(void **state)
         assert_int_equal(kill(before.pid, SIGSTOP), 0);
         world_until_stopped(before.pid);
         pid = BEGIN("node", "remove", "blue");
-        rows_event_wait(w, "busy migration_deferred no answer");
+        events_wait(w, "busy migration_deferred no answer");
         assert_int_equal(told(w, "asked"), 0);
         assert_int_equal(kill(before.pid, SIGCONT), 0);
         world_file_wait(w, "told", "asked"); /* late, and it says later: nothing changes */
@@ -145,7 +146,7 @@ static void NODE_7_a_child_turns_at_run_time_and_each_move_asks_anew(void **stat
         signal_child(w, now.pid, SIGUSR1, "ready"); /* nobody wants to move it: this is forgotten */
         signal_child(w, now.pid, SIGUSR2, "busy");
         pid = BEGIN("node", "drain", "blue");
-        rows_event_wait(w, "busy migration_deferred not now");
+        events_wait(w, "busy migration_deferred not now");
         assert_int_equal(kill(now.pid, SIGUSR1),
                          0); /* asked again or by itself, whichever is first */
         command_finish(w, pid, 0, "blue: drained, 1 moved, 0 forced");
@@ -156,7 +157,7 @@ static void NODE_7_a_child_turns_at_run_time_and_each_move_asks_anew(void **stat
         RUN(0, "blue: joined, 1 moved", "node", "add", "blue", "--env",
             "NODE=blue"); /* asked, and ready at once */
         expect_on(w, "blue", 4);
-        events = rows_events(w);
+        events = events_told(w);
         assert_null(strstr(strstr(events, "to green"), "migration_deferred"));
         free(events);
         world_end(w);
@@ -164,7 +165,7 @@ static void NODE_7_a_child_turns_at_run_time_and_each_move_asks_anew(void **stat
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(NODE_7_a_child_that_defers_is_moved_when_it_says_ready),
                 ROW(NODE_7_it_is_asked_again_and_forced_after_consent_limit),

@@ -8,13 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/fd.h"
+#include "tests/support/command.h"
 #include "tests/support/world.h"
 
 #define V1 "kv-v1-testing"
@@ -22,51 +19,20 @@
 
 /* ---- the command ---- */
 
+/* `baton run` starts the hub that the other tests have. */
 static void command_environment(const struct world *w)
 {
         char path[640];
 
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
-        (void)mkdir(path, 0700);
-        (void)snprintf(path, sizeof(path), "%s/state", w->dir);
-        (void)setenv("BATON_STATE_DIR", path, 1);
-        (void)mkdir(path, 0700);
         world_program(w, path, "batond_testing");
         (void)setenv("BATON_BATOND", path, 1);
-}
-
-/* Runs `baton @words..`; returns its exit status, and what it printed on both outputs. */
-static int baton(const struct world *w, char *text, size_t bytes, const char *words)
-{
-        char program[640], copy[1024], *argv[16] = {program}, *rest = copy;
-        size_t n = 1;
-        int status;
-
-        world_program(w, program, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
-                n++;
-        status = world_wait(world_spawn(w, argv, "baton.out"));
-        world_read(w, "baton.out", text, bytes);
-        return status;
-}
-
-static void expect(const char *text, const char *wanted)
-{
-        if (!strstr(text, wanted))
-                fail_msg("expected '%s' in: %s", wanted, text);
 }
 
 /* `baton run` becomes the daemon, so the process we start is the hub. */
 static pid_t run_hub(const struct world *w)
 {
-        char program[640], run[] = "run", file[] = "app.yaml";
-        char *argv[] = {program, run, file, NULL};
-        pid_t pid;
+        pid_t pid = command_begin(w, "hub.log", (const char *const[]){"run", "app.yaml", NULL});
 
-        world_program(w, program, "baton");
-        pid = world_spawn(w, argv, "hub.log");
         world_log_wait(w, "1 running, 0 not", 1);
         return pid;
 }
@@ -74,35 +40,28 @@ static pid_t run_hub(const struct world *w)
 static void the_command_runs_shows_upgrades_and_stops(void **state)
 {
         struct world *w = *state;
-        char text[WORLD_TEXT_BYTES], words[1024];
+        char path[640];
         pid_t hub;
         int fd;
 
         command_environment(w);
         world_configure(w, WORLD_KV);
-        assert_int_equal(baton(w, text, sizeof(text), "status"), 4);
-        expect(text, "no hub runs");
+        RUN(4, "no hub runs", "status");
         hub = run_hub(w);
         fd = kv_dial(w);
         assert_int_equal(kv_number(fd, "INCR n"), 1);
-        assert_int_equal(baton(w, text, sizeof(text), "status"), 0);
-        expect(text, "kv");
-        expect(text, "running");
-        assert_int_equal(baton(w, text, sizeof(text), "status --json"), 0);
-        expect(text, "\"incarnation\"");
-        (void)snprintf(words, sizeof(words), "upgrade kv --exec %s/%s", w->bin, V2);
-        assert_int_equal(baton(w, text, sizeof(text), words), 0);
-        expect(text, "ready");
-        expect(text, "committed");
-        expect(text, "kv: swapped, pause");
+        RUN(0, "kv", "status");
+        expect_said("running");
+        RUN(0, "\"incarnation\"", "status", "--json");
+        world_program(w, path, V2);
+        RUN(0, "ready", "upgrade", "kv", "--exec", path);
+        expect_said("committed");
+        expect_said("kv: swapped, pause");
         kv_expect_version(w, "2.0");
-        assert_int_equal(baton(w, text, sizeof(text), "swap kv --strategy cold"), 0);
-        expect(text, "captured");
+        RUN(0, "captured", "swap", "kv", "--strategy", "cold");
         assert_int_equal(kv_number(fd, "INCR n"), 2);
-        assert_int_equal(baton(w, text, sizeof(text), "run app.yaml"), 1);
-        expect(text, "runs already");
-        assert_int_equal(baton(w, text, sizeof(text), "stop"), 0);
-        expect(text, "state kept");
+        RUN(1, "runs already", "run", "app.yaml");
+        RUN(0, "state kept", "stop");
         assert_int_equal(world_wait(hub), 0);
         (void)close(fd);
         world_end(w);
@@ -111,23 +70,19 @@ static void the_command_runs_shows_upgrades_and_stops(void **state)
 static void the_command_says_why_an_upgrade_failed(void **state)
 {
         struct world *w = *state;
-        char text[WORLD_TEXT_BYTES], words[1024], path[256];
+        char path[256];
         pid_t hub;
 
         command_environment(w);
         world_configure(w, WORLD_KV "    child_migration_timeout: " WORLD_SHORT "\n    handover_data_wait: " WORLD_SHORT "\n");
         hub = run_hub(w);
         world_script(w, path, "broken", "KV_FAIL=exit_at_start", V2);
-        (void)snprintf(words, sizeof(words), "upgrade kv --exec %s", path);
-        assert_int_equal(baton(w, text, sizeof(text), words), 1);
-        expect(text, "exit 3");
-        expect(text, "kv: KV_FAIL: exits at start");
+        RUN(1, "exit 3", "upgrade", "kv", "--exec", path);
+        expect_said("kv: KV_FAIL: exits at start");
         world_script(w, path, "broken", "KV_FAIL=hang_at_start", V2);
-        assert_int_equal(baton(w, text, sizeof(text), words), 5);
-        expect(text, "child_migration_timeout");
-        assert_int_equal(baton(w, text, sizeof(text), "swap nobody"), 3);
-        assert_int_equal(baton(w, text, sizeof(text), "upgrade kv --exec /does/not/exist"), 2);
-        expect(text, "No such file");
+        RUN(5, "child_migration_timeout", "upgrade", "kv", "--exec", path);
+        RUN(3, "", "swap", "nobody");
+        RUN(2, "No such file", "upgrade", "kv", "--exec", "/does/not/exist");
         kv_expect_version(w, "1.0");
         assert_int_equal(kill(hub, SIGTERM), 0);
         assert_int_equal(world_wait(hub), 0);

@@ -3,17 +3,15 @@
  * Placement on the nodes of a running hub: where children are is compared with what the pure strategies say (supervisor/placement/), and who moved
  * with who was due. That moves keep states is shown in test_nodes.c.
  */
-#include "tests/support/embedded.h"
-#include "tests/support/placed.h"
-#include "tests/support/rows.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "supervisor/placement/placement.h"
+#include "tests/support/embedded.h"
+#include "tests/support/placed.h"
+#include "tests/support/text.h"
 
 #define CHILDREN 24
 #define NODES_MAX 3
@@ -25,26 +23,6 @@ struct seen {
         uint32_t node[CHILDREN]; /* index in node_names */
         int pid[CHILDREN];
 };
-
-static char out[OUT_BYTES];
-
-static int baton(const struct world *w, const char *const *words)
-{
-        char program[640], path[128];
-        char *argv[12] = {program};
-        int status;
-
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
-        world_program(w, program, "baton");
-        for (size_t n = 1; *words && n < BT_ARRAY_LEN(argv) - 1; n++)
-                argv[n] = (char *)(uintptr_t)*words++;
-        status = world_wait(world_spawn(w, argv, "out"));
-        world_read(w, "out", out, sizeof(out));
-        return status;
-}
-
-#define BATON(w, ...) baton((w), (const char *const[]){__VA_ARGS__, NULL})
 
 static void start(struct world *w, const char *distribution, const char *nodes)
 {
@@ -63,13 +41,13 @@ static void start(struct world *w, const char *distribution, const char *nodes)
 /* Where each child is, by `baton status --json`. */
 static void look(const struct world *w, struct seen *ret)
 {
-        assert_int_equal(BATON(w, "status", "--json"), 0);
+        RUN(0, "", "status", "--json");
         for (uint32_t i = 0; i < CHILDREN; i++) {
                 char head[64], node[64] = "";
                 const char *line, *at;
 
                 (void)snprintf(head, sizeof(head), "{\"child\":\"web/%u\",", i);
-                line = strstr(out, head);
+                line = strstr(said, head);
                 assert_non_null(line);
                 at = strstr(line, "\"node\":\"");
                 assert_non_null(at);
@@ -129,12 +107,12 @@ static void joins_and_leaves_as(struct world *w, const char *strategy)
         ask(strategy, 2, weights, NULL, due);
         for (uint32_t i = 0; i < CHILDREN; i++)
                 assert_int_equal(before.node[i], due[i]);
-        assert_int_equal(BATON(w, "node", "add", "red", "--weight", "2"), 0);
+        RUN(0, "", "node", "add", "red", "--weight", "2");
         look(w, &joined);
         ask(strategy, 3, weights, &before, due);
         assert_true(count_on(&joined, 2) > 0);
         expect_moves(&before, &joined, due);
-        assert_int_equal(BATON(w, "node", "remove", "red"), 0);
+        RUN(0, "", "node", "remove", "red");
         look(w, &left);
         for (uint32_t i = 0; i < CHILDREN; i++) {
                 assert_true(left.node[i] < 2);
@@ -162,7 +140,7 @@ static void DIST_1_guided_children_are_where_the_map_says_and_go_to_their_second
         look(w, &seen);
         for (uint32_t i = 0; i < CHILDREN; i++)
                 assert_int_equal(seen.node[i], i == 3);
-        assert_int_equal(BATON(w, "node", "remove", "green"), 0); /* its second wish */
+        RUN(0, "", "node", "remove", "green"); /* its second wish */
         look(w, &seen);
         assert_int_equal(count_on(&seen, 0), CHILDREN);
         world_end(w);
@@ -176,7 +154,7 @@ static void DIST_1_least_loaded_spreads_children_over_nodes_that_have_as_little_
         start(w, "least_loaded", "blue: {}, green: {}");
         look(w, &seen);
         assert_int_equal(count_on(&seen, 0), CHILDREN / 2);
-        assert_int_equal(BATON(w, "node", "remove", "green"), 0);
+        RUN(0, "", "node", "remove", "green");
         look(w, &seen);
         assert_int_equal(count_on(&seen, 0), CHILDREN);
         world_end(w);
@@ -209,7 +187,7 @@ static int parity(void *ctx, const struct baton_hub_place *place, uint32_t *ret_
 
 static int forwarded(const struct embedded *t, const char *text)
 {
-        return rows_times(t->events, text);
+        return text_times(t->events, text);
 }
 
 static void add_pool(const struct world *w, struct embedded *t, const char *const env[])
@@ -301,10 +279,15 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 SCENARIO(DIST_1_consistent_hash_moves_on_a_running_hub_exactly_what_is_due),
-                SCENARIO(DIST_1_round_robin_keeps_weights_on_a_running_hub_and_moves_only_to_and_from_the_node),
+                SCENARIO(
+                        DIST_1_round_robin_keeps_weights_on_a_running_hub_and_moves_only_to_and_from_the_node),
                 SCENARIO(DIST_1_guided_children_are_where_the_map_says_and_go_to_their_second_wish),
-                cmocka_unit_test_setup_teardown(DIST_1_a_program_with_the_hub_inside_has_a_strategy_of_its_own, placed_setup, world_teardown),
-                cmocka_unit_test_setup_teardown(DIST_1_a_program_with_the_hub_inside_chooses_one_of_ours, placed_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        DIST_1_a_program_with_the_hub_inside_has_a_strategy_of_its_own, world_setup,
+                        world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        DIST_1_a_program_with_the_hub_inside_chooses_one_of_ours, world_setup,
+                        world_teardown),
                 SCENARIO(DIST_1_least_loaded_spreads_children_over_nodes_that_have_as_little_to_do),
         };
 

@@ -3,8 +3,6 @@
  * A hub inside this very program, through <baton/hub.h> alone, with children that are functions. They are forked from here, so they use nothing of cmocka:
  * they answer questions over TCP, in the probe's protocol (one line in, one line out, then the connection ends), and the test asserts on the answers.
  */
-#include "tests/support/world.h"
-
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +19,8 @@
 
 #include <baton/hub.h>
 
-#include "base/fd.h"
+#include "tests/support/command.h"
+#include "tests/support/world.h"
 
 /* ---- the child: in a process of its own ---- */
 
@@ -549,19 +548,13 @@ static void the_command_works_on_it(void **state)
 {
         struct world *w = *state;
         struct baton_hub_child child = a_child("fn", BATON_STATE_BLOB);
-        char program[640], name[] = "baton", swap[] = "swap", hub[] = "--hub", w_name[] = "w", fn[] = "fn", runtime[128];
-        char *argv[] = {program, swap, fn, hub, w_name, NULL};
         struct told t;
         pid_t pid;
 
         start_one(w, &t, &child, false);
-        world_program(w, program, name);
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        assert_int_equal(setenv("BATON_RUNTIME_DIR", runtime, 1), 0);
-        pid = world_spawn(w, argv, "baton.out");
+        pid = BEGIN("swap", "fn", "--hub", "w");
         until_event(&t, "migration_completed fn;");
-        assert_int_equal(world_wait(pid), 0);
-        assert_int_equal(unsetenv("BATON_RUNTIME_DIR"), 0);
+        command_finish(w, pid, 0, "");
         stop_hub(&t);
         world_end(w);
 }

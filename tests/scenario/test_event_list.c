@@ -14,8 +14,9 @@
 #include <baton/hub.h>
 
 #include "tests/support/embedded.h"
+#include "tests/support/events.h"
 #include "tests/support/placed.h"
-#include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 #define TELL                                                                                       \
         "x-tell: &tell [/bin/sh, -c, 'echo \"$BATON_EVENT $BATON_CHILD $BATON_REASON\" >> "        \
@@ -29,9 +30,9 @@ static void hooked(const struct world *w, const char *line)
 
 static void in_stream(const struct world *w, const char *const parts[])
 {
-        char *events = rows_events(w);
+        char *events = events_told(w);
 
-        rows_in_order(events, parts);
+        text_expect_in_order(events, parts);
         free(events);
 }
 
@@ -56,7 +57,7 @@ static void HOOK_1_nodes_that_come_and_go_before_and_after(void **state)
         RUN(0, "joined", "node", "add", "green");
         placed_ask(w, "busy", &busy);
         pid = BEGIN("node", "remove", "blue");
-        rows_event_wait(w, "migration_deferred");
+        events_wait(w, "migration_deferred");
         assert_int_equal(kill(busy.pid, SIGUSR1), 0);
         command_finish(w, pid, 0, "left, 2 moved");
         RUN(0, "drained", "node", "drain", "green");
@@ -192,31 +193,31 @@ static void HOOK_1_a_program_with_the_hub_inside_is_called_at_each(void **state)
         pid = BEGIN("child", "remove", "live");
         embedded_until_ended(&t, pid);
         embedded_stop(&t);
-        rows_in_order(t.events,
-                      (const char *const[]){
-                              "busy child_registered", " children_starting 1",
-                              " children_started 1", " node_joining gray", " node_joined gray",
-                              " node_leaving local", " redistributing 1 children",
-                              "busy migration_deferred not now", "busy migration_begun",
-                              "busy migration_completed", "busy child_forwarded from local to gray",
-                              " redistributed 1 moved, 0 not", " drain_completed local",
-                              " node_left local", "live child_registered",
-                              "live child_unregistered", " shutdown_begun", NULL});
-        rows_in_order(t.events, (const char *const[]){"busy migration_begun",
-                                                      "busy handover_delivered", NULL});
-        rows_in_order(t.events, (const char *const[]){"busy migration_begun",
-                                                      "busy child_pid_changed", NULL});
+        text_expect_in_order(
+                t.events,
+                (const char *const[]){
+                        "busy child_registered", " children_starting 1", " children_started 1",
+                        " node_joining gray", " node_joined gray", " node_leaving local",
+                        " redistributing 1 children", "busy migration_deferred not now",
+                        "busy migration_begun", "busy migration_completed",
+                        "busy child_forwarded from local to gray", " redistributed 1 moved, 0 not",
+                        " drain_completed local", " node_left local", "live child_registered",
+                        "live child_unregistered", " shutdown_begun", NULL});
+        text_expect_in_order(t.events, (const char *const[]){"busy migration_begun",
+                                                             "busy handover_delivered", NULL});
+        text_expect_in_order(t.events, (const char *const[]){"busy migration_begun",
+                                                             "busy child_pid_changed", NULL});
 
         start_hub(w, &t, env_more); /* which expects another state than there is */
         embedded_stop(&t);
-        rows_in_order(t.events,
-                      (const char *const[]){"busy state_quarantined", "busy child_running", NULL});
+        text_expect_in_order(t.events, (const char *const[]){"busy state_quarantined",
+                                                             "busy child_running", NULL});
         world_end(w);
 }
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(HOOK_1_nodes_that_come_and_go_before_and_after),
                 ROW(HOOK_1_children_from_their_start_to_their_removal),

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,25 +19,14 @@
 #include "base/fd.h"
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
+#include "tests/support/command.h"
+#include "tests/support/events.h"
+#include "tests/support/text.h"
 #include "tests/support/world.h"
 
 #define V1 "kv-v1-testing"
 
 /* ---- following ---- */
-
-static struct bt_ask follow_since(const struct world *w, uint64_t since, bool follow)
-{
-        struct bt_ctl_request request = {
-                .magic = BT_CTL_MAGIC, .version = BT_CTL_VERSION, .op = BT_CTL_EVENTS, .strategy = BT_CTL_STRATEGY_SPEC,
-                .since = since, .follow = follow};
-        struct bt_ask ask = BT_ASK_NULL;
-        char runtime[128];
-
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        assert_int_equal(bt_ask_open(&ask, runtime, w->hub, WORLD_WAIT_MS * BT_NS_PER_MS), 0);
-        assert_int_equal(bt_ask_send(&ask, &request, -1), 0);
-        return ask;
-}
 
 static void next(const struct bt_ask *ask, struct bt_ctl_reply *reply)
 {
@@ -62,16 +50,6 @@ static void await(const struct bt_ask *ask, const char *name, const char *child,
         }
 }
 
-/* After DONE the hub closes: when that is seen, its descriptor for us is gone. */
-static void end_follow(struct bt_ask *ask)
-{
-        struct bt_ctl_reply reply;
-        int fd = -1;
-
-        assert_int_equal(bt_ask_reply(ask, &reply, &fd), BT_ASK_E_CLOSED);
-        bt_ask_close(ask);
-}
-
 /* ---- programs for hooks ---- */
 
 /* The first @dir@ in @text is filled in. */
@@ -90,32 +68,6 @@ static void program_put(const struct world *w, const char *name, const char *tex
         assert_true(fd >= 0);
         assert_int_equal(bt_write_all(fd, text, strlen(text)), 0);
         (void)close(fd);
-}
-
-/* Each of @steps, in this order, with others between. */
-static void expect_in_order(const char *text, const char *const *steps)
-{
-        for (const char *at = text; *steps; steps++) {
-                at = strstr(at, *steps);
-                if (!at) {
-                        fail_msg("expected %s (in its place) in:\n%s", *steps, text);
-                        return;
-                }
-                at += strlen(*steps);
-        }
-}
-
-static void baton(const struct world *w, const char *option, char *text, size_t bytes)
-{
-        char program[640], path[128], events[] = "events", last[32];
-        char *argv[] = {program, events, last, NULL};
-
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
-        (void)snprintf(last, sizeof(last), "%s", option);
-        world_program(w, program, "baton");
-        assert_int_equal(world_wait(world_spawn(w, argv, "events.out")), 0);
-        world_read(w, "events.out", text, bytes);
 }
 
 /* ==== the stream ==== */
@@ -157,7 +109,7 @@ static void HOOK_1_a_life_is_in_the_stream_in_order_with_times_and_numbers(void 
         size_t step = 0;
 
         world_start(w, WORLD_KV);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         world_swap(w, "kv", V1, BT_STRATEGY_HOT);
         world_until_drained(w, "kv");
         world_slot(w, "kv", &slot);
@@ -177,7 +129,7 @@ static void HOOK_1_a_life_is_in_the_stream_in_order_with_times_and_numbers(void 
                 fail_msg("event %s '%s' did not come in its place", expected[step][0], expected[step][2]);
         assert_int_equal(reply.kind, BT_CTL_DONE);
         assert_string_equal(reply.text, "the hub has stopped");
-        end_follow(&ask);
+        world_hang_up(&ask);
         world_end(w);
 }
 
@@ -196,7 +148,7 @@ static void COLD_3_the_order_of_a_cold_swap_is_in_the_stream(void **state)
         struct bt_ask ask;
 
         world_start(w, WORLD_KV);
-        ask = follow_since(w, BT_CTL_SINCE_NOW, true);
+        ask = events_ask(w, BT_CTL_SINCE_NOW, true);
         world_swap(w, "kv", V1, BT_STRATEGY_COLD);
         for (size_t i = 0; i < BT_ARRAY_LEN(expected); i++) {
                 next(&ask, &reply);
@@ -215,7 +167,7 @@ static void HOOK_1_a_rollback_is_told_with_its_reason(void **state)
         struct bt_ask ask;
 
         world_start(w, WORLD_KV);
-        ask = follow_since(w, BT_CTL_SINCE_NOW, true);
+        ask = events_ask(w, BT_CTL_SINCE_NOW, true);
         world_migrate(w, "kv", "/bin/false", BT_STRATEGY_HOT, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         next(&ask, &reply);
@@ -235,7 +187,7 @@ static void HOOK_1_a_stored_state_is_told_when_it_is_loaded_and_when_it_is_deliv
         world_start(w, WORLD_KV);
         world_stop(w);
         world_start_again(w);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "state_loaded", "kv", " bytes", &reply);
         await(&ask, "child_starting", "kv", "reboot", &reply);
         await(&ask, "handover_delivered", "kv", " bytes", &reply);
@@ -256,7 +208,7 @@ static void HOOK_1_an_adopted_process_is_told(void **state)
         world_slot(w, "kv", &slot);
         world_kill_hub(w);
         world_start_again(w);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         (void)snprintf(text, sizeof(text), "pid %u", (unsigned)slot.pid);
         await(&ask, "child_adopted", "kv", text, &reply);
         assert_true(reply.incarnation == slot.incarnation);
@@ -277,10 +229,10 @@ static void HOOK_1_a_child_that_is_left_alone_or_given_up_is_told(void **state)
                        "children:\n"
                        "  once: {exec: [/bin/true], protocol: plain, restart: temporary}\n"
                        "  never: {exec: [/bin/false], protocol: plain, max_restarts: 0}\n");
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "child_stopped", "once", "exit 0", &reply);
         bt_ask_close(&ask);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "child_ended", "never", "exit 1", &reply);
         await(&ask, "child_given_up", "never", "more than 0 restarts", &reply);
         bt_ask_close(&ask);
@@ -310,7 +262,7 @@ static void HOOK_1_a_state_that_is_set_aside_is_told(void **state)
         world_script(w, path, "dies", "PROBE_FAIL=crash", "child_probe");
         (void)snprintf(yaml, sizeof(yaml), PROBE "    exec: [%s]\n", path);
         world_start(w, yaml);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "state_loaded", "probe", "", &reply);
         await(&ask, "child_restarting", "probe", "", &reply);
         await(&ask, "state_quarantined", "probe", "", &reply);
@@ -324,20 +276,19 @@ static void HOOK_1_the_command_shows_events_and_goes_on_from_a_number(void **sta
         static const char *const json[] = {"{\"event\":\"child_registered\",\"sequence\":1,\"time_ns\":", "\"child\":\"kv\"",
                                            "{\"event\":\"child_running\"", "\"incarnation\":1,\"text\":\"fresh\"}", NULL};
         struct world *w = *state;
-        char text[WORLD_TEXT_BYTES];
 
         world_start(w, WORLD_KV);
-        baton(w, "--since=0", text, sizeof(text));
-        expect_in_order(text, people);
-        baton(w, "--json", text, sizeof(text));
-        expect_in_order(text, json);
-        baton(w, "--since=4", text, sizeof(text));
-        assert_null(strstr(text, "#3 "));
-        assert_non_null(strstr(text, "#4 "));
-        baton(w, "--since=now", text, sizeof(text));
-        assert_string_equal(text, "");
-        baton(w, "--since=99999", text, sizeof(text)); /* of a hub before this one */
-        assert_non_null(strstr(text, "#1 "));
+        RUN(0, "", "events", "--since=0");
+        text_expect_in_order(said, people);
+        RUN(0, "", "events", "--json");
+        text_expect_in_order(said, json);
+        RUN(0, "", "events", "--since=4");
+        expect_unsaid("#3 ");
+        expect_said("#4 ");
+        RUN(0, "", "events", "--since=now");
+        assert_string_equal(said, "");
+        RUN(0, "", "events", "--since=99999"); /* of a hub before this one */
+        expect_said("#1 ");
         world_end(w);
 }
 
@@ -345,20 +296,15 @@ static void HOOK_1_the_command_follows_until_the_hub_ends(void **state)
 {
         static const char *const expected[] = {"\"child_running\"", "\"shutdown_begun\"", "\"shutdown_over\"", NULL};
         struct world *w = *state;
-        char text[4 * WORLD_TEXT_BYTES], program[640], path[128], events[] = "events", follow[] = "--follow", json[] = "--json";
-        char *argv[] = {program, events, follow, json, NULL};
+        char first[WORLD_TEXT_BYTES];
         pid_t pid;
 
         world_start(w, WORLD_KV);
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
-        world_program(w, program, "baton");
-        pid = world_spawn(w, argv, "events.out");
-        world_line_wait(w, "events.out", text, sizeof(text));
+        pid = BEGIN("events", "--follow", "--json");
+        world_line_wait(w, "said", first, sizeof(first));
         world_stop(w);
-        assert_int_equal(world_wait(pid), 0);
-        world_read(w, "events.out", text, sizeof(text));
-        expect_in_order(text, expected);
+        command_finish(w, pid, 0, "");
+        text_expect_in_order(said, expected);
         world_end(w);
 }
 
@@ -410,8 +356,8 @@ static void HOOK_1_a_follower_that_does_not_read_loses_events_visibly_and_blocks
         int fd;
 
         churn(w, "");
-        slow = follow_since(w, BT_CTL_SINCE_OLDEST, true);
-        fast = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        slow = events_ask(w, BT_CTL_SINCE_OLDEST, true);
+        fast = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         do /* far beyond what the slow one's socket and the ring hold together */
                 next(&fast, &reply);
         while (reply.value[0] < 2 * BT_EVENTS_KEPT);
@@ -511,7 +457,7 @@ static void HOOK_2_slow_failing_and_crashing_commands_harm_nothing(void **state)
                        "migration_completed: [./not_a_program]}\n" WORLD_KV);
         world_start(w, yaml);
         world_slot(w, "kv", &before);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         fd = kv_dial(w);
         assert_int_equal(kv_number(fd, "INCR n"), 1);
         world_swap(w, "kv", V1, BT_STRATEGY_HOT);
@@ -520,13 +466,13 @@ static void HOOK_2_slow_failing_and_crashing_commands_harm_nothing(void **state)
         await(&ask, "hook_failed", "kv", "on migration_step: ", &reply);
         assert_non_null(strstr(reply.text, "/fails: exit 7"));
         bt_ask_close(&ask);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "hook_failed", "kv", "/crashes: signal 11 (Segmentation fault)", &reply);
         bt_ask_close(&ask);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "hook_failed", "kv", "/not_a_program was not run: execute: No such file", &reply);
         bt_ask_close(&ask);
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         await(&ask, "hook_failed", "kv", "/slow took longer than hook_timeout", &reply);
         bt_ask_close(&ask);
         world_log_wait(w, "on migration_step kv | no luck", 1);
@@ -562,7 +508,7 @@ static void HOOK_2_commands_that_find_no_room_are_counted_and_told(void **state)
         char text[64];
 
         churn(w, "hook_timeout: " WORLD_SHORT "\ndefaults: {on: {child_restarting: [/bin/sleep, '1000']}}\n");
-        ask = follow_since(w, BT_CTL_SINCE_OLDEST, true);
+        ask = events_ask(w, BT_CTL_SINCE_OLDEST, true);
         (void)snprintf(text, sizeof(text), "commands were not run: %d were waiting already", BT_HOOKS_QUEUED);
         await(&ask, "hook_failed", "", text, &reply);
         bt_ask_close(&ask);

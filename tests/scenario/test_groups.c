@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "tests/support/rows.h"
+#include "tests/support/command.h"
+#include "tests/support/door.h"
+#include "tests/support/events.h"
 #include "tests/support/seed.h"
 
 #define NAMED(id, more)                                                                            \
@@ -29,49 +28,15 @@
         "  web: {children: [db, api, front], " group "}\n"                                         \
         "children:\n" NAMED("db", "") NAMED("api", "") NAMED("front", "") NAMED("other", "")
 
-/* ---- the command ---- */
-
-struct said {
-        int status;
-        char text[1 << 16];
-};
-
-static struct said said;
-
-static void baton(const struct world *w, const char *const *words)
-{
-        char program[640];
-        char *argv[16] = {program, NULL};
-        size_t n = 1;
-
-        world_program(w, program, "baton");
-        while (*words)
-                argv[n++] = (char *)(uintptr_t)*words++;
-        argv[n++] = (char[]){"--hub=w"};
-        argv[n] = NULL;
-        said.status = world_wait(world_spawn(w, argv, "said"));
-        world_read(w, "said", said.text, sizeof(said.text));
-}
-
-#define BATON(...) baton(w, (const char *const[]){__VA_ARGS__, NULL})
-
-static void expect(int status, const char *text)
-{
-        if (said.status != status || !strstr(said.text, text))
-                fail_msg("exit status %d, expected %d with '%s'; it said:\n%.3000s", said.status,
-                         status, text, said.text);
-}
-
 /* Until `baton status --json` says @text. */
 static void until_status(const struct world *w, const char *text)
 {
-        for (int tries = 0; tries < WORLD_WAIT_MS / 10; tries++) {
-                BATON("status", "--json");
-                if (strstr(said.text, text))
-                        return;
-                (void)usleep(10000);
-        }
-        fail_msg("the status never says '%s' but:\n%.3000s", text, said.text);
+        struct events events;
+
+        events_follow(&events, w);
+        for (RUN(0, "", "status", "--json"); !strstr(said, text); RUN(0, "", "status", "--json"))
+                events_next(&events);
+        events_end(&events);
 }
 
 /* ---- the children ---- */
@@ -79,23 +44,11 @@ static void until_status(const struct world *w, const char *text)
 /* What the child of that id answers; -errno: it does not. */
 static int count_of(const struct world *w, const char *id)
 {
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", w->dir, id);
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         char line[128], format[80];
-        ssize_t bytes;
-        int count = -1;
+        int r = door_ask(w->dir, id, line, sizeof(line)), count = -1;
 
-        assert_true(fd >= 0);
-        if (connect(fd, (struct sockaddr *)&un,
-                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0) {
-                n = -errno;
-                (void)close(fd);
-                return n;
-        }
-        bytes = read(fd, line, sizeof(line) - 1);
-        (void)close(fd);
-        line[bytes > 0 ? bytes : 0] = '\0';
+        if (r)
+                return r;
         (void)snprintf(format, sizeof(format), "%s ", id);
         if (!strncmp(line, format, strlen(format)))
                 count = (int)strtol(line + strlen(format), NULL, 10);
@@ -135,8 +88,6 @@ static void until_again(struct world *w, const char *id, uint64_t above)
         world_until(w, id, BT_PHASE_RUNNING, above, &slot);
 }
 
-#define TOLD_SINCE(from, ...) rows_told_since(w, from, (const char *const[]){__VA_ARGS__, NULL})
-
 /* ---- strategies ---- */
 
 static void OTP_2_one_for_one_restarts_the_one_that_ended(void **state)
@@ -161,19 +112,19 @@ static void OTP_2_one_for_all_stops_in_reverse_order_and_starts_in_order(void **
 
         world_start(w, WEB("strategy: one_for_all"));
         other = pid_of(w, "other");
-        TOLD_SINCE("children_starting", "db child_running", "api child_starting",
-                   "api child_running", "front child_starting", "front child_running",
-                   " group_started web");
+        EVENTS_SINCE("children_starting", "db child_running", "api child_starting",
+                     "api child_running", "front child_starting", "front child_running",
+                     " group_started web");
         assert_int_equal(count_of(w, "db"), 1);
         assert_int_equal(count_of(w, "front"), 1);
         assert_int_equal(count_of(w, "front"), 2);
         assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
         until_again(w, "front", 1);
-        TOLD_SINCE("api child_ended", "api group_restarting web", "front state_captured",
-                   "front child_stopped", "db state_captured", "db child_stopped",
-                   "db child_starting restart", "db child_running", "api child_starting crash",
-                   "api child_running", "front child_starting restart", "front child_running",
-                   " group_started web");
+        EVENTS_SINCE("api child_ended", "api group_restarting web", "front state_captured",
+                     "front child_stopped", "db state_captured", "db child_stopped",
+                     "db child_starting restart", "db child_running", "api child_starting crash",
+                     "api child_running", "front child_starting restart", "front child_running",
+                     " group_started web");
         assert_int_equal(count_of(w, "db"),
                          2); /* they did not fail: their states were captured, and restored */
         assert_int_equal(count_of(w, "front"), 3);
@@ -191,8 +142,8 @@ static void OTP_2_rest_for_one_restarts_it_and_those_started_after_it(void **sta
         assert_int_equal(count_of(w, "front"), 1);
         assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
         until_again(w, "front", 1);
-        TOLD_SINCE("api child_ended", "front child_stopped", "api child_running",
-                   "front child_running");
+        EVENTS_SINCE("api child_ended", "front child_stopped", "api child_running",
+                     "front child_running");
         assert_int_equal(pid_of(w, "db"), db);
         assert_int_equal(count_of(w, "front"), 2);
         assert_int_equal(kill(pid_of(w, "front"), SIGKILL), 0);
@@ -216,8 +167,8 @@ static void OTP_2_a_pool_counts_as_all_its_instances_and_they_go_side_by_side(vo
         assert_int_equal(inc_of(w, "pool/1"), 2);
         assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
         until_again(w, "front", 2);
-        TOLD_SINCE("db child_ended", "front child_stopped", "pool/2 child_stopped",
-                   "db child_running", "pool/0 child_running", "front child_running");
+        EVENTS_SINCE("db child_ended", "front child_stopped", "pool/2 child_stopped",
+                     "db child_running", "pool/0 child_running", "front child_running");
         assert_int_equal(count_of(w, "pool/2"), 2);
         world_end(w);
 }
@@ -234,17 +185,17 @@ static void OTP_2_a_group_in_a_group_fails_as_its_member(void **state)
                     "c]}\nchildren:\n" NAMED("z", "") NAMED("c", "") NAMED("b", "") NAMED("a", "")
                             NAMED("other", ""));
         other = pid_of(w, "other");
-        TOLD_SINCE("children_starting", "a child_running", "b child_running", "c child_running",
-                   " group_started inner", "z child_running", " group_started outer");
+        EVENTS_SINCE("children_starting", "a child_running", "b child_running", "c child_running",
+                     " group_started inner", "z child_running", " group_started outer");
         assert_int_equal(count_of(w, "c"), 1);
         assert_int_equal(count_of(w, "z"), 1);
         assert_int_equal(kill(pid_of(w, "b"), SIGKILL), 0);
         until_again(w, "z", 1);
-        TOLD_SINCE("b child_ended", "b child_given_up", "c child_stopped",
-                   " group_given_up inner: given up: more than 0 restarts within 5000 ms",
-                   "z child_stopped", "a child_stopped", "a child_running", "b child_running",
-                   "c child_running", " group_started inner", "z child_running",
-                   " group_started outer");
+        EVENTS_SINCE("b child_ended", "b child_given_up", "c child_stopped",
+                     " group_given_up inner: given up: more than 0 restarts within 5000 ms",
+                     "z child_stopped", "a child_stopped", "a child_running", "b child_running",
+                     "c child_running", " group_started inner", "z child_running",
+                     " group_started outer");
         assert_int_equal(count_of(w, "c"), 2);
         assert_int_equal(count_of(w, "z"), 2);
         assert_int_equal(pid_of(w, "other"), other);
@@ -259,9 +210,9 @@ static void OTP_2_a_first_start_that_fails_stops_those_that_were_started_in_reve
         world_gate_open(w, "broken-front");
         world_start(w, WEB("strategy: one_for_one, max_restarts: 0"));
         until_status(w, "\"group\":\"web\",\"in\":null,\"state\":\"failed\"");
-        TOLD_SINCE("children_starting", "db child_running", "api child_running",
-                   "front child_ended exit 3", "front child_given_up", "api child_stopped",
-                   "db child_stopped", " group_given_up web");
+        EVENTS_SINCE("children_starting", "db child_running", "api child_running",
+                     "front child_ended exit 3", "front child_given_up", "api child_stopped",
+                     "db child_stopped", " group_given_up web");
         world_slot(w, "front", &slot);
         assert_int_equal(slot.phase, BT_PHASE_FAILED);
         world_slot(w, "db", &slot);
@@ -280,11 +231,11 @@ static void OTP_2_a_first_start_that_failed_is_tried_again_while_there_are_resta
         world_configure(w, WEB("strategy: one_for_one, max_restarts: forever"));
         world_start_unready(w);
         world_log_wait(w, "baton: api: its group web is restarted", 1);
-        rows_event_wait(w, "front group_restarting web");
+        events_wait(w, "front group_restarting web");
         world_gate_close(w, "broken-front");
-        rows_event_wait(w, " group_started web");
-        TOLD_SINCE("front child_ended", "api child_stopped", "db child_stopped", "db child_running",
-                   "api child_running", "front child_running");
+        events_wait(w, " group_started web");
+        EVENTS_SINCE("front child_ended", "api child_stopped", "db child_stopped",
+                     "db child_running", "api child_running", "front child_running");
         world_end(w);
 }
 
@@ -308,21 +259,17 @@ static void OTP_2_a_stop_of_the_hub_ends_a_group_in_reverse_order(void **state)
 {
         struct world *w = *state;
         static const char *const order[] = {"z", "front", "b", "a"};
-        char program[640], text[16384], *begun;
-        char *argv[] = {program, (char[]){"events"}, (char[]){"--follow"}, (char[]){"--hub=w"},
-                        NULL};
+        const char *begun;
         pid_t follower;
 
         world_start(w, "hub: w\ngroups:\n  outer: {children: [a, inner, z]}\n  inner: {children: "
                        "[b, front]}\nchildren:\n" NAMED("a", "") NAMED("b", "") NAMED("z", "")
                                NAMED("front", ""));
-        world_program(w, program, "baton");
-        follower = world_spawn(w, argv, "followed");
-        world_file_wait(w, "followed", " outer\n");
+        follower = BEGIN("events", "--follow");
+        world_file_wait(w, "said", " outer\n");
         world_stop(w);
-        assert_int_equal(world_wait(follower), 0);
-        world_read(w, "followed", text, sizeof(text));
-        begun = strstr(text, "shutdown_begun");
+        command_finish(w, follower, 0, "");
+        begun = strstr(said, "shutdown_begun");
         assert_non_null(begun);
         for (size_t i = 0; i < BT_ARRAY_LEN(order); i++) {
                 size_t at = ended_at(begun, order[i]),
@@ -360,15 +307,14 @@ static void OTP_3_a_group_gives_up_and_failed_restarts_count(void **state)
         assert_int_equal(slot.restarts, 2); /* both failed */
         assert_non_null(strstr(slot.note,
                                "its group web was given up: more than 2 restarts within 60000 ms"));
-        TOLD_SINCE("api child_given_up", "db child_stopped its group web was given up",
-                   " group_given_up web");
+        EVENTS_SINCE("api child_given_up", "db child_stopped its group web was given up",
+                     " group_given_up web");
         assert_true(world_log_has(w, "baton: group web: given up: more than 2 restarts within "
                                      "60000 ms, the last one of api"));
         assert_int_equal(count_of(w, "db"), -ECONNREFUSED);
         assert_int_equal(count_of(w, "other"), 1); /* the hub and the others run */
         world_gate_close(w, "broken-api");
-        BATON("child", "start", "web");
-        expect(0, "web: started");
+        RUN(0, "web: started", "child", "start", "web");
         assert_int_equal(count_of(w, "db"), 2); /* nothing of theirs was lost meanwhile */
         assert_int_equal(count_of(w, "front"), 2);
         world_end(w);
@@ -387,9 +333,9 @@ static void OTP_3_the_group_around_one_that_gave_up_gives_up_in_its_turn(void **
         assert_int_equal(inc_of(w, "a"), 1);
         assert_int_equal(kill(pid_of(w, "b"), SIGKILL), 0);
         until_status(w, "\"group\":\"outer\",\"in\":null,\"state\":\"failed\"");
-        TOLD_SINCE(" group_given_up inner", "a child_stopped",
-                   " group_given_up outer: given up: more than 1 restarts within 60000 ms, the "
-                   "last one of inner");
+        EVENTS_SINCE(" group_given_up inner", "a child_stopped",
+                     " group_given_up outer: given up: more than 1 restarts within 60000 ms, the "
+                     "last one of inner");
         assert_int_equal(count_of(w, "a"), -ECONNREFUSED);
         assert_int_equal(count_of(w, "other"), 1);
         world_end(w);
@@ -428,11 +374,10 @@ static void OTP_5_any_significant_ends_the_group_with_the_first(void **state)
         until_again(w, "one", 1);
         assert_int_equal(kill(pid_of(w, "one"), SIGUSR1), 0);
         until_status(w, "\"state\":\"shut\"");
-        TOLD_SINCE("one child_ended exit 0", "one child_stopped", "two child_stopped",
-                   "side child_stopped", " group_stopped jobs: auto_shutdown");
+        EVENTS_SINCE("one child_ended exit 0", "one child_stopped", "two child_stopped",
+                     "side child_stopped", " group_stopped jobs: auto_shutdown");
         assert_int_equal(count_of(w, "other"), 1);
-        BATON("child", "start", "jobs");
-        expect(0, "jobs: started");
+        RUN(0, "jobs: started", "child", "start", "jobs");
         assert_true(count_of(w, "two") > 0);
         world_end(w);
 }
@@ -457,8 +402,7 @@ static void OTP_5_ends_that_are_not_their_own_shut_nothing(void **state)
         struct world *w = *state;
 
         world_start(w, JOBS("auto_shutdown: any_significant, strategy: one_for_all"));
-        BATON("child", "stop", "one"); /* by somebody */
-        expect(0, "one: stopped");
+        RUN(0, "one: stopped", "child", "stop", "one"); /* by somebody */
         until_status(w, "\"state\":\"running\"");
         assert_int_equal(kill(pid_of(w, "side"), SIGKILL),
                          0); /* two is stopped by the group, and being temporary stays down */
@@ -509,26 +453,21 @@ static void OTP_7_a_stopped_child_keeps_its_spec_and_its_state(void **state)
         world_start(w, WEB("strategy: one_for_all"));
         assert_int_equal(count_of(w, "other"), 1);
         assert_int_equal(count_of(w, "api"), 1);
-        BATON("child", "stop", "other", "api");
-        expect(0, "2 stopped");
+        RUN(0, "2 stopped", "child", "stop", "other", "api");
         assert_int_equal(count_of(w, "other"), -ECONNREFUSED);
         world_slot(w, "api", &slot);
         assert_int_equal(slot.phase, BT_PHASE_STOPPED);
         assert_string_equal(slot.note, "stopped by 'baton child stop'");
-        BATON("child", "list");
-        expect(0, "other");
-        BATON("child", "stop", "other");
-        expect(0, "it did not run");
+        RUN(0, "other", "child", "list");
+        RUN(0, "it did not run", "child", "stop", "other");
         assert_int_equal(kill(pid_of(w, "db"), SIGKILL),
                          0); /* a restart of its group leaves it down */
         until_again(w, "front", 1);
         until_down(w, "api", BT_PHASE_STOPPED);
-        BATON("child", "start", "other", "api");
-        expect(0, "2 started");
+        RUN(0, "2 started", "child", "start", "other", "api");
         assert_int_equal(count_of(w, "other"), 2);
         assert_int_equal(count_of(w, "api"), 2);
-        BATON("child", "start", "api");
-        expect(1, "already_started: it runs");
+        RUN(1, "already_started: it runs", "child", "start", "api");
         world_end(w);
 }
 
@@ -539,10 +478,8 @@ static void OTP_7_a_state_of_a_stopped_child_outlives_the_hub(void **state)
         world_start(w, WEB("strategy: one_for_all"));
         assert_int_equal(count_of(w, "api"), 1);
         assert_int_equal(count_of(w, "other"), 1);
-        BATON("child", "stop", "api");
-        expect(0, "api: stopped");
-        BATON("child", "stop", "other");
-        expect(0, "other: stopped");
+        RUN(0, "api: stopped", "child", "stop", "api");
+        RUN(0, "other: stopped", "child", "stop", "other");
         world_stop(w);
         world_start_again(w); /* which starts them: nobody remembers a stop */
         assert_int_equal(count_of(w, "api"), 2);
@@ -556,17 +493,15 @@ static void OTP_7_restart_ends_the_process_in_order_and_starts_one_with_its_stat
 
         world_start(w, WEB("strategy: one_for_all"));
         assert_int_equal(count_of(w, "api"), 1);
-        BATON("child", "restart", "api");
-        expect(0, "api: started");
-        TOLD_SINCE("api state_captured", "api child_stopped stopped by 'baton child restart'",
-                   "api child_starting restart", "api child_running");
+        RUN(0, "api: started", "child", "restart", "api");
+        EVENTS_SINCE("api state_captured", "api child_stopped stopped by 'baton child restart'",
+                     "api child_starting restart", "api child_running");
         assert_int_equal(count_of(w, "api"), 2);
         assert_int_equal(inc_of(w, "db"), 1); /* nobody paid for it */
-        BATON("child", "restart", "web");
-        expect(0, "web: started");
-        TOLD_SINCE("front child_stopped its group web was stopped", "api child_stopped",
-                   "db child_stopped", "db child_running", "api child_running",
-                   "front child_running");
+        RUN(0, "web: started", "child", "restart", "web");
+        EVENTS_SINCE("front child_stopped its group web was stopped", "api child_stopped",
+                     "db child_stopped", "db child_running", "api child_running",
+                     "front child_running");
         assert_int_equal(count_of(w, "api"), 3);
         world_end(w);
 }
@@ -576,19 +511,14 @@ static void OTP_7_delete_only_when_stopped(void **state)
         struct world *w = *state;
 
         world_start(w, WEB("strategy: one_for_all"));
-        BATON("child", "delete", "api");
-        expect(1, "api: failed: it runs: 'baton child stop' it first");
+        RUN(1, "api: failed: it runs: 'baton child stop' it first", "child", "delete", "api");
         assert_int_equal(count_of(w, "api"), 1);
-        BATON("child", "stop", "api");
-        expect(0, "api: stopped");
-        BATON("child", "delete", "api");
-        expect(0, "api: removed");
-        BATON("child", "start", "api");
-        expect(3, "there is no such child");
+        RUN(0, "api: stopped", "child", "stop", "api");
+        RUN(0, "api: removed", "child", "delete", "api");
+        RUN(3, "there is no such child", "child", "start", "api");
         assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0); /* its group goes on without it */
         until_again(w, "front", 1);
-        BATON("child", "remove", "front"); /* which needs no stop before */
-        expect(0, "front: removed");
+        RUN(0, "front: removed", "child", "remove", "front"); /* which needs no stop before */
         until_status(w, "\"counts\":{\"specs\":1,\"active\":1,\"supervisors\":0,\"workers\":1}");
         world_end(w);
 }
@@ -600,25 +530,22 @@ static void OTP_7_counts_of_specs_active_supervisors_and_workers(void **state)
         world_start(w, "hub: w\ngroups:\n  outer: {children: [a, inner]}\n  inner: {children: [b, "
                        "pool]}\nchildren:\n" NAMED("a", "") NAMED("b", "")
                                NAMED("pool", ", instances: 2") NAMED("other", ""));
-        rows_event_wait(w, " group_started outer");
-        BATON("status", "--json");
-        expect(0, "\"counts\":{\"specs\":7,\"active\":7,\"supervisors\":2,\"workers\":5}");
-        expect(0, "\"group\":\"outer\",\"in\":null,\"state\":\"running\",\"strategy\":\"one_for_"
-                  "one\",\"restarts\":0,\"restarts_left\":3,"
-                  "\"counts\":{\"specs\":2,\"active\":2,\"supervisors\":1,\"workers\":1},\"note\":"
-                  "\"\"");
-        expect(0, "\"group\":\"inner\",\"in\":\"outer\"");
-        BATON("child", "stop", "inner");
-        expect(0, "inner: stopped");
-        BATON("child", "stop", "other");
-        BATON("status", "--json");
-        expect(0,
-               "\"counts\":{\"specs\":7,\"active\":2,\"supervisors\":2,\"workers\":5}"); /* a, and outer */
-        BATON("status");
-        expect(0, "7 specs, 2 active, 2 supervisors, 5 workers");
-        expect(0, "inner  outer  stopped");
-        BATON("child", "start", "inner");
-        expect(0, "inner: started");
+        events_wait(w, " group_started outer");
+        RUN(0, "\"counts\":{\"specs\":7,\"active\":7,\"supervisors\":2,\"workers\":5}", "status",
+            "--json");
+        expect_said(
+                "\"group\":\"outer\",\"in\":null,\"state\":\"running\",\"strategy\":\"one_for_"
+                "one\",\"restarts\":0,\"restarts_left\":3,"
+                "\"counts\":{\"specs\":2,\"active\":2,\"supervisors\":1,\"workers\":1},\"note\":"
+                "\"\"");
+        expect_said("\"group\":\"inner\",\"in\":\"outer\"");
+        RUN(0, "inner: stopped", "child", "stop", "inner");
+        RUN(0, "other: stopped", "child", "stop", "other");
+        RUN(0, "\"counts\":{\"specs\":7,\"active\":2,\"supervisors\":2,\"workers\":5}", "status",
+            "--json"); /* a, and outer */
+        RUN(0, "7 specs, 2 active, 2 supervisors, 5 workers", "status");
+        expect_said("inner  outer  stopped");
+        RUN(0, "inner: started", "child", "start", "inner");
         assert_int_equal(count_of(w, "pool/1"), 1);
         world_end(w);
 }
@@ -641,7 +568,7 @@ static void a_restart_of_the_group_calls_swaps_of_its_members_off(void **state)
         assert_int_equal(kill(pid_of(w, "db"), SIGKILL), 0);
         world_follow(&ask, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
-        rows_event_wait(w, "front child_stopped its group web is restarted");
+        events_wait(w, "front child_stopped its group web is restarted");
         until_again(w, "front", 1);
         assert_int_equal(count_of(w, "front"), 2);
         world_end(w);
@@ -659,8 +586,7 @@ static void an_upgrade_of_the_one_that_failed_brings_its_group_back(void **state
         assert_int_equal(kill(pid_of(w, "api"), SIGKILL), 0);
         until_status(w, "\"state\":\"failed\"");
         world_script(w, path, "repaired", "NAMED_BROKEN=/nowhere", "child_named");
-        BATON("upgrade", "api", "--exec", path);
-        expect(0, "");
+        RUN(0, "", "upgrade", "api", "--exec", path);
         until_status(w, "\"state\":\"running\"");
         assert_int_equal(count_of(w, "front"), 2);
         assert_true(count_of(w, "db") > 0);
@@ -685,7 +611,7 @@ static void members_of_a_killed_hub_are_adopted_and_a_group_again(void **state)
         assert_int_equal(count_of(w, "api"), 1);
         assert_int_equal(count_of(w, "front"), 2);
         assert_int_equal(kill(db, SIGKILL), 0);
-        rows_event_wait(w, "db group_restarting web");
+        events_wait(w, "db group_restarting web");
         until_again(w, "front", 1);
         assert_int_equal(count_of(w, "front"), 3);
         world_stop(w);
@@ -757,17 +683,6 @@ static void a_kill_of_the_hub_keeps_what_a_group_had_captured(void **state)
         world_end(w);
 }
 
-static int setup(void **state)
-{
-        int r = world_setup(state);
-        const struct world *w = *state;
-        char runtime[128];
-
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        return r || setenv("BATON_RUNTIME_DIR", runtime,
-                           1); /* one thread: NOLINT(concurrency-mt-unsafe) */
-}
-
 /* Members that die, people that stop, start, restart, swap and remove nothing: whatever the order, all run when all are wanted. */
 static void any_order_of_accidents_and_commands_ends_with_all_that_are_wanted(void **state)
 {
@@ -775,7 +690,9 @@ static void any_order_of_accidents_and_commands_ends_with_all_that_are_wanted(vo
         static const char *const verbs[] = {"stop", "start", "restart"};
         struct seed seed = seed_new();
         struct world *w = *state;
+        struct events events;
         struct bt_slot slot;
+        bool all = false;
 
         world_limit(WORLD_LIMIT_S * 2);
         world_start(w, "hub: w\ngroups:\n  outer: {strategy: one_for_all, max_restarts: forever, children: [a, inner, z]}\n"
@@ -789,32 +706,32 @@ static void any_order_of_accidents_and_commands_ends_with_all_that_are_wanted(vo
                 if (what < 5 && slot.pid > 0)
                         (void)kill(slot.pid, SIGKILL);
                 else if (what < 7)
-                        BATON("child", verbs[seed_below(&seed, 3)], "--timeout=10s", id);
+                        (void)COMMAND("child", verbs[seed_below(&seed, 3)], "--timeout=10s", id);
                 else if (what < 8)
-                        BATON("child", verbs[seed_below(&seed, 3)], "--timeout=10s", seed_below(&seed, 2) ? "inner" : "outer");
+                        (void)COMMAND("child", verbs[seed_below(&seed, 3)], "--timeout=10s",
+                                      seed_below(&seed, 2) ? "inner" : "outer");
                 else if (what < 9)
-                        BATON("swap", id, "--timeout=10s");
+                        (void)COMMAND("swap", id, "--timeout=10s");
                 else
                         (void)count_of(w, id);
         }
-        for (int tries = 0;; tries++) {
-                bool all = true;
-
-                BATON("child", "start", "--timeout=10s", "outer", "inner", "a", "b", "c", "z");
+        events_follow(&events, w);
+        while (!all) {
+                (void)COMMAND("child", "start", "--timeout=10s", "outer", "inner", "a", "b", "c",
+                              "z");
+                all = true;
                 for (size_t i = 0; i < BT_ARRAY_LEN(ids); i++)
                         all = all && count_of(w, ids[i]) > 0;
-                if (all)
-                        break;
-                if (tries == 100)
-                        fail_msg("not all run again; the last start said:\n%.3000s", said.text);
-                (void)usleep(10000);
+                if (!all)
+                        events_next(&events);
         }
+        events_end(&events);
         until_status(w, "\"group\":\"outer\",\"in\":null,\"state\":\"running\"");
         until_status(w, "\"group\":\"inner\",\"in\":\"outer\",\"state\":\"running\"");
         world_end(w);
 }
 
-#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
 
 int main(void)
 {

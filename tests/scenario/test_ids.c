@@ -5,15 +5,11 @@
  * it to people has it on one line.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "tests/support/door.h"
 #include "tests/support/embedded.h"
 #include "tests/support/placed.h"
-#include "tests/support/rows.h"
 
 /* In YAML, in C, in JSON, for people. The second line of it would be one of the hub's own. */
 #define ODD_YAML  "\"a b $x \\\"q\\\" 'é'\\nbaton: forged\""
@@ -24,20 +20,9 @@
 /* The child answers with its own id, and its count. */
 static void ask(const struct world *w, const char *id, int count)
 {
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", w->dir, id);
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         char line[256], begins[128];
-        ssize_t bytes;
 
-        assert_true(fd >= 0);
-        assert_int_equal(
-                connect(fd, (struct sockaddr *)&un,
-                        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)),
-                0);
-        bytes = read(fd, line, sizeof(line) - 1);
-        (void)close(fd);
-        line[bytes > 0 ? bytes : 0] = '\0';
+        assert_int_equal(door_ask(w->dir, id, line, sizeof(line)), 0);
         (void)snprintf(begins, sizeof(begins), "%s %d ", id, count);
         if (strncmp(line, begins, strlen(begins)) != 0)
                 fail_msg("'%s' answers '%s'", begins, line);
@@ -162,7 +147,7 @@ static void API_3_bytes_that_are_no_text_are_an_id_as_well(void **state)
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(API_3_an_id_of_spaces_quotes_and_a_newline_goes_everywhere),
                 ROW(API_3_such_a_child_is_added_and_removed_live),

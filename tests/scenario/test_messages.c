@@ -21,9 +21,8 @@
 
 #include <baton/client.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fd.h"
+#include "tests/support/command.h"
 #include "tests/support/tally.h"
 #include "tests/support/world.h"
 
@@ -600,58 +599,28 @@ static void a_message_that_kills_its_child_is_set_aside_and_the_child_serves_on(
 
 /* ---- the command ---- */
 
-/* Runs `baton @words..`; returns its exit status, and what it printed on both outputs. */
-static int baton(const struct world *w, char *text, size_t bytes, const char *words)
-{
-        char program[640], copy[256], *argv[16] = {program}, *rest = copy;
-        size_t n = 1;
-        int status;
-
-        world_program(w, program, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
-                n++;
-        status = world_wait(world_spawn(w, argv, "baton.out"));
-        world_read(w, "baton.out", text, bytes);
-        return status;
-}
-
-static void expect(const char *text, const char *wanted)
-{
-        if (!strstr(text, wanted))
-                fail_msg("expected '%s' in: %s", wanted, text);
-}
-
 static void the_command_calls_casts_and_shows_queues(void **state)
 {
         struct world *w = *state;
-        char text[WORLD_TEXT_BYTES], path[160];
         pid_t pid;
 
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1); /* NOLINT(concurrency-mt-unsafe): one thread */
         world_start(w, TALLY "  echo:\n    exec: [@bin@/pool-v1-testing]\n    mailbox: true\n");
-        assert_int_equal(baton(w, text, sizeof(text), "call echo /dev/null"), 0);
-        expect(text, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_int_equal(baton(w, text, sizeof(text), "call echo /dev/null --json"), 0);
-        expect(text, "\"status\":0");
-        assert_int_equal(baton(w, text, sizeof(text), "call tally nonsense"), 1);
-        expect(text, "tally: the message failed");
-        assert_int_equal(baton(w, text, sizeof(text), "call echo"), 2);
-        assert_int_equal(baton(w, text, sizeof(text), "call nobody text"), 3);
-        assert_int_equal(baton(w, text, sizeof(text), "call tally text --hub nowhere"), 4);
+        RUN(0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "call", "echo",
+            "/dev/null");
+        RUN(0, "\"status\":0", "call", "echo", "/dev/null", "--json");
+        RUN(1, "tally: the message failed", "call", "tally", "nonsense");
+        RUN(2, "", "call", "echo");
+        RUN(3, "", "call", "nobody", "text");
+        RUN(4, "", "call", "tally", "text", "--hub", "nowhere");
         pid = tally_pid(w);
         assert_int_equal(kill(pid, SIGSTOP), 0);
         world_until_stopped(pid);
-        assert_int_equal(baton(w, text, sizeof(text), "cast tally one"), 0);
-        assert_int_equal(baton(w, text, sizeof(text), "call tally two --deadline 20ms"), 5);
-        assert_int_equal(baton(w, text, sizeof(text), "queue tally --json"), 0);
-        expect(text, "\"depth\":2,\"capacity\":256");
-        assert_int_equal(baton(w, text, sizeof(text), "queue"), 0);
-        expect(text, "echo");
-        assert_int_equal(baton(w, text, sizeof(text), "queue nobody"), 3);
+        RUN(0, "", "cast", "tally", "one");
+        RUN(5, "", "call", "tally", "two", "--deadline", "20ms");
+        RUN(0, "\"depth\":2,\"capacity\":256", "queue", "tally", "--json");
+        RUN(0, "echo", "queue");
+        RUN(3, "", "queue", "nobody");
         assert_int_equal(kill(pid, SIGCONT), 0);
-        (void)unsetenv("BATON_RUNTIME_DIR"); /* NOLINT(concurrency-mt-unsafe) */
         world_end(w);
 }
 

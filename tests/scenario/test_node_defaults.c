@@ -9,14 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/support/events.h"
 #include "tests/support/placed.h"
-#include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 static void in_stream(const struct world *w, const char *const parts[])
 {
-        char *events = rows_events(w);
+        char *events = events_told(w);
 
-        rows_in_order(events, parts);
+        text_expect_in_order(events, parts);
         free(events);
 }
 
@@ -55,7 +56,7 @@ static void kill_and_wait(const struct world *w, const char *id, const char *eve
 
         placed_ask(w, id, &answer);
         assert_int_equal(kill(answer.pid, SIGKILL), 0);
-        rows_event_wait(w, event);
+        events_wait(w, event);
 }
 
 static void OTP_1_the_restart_policy_is_the_one_of_the_node(void **state)
@@ -123,7 +124,7 @@ static void SHUT_9_a_shorter_limit_of_a_node_ends_what_an_inner_one_would_wait_f
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(NODE_6_a_move_is_the_swap_of_the_node_that_is_left_and_the_next_one_of_the_new),
                 ROW(OTP_1_the_restart_policy_is_the_one_of_the_node),

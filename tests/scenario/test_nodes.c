@@ -11,10 +11,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "tests/support/events.h"
 #include "tests/support/placed.h"
-#include "tests/support/rows.h"
 
 #define MANY (WORLD_SLOWNESS == 1 ? 100 : 30)
 
@@ -168,15 +167,15 @@ static void BUG_5_a_move_that_failed_is_tried_again_with_back_off_until_it_succe
                     "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot}\n");
         placed_ask(w, "web", &before);
         RUN(1, "exit 3", "node", "remove", "blue");
-        rows_event_wait(w, "0 moved, 1 not; tried again in 40 ms");
-        rows_event_wait(w, "0 moved, 1 not; tried again in 80 ms");
-        rows_event_wait(w, "0 moved, 1 not; tried again in 100 ms"); /* its longest */
+        events_wait(w, "0 moved, 1 not; tried again in 40 ms");
+        events_wait(w, "0 moved, 1 not; tried again in 80 ms");
+        events_wait(w, "0 moved, 1 not; tried again in 100 ms"); /* its longest */
         placed_ask(w, "web", &after);
         assert_int_equal(after.pid, before.pid); /* all the time */
         assert_int_equal(after.count, 2);
         world_gate_open(w, "healthy");
-        rows_event_wait(w, "child_forwarded from blue to green");
-        rows_event_wait(w, "drain_completed blue");
+        events_wait(w, "child_forwarded from blue to green");
+        events_wait(w, "drain_completed blue");
         placed_ask(w, "web", &after);
         assert_string_equal(after.node, "green");
         assert_int_equal(after.count, 3);
@@ -231,9 +230,7 @@ static void NODE_4_a_join_and_a_leave_in_a_burst_are_one_plan(void **state)
         pid_t add;
 
         start_many(w, "hot", "");
-        add = command_begin(
-                w, "said-by-add",
-                (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
+        add = BEGIN_INTO("said-by-add", "node", "add", "green", "--env", "NODE=green");
         while (!lists(w, "green"))
                 ;
         RUN(0, ", 0 stayed where they were", "node", "remove", "blue");
@@ -478,16 +475,12 @@ static void BUG_10_a_join_and_a_leave_in_the_middle_of_cold_moves_lose_nobody(vo
         pid_t first, second, third;
 
         start_many(w, "cold", "");
-        first = command_begin(
-                w, "said-1",
-                (const char *const[]){"node", "add", "green", "--env", "NODE=green", NULL});
+        first = BEGIN_INTO("said-1", "node", "add", "green", "--env", "NODE=green");
         world_log_wait(w, "web/", 5); /* some have moved, others are on their way */
-        second = command_begin(
-                w, "said-2",
-                (const char *const[]){"node", "add", "red", "--env", "NODE=red", NULL});
+        second = BEGIN_INTO("said-2", "node", "add", "red", "--env", "NODE=red");
         while (!lists(w, "red"))
                 ;
-        third = command_begin(w, "said-3", (const char *const[]){"node", "remove", "green", NULL});
+        third = BEGIN_INTO("said-3", "node", "remove", "green");
         rounds_until(w, first);
         rounds_until(w, second);
         rounds_until(w, third);
@@ -505,7 +498,7 @@ static void BUG_10_a_hub_killed_while_a_node_leaves_is_followed_by_one_that_know
 
         start_many(w, "hot", "");
         RUN(0, "joined", "node", "add", "green", "--env", "NODE=green");
-        remove = command_begin(w, "said-1", (const char *const[]){"node", "remove", "blue", NULL});
+        remove = BEGIN_INTO("said-1", "node", "remove", "blue");
         world_log_wait(w, "swapped to incarnation 2", MANY * 3 / 4);
         world_kill_hub(w);
         (void)world_wait(remove);
@@ -605,7 +598,7 @@ static void I8_live_nodes_are_there_after_a_restart_and_after_the_hub_was_killed
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(NODE_1_a_hundred_follow_a_new_program_hot_and_no_request_fails),
                 ROW(NODE_2_a_hundred_follow_a_new_program_cold_and_no_request_fails),

@@ -9,8 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "tests/support/rows.h"
+#include "tests/support/events.h"
 #include "tests/support/world.h"
 
 #define PROGRAM "child_notify"
@@ -217,7 +216,7 @@ static void a_silent_process_is_aborted_and_started_again(void **state)
         world_log_wait(w, "was silent for longer than its watchdog allows and was aborted", 1);
         world_until(w, "n", BT_PHASE_RUNNING, 1, &slot);
         assert_true(slot.restarts > 0);
-        events = rows_events(w);
+        events = events_told(w);
         assert_non_null(strstr(events, "n child_ended signal 6"));
         free(events);
         world_end(w);

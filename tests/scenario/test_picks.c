@@ -3,17 +3,14 @@
  * Who of a pool gets a message, with members that do them (tally.h): round robin goes round, past one that is full or being replaced; a key finds the same member
  * through its swaps and deaths, which the member itself knows by the numbers of its messages, and moves only when that member leaves.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <baton/client.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
+#include "tests/support/command.h"
 #include "tests/support/tally.h"
 #include "tests/support/world.h"
 
@@ -227,20 +224,6 @@ static void HOT_11_a_key_finds_its_member_through_swaps_and_deaths(void **state)
         world_end(w);
 }
 
-static int command(const struct world *w, const char *words)
-{
-        char program[640], copy[256], run[160], *argv[16] = {program}, *rest = copy;
-        size_t n = 1;
-
-        (void)snprintf(run, sizeof(run), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", run, 1); /* NOLINT(concurrency-mt-unsafe): one thread */
-        world_program(w, program, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
-                n++;
-        return world_wait(world_spawn(w, argv, "baton.out"));
-}
-
 static void a_member_that_leaves_moves_only_its_own_keys(void **state)
 {
         struct world *w = *state;
@@ -255,7 +238,7 @@ static void a_member_that_leaves_moves_only_its_own_keys(void **state)
         each_key(pool, 1);
         for (uint32_t key = 1; key <= KEYS; key++)
                 moved[key] = call(member(client, 2), key, 0).last == 1;
-        assert_int_equal(command(w, "child remove tally/2"), 0);
+        RUN(0, "", "child", "remove", "tally/2");
         for (uint32_t key = 1; key <= KEYS; key++) {
                 uint64_t before =
                         call(member(client, 0), key, 0).last + call(member(client, 1), key, 0).last;

@@ -7,14 +7,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/fd.h"
+#include "tests/support/command.h"
+#include "tests/support/door.h"
 #include "tests/support/world.h"
 
 #define HEAD                                                                                       \
@@ -25,45 +22,6 @@
         "children:\n"                                                                              \
         "  timer: {exec: ['@bin@/child_replica'], redundancy: {replication: all, mode: active_passive}" more "}\n"
 
-static char said[1 << 18];
-
-/* ---- the command ---- */
-
-static pid_t begin(const struct world *w, const char *const *words)
-{
-        char program[640];
-        char *argv[16] = {program, NULL};
-        size_t n = 1;
-
-        world_program(w, program, "baton");
-        while (*words)
-                argv[n++] = (char *)(uintptr_t)*words++;
-        argv[n++] = (char[]){"--hub=w"};
-        argv[n] = NULL;
-        return world_spawn(w, argv, "said");
-}
-
-static void finish(const struct world *w, pid_t pid, int status, const char *text)
-{
-        int ended = world_wait(pid);
-
-        world_read(w, "said", said, sizeof(said));
-        if (ended != status || !strstr(said, text))
-                fail_msg("exit status %d, expected %d with '%s'; it said:\n%.3000s", ended, status, text, said);
-}
-
-#define BEGIN(...)             begin(w, (const char *const[]){__VA_ARGS__, NULL})
-#define RUN(status, text, ...) finish(w, BEGIN(__VA_ARGS__), status, text)
-
-static int times(const char *text)
-{
-        int count = 0;
-
-        for (const char *at = said; (at = strstr(at, text)); at++)
-                count++;
-        return count;
-}
-
 /* How many children of @pool run, as status has it. */
 static int instances(const struct world *w, const char *pool)
 {
@@ -71,7 +29,7 @@ static int instances(const struct world *w, const char *pool)
 
         RUN(0, "\"hub\"", "status", "--json");
         (void)snprintf(text, sizeof(text), "\"child\":\"%s@", pool);
-        return times(text);
+        return said_times(text);
 }
 
 /* ---- the instances ---- */
@@ -85,18 +43,11 @@ struct answer {
 /* One request; 0, or -errno of the connection. */
 static int try_ask(const struct world *w, const char *id, struct answer *ret)
 {
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", w->dir, id);
-        BT_CLEANUP(bt_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         char line[512], who[64];
-        ssize_t bytes;
+        int r = door_ask(w->dir, id, line, sizeof(line));
 
-        if (connect(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0)
-                return -errno;
-        bytes = read(fd, line, sizeof(line) - 1);
-        if (bytes <= 0)
-                return -ECONNRESET;
-        line[bytes] = '\0';
+        if (r)
+                return r;
         /* The child's own numbers: they fit. NOLINTNEXTLINE(cert-err34-c) */
         if (sscanf(line, "%63s %15s %d %63s %63s %15s %15s", who, ret->mode, &ret->pid, ret->child, ret->node, ret->first, ret->version) != 7 ||
             strcmp(who, id) != 0)
@@ -153,16 +104,6 @@ static void end_adopted(struct world *w)
         world_end(w);
 }
 
-static int setup(void **state)
-{
-        int r = world_setup(state);
-        const struct world *w = *state;
-        char runtime[128];
-
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        return r || setenv("BATON_RUNTIME_DIR", runtime, 1); /* one thread: NOLINT(concurrency-mt-unsafe) */
-}
-
 /* ---- so many, on the nodes that are due ---- */
 
 static void REDUN_1_each_node_has_its_instance_and_each_is_told_apart(void **state)
@@ -176,12 +117,12 @@ static void REDUN_1_each_node_has_its_instance_and_each_is_told_apart(void **sta
                             "  two: {exec: ['@bin@/child_replica'], redundancy: replication}\n"
                             "  all: {exec: ['@bin@/child_replica'], redundancy: {replication: all}, instances: 2}\n"
                             "  old: {exec: ['@bin@/child_named'], protocol: baton, redundancy: {replication: 1}, env: {NAMED_PLACE: '@dir@'}}\n");
-        assert_int_equal(instances(w, "one") + times("\"child\":\"one\""), 1);
+        assert_int_equal(instances(w, "one") + said_times("\"child\":\"one\""), 1);
         assert_int_equal(instances(w, "two"), 2);
         assert_int_equal(instances(w, "all/0"), 3);
         assert_int_equal(instances(w, "all/1"), 3);
         assert_int_equal(instances(w, "old"), 1);
-        assert_int_equal(times("\"mode\":\"active\""), 2 + 6 + 1);
+        assert_int_equal(said_times("\"mode\":\"active\""), 2 + 6 + 1);
 
         ask(w, "all/1@green", &answer);
         assert_string_equal(answer.child, "all/1@green");
@@ -193,7 +134,7 @@ static void REDUN_1_each_node_has_its_instance_and_each_is_told_apart(void **sta
         assert_string_equal(answer.mode, "single");
 
         RUN(0, "all/0@red", "child", "find", "all");
-        assert_int_equal(times("all/"), 6);
+        assert_int_equal(said_times("all/"), 6);
         RUN(0, "running, active", "status");
         RUN(1, "stays on its node", "node", "migrate", "all/0@red", "blue");
         RUN(0, "committed", "swap", "all/0@red");
@@ -285,7 +226,7 @@ static void REDUN_1_the_next_is_active_before_the_one_that_died_is_started_again
                 assert_int_not_equal(now.pid, old.pid);
         }
         RUN(0, "mode_changed", "events", "--json");
-        assert_int_equal(times("\"mode_changed\""), 4);
+        assert_int_equal(said_times("\"mode_changed\""), 4);
         ended = place_of("\"child_ended\"", 0);
         assert_true(place_of("\"mode_changed\"", ended) < place_of("\"child_starting\"", ended));
         world_end(w);
@@ -544,7 +485,7 @@ static void REDUN_1_what_cannot_be_started_there_is_said_and_rolled_back(void **
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(REDUN_1_each_node_has_its_instance_and_each_is_told_apart),
                 ROW(REDUN_1_all_follows_the_nodes_and_the_others_serve_on),

@@ -11,45 +11,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/baton/compile.h"
-#include "tests/support/world.h"
+#include "tests/support/command.h"
 
 #define REFUSED "invalid_config: handover_with_replication_not_supported"
 #define WEB     "exec: [@bin@/child_replica], env: {REPLICA_AT: '@dir@'}"
-
-static char said[1 << 16];
-
-static void run(const struct world *w, const char *const *words, int status, const char *text)
-{
-        char program[640];
-        char *argv[16] = {program, NULL};
-        size_t n = 1;
-        int ended;
-
-        world_program(w, program, "baton");
-        while (*words)
-                argv[n++] = (char *)(uintptr_t)*words++;
-        argv[n] = NULL;
-        ended = world_wait(world_spawn(w, argv, "said"));
-        world_read(w, "said", said, sizeof(said));
-        if (ended != status || !strstr(said, text))
-                fail_msg("exit status %d, expected %d with '%s'; it said:\n%.3000s", ended, status, text, said);
-}
-
-#define RUN(status, text, ...) run(w, (const char *const[]){__VA_ARGS__, NULL}, status, text)
-
-static int setup(void **state)
-{
-        int r = world_setup(state);
-        const struct world *w = *state;
-        char path[128];
-
-        /* One thread. NOLINTBEGIN(concurrency-mt-unsafe) */
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        r = r || setenv("BATON_RUNTIME_DIR", path, 1);
-        (void)snprintf(path, sizeof(path), "%s/state", w->dir);
-        return r || setenv("BATON_STATE_DIR", path, 1);
-        /* NOLINTEND(concurrency-mt-unsafe) */
-}
 
 static void COLD_10_the_file_is_refused_with_its_line_and_column(void **state)
 {
@@ -165,9 +130,9 @@ static void COLD_10_children_that_are_added_are_refused(void **state)
         (void)snprintf(to, sizeof(to), "%s/more.yaml", w->dir);
         assert_int_equal(rename(from, to), 0);
         world_start(w, "hub: w\nchildren:\n  base: {" WEB "}\n");
-        RUN(2, "more.yaml:3:", "child", "add", "more.yaml", "--hub=w");
+        RUN(2, "more.yaml:3:", "child", "add", "more.yaml");
         assert_non_null(strstr(said, REFUSED));
-        RUN(3, "", "child", "find", "web", "--hub=w");
+        RUN(3, "", "child", "find", "web");
 
         world_configure(w, "children:\n  web: {" WEB ", redundancy: replication}\n");
         fd = forged(w, "app.yaml", true);
@@ -180,19 +145,19 @@ static void COLD_10_children_that_are_added_are_refused(void **state)
         assert_non_null(strstr(reply.text, REFUSED));
         bt_ask_close(&ask);
         (void)close(fd);
-        RUN(0, "joined", "node", "add", "green", "--default", "handover=true", "--hub=w");
-        RUN(2, REFUSED, "child", "add", "app.yaml", "--hub=w");
-        RUN(0, "left", "node", "remove", "green", "--hub=w");
-        RUN(0, "started", "child", "add", "app.yaml", "--hub=w");
-        RUN(2, REFUSED, "node", "add", "green", "--default", "handover=true", "--hub=w");
-        RUN(0, "removed", "child", "remove", "web", "--hub=w");
-        RUN(3, "", "child", "find", "web", "--hub=w");
+        RUN(0, "joined", "node", "add", "green", "--default", "handover=true");
+        RUN(2, REFUSED, "child", "add", "app.yaml");
+        RUN(0, "left", "node", "remove", "green");
+        RUN(0, "started", "child", "add", "app.yaml");
+        RUN(2, REFUSED, "node", "add", "green", "--default", "handover=true");
+        RUN(0, "removed", "child", "remove", "web");
+        RUN(3, "", "child", "find", "web");
         world_end(w);
 }
 
 int main(void)
 {
-#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, world_teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 ROW(COLD_10_the_file_is_refused_with_its_line_and_column),
                 ROW(COLD_10_a_hub_refuses_such_a_plan_whoever_made_it),

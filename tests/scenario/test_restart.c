@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "tests/support/rows.h"
+#include "tests/support/events.h"
+#include "tests/support/text.h"
 
 #define PLAIN(program)                                                                             \
         "hub: w\n"                                                                                 \
@@ -168,8 +169,8 @@ static void OTP_6_the_wait_doubles_up_to_its_cap_and_forever_is_for_ever(void **
                 restarts = (uint32_t)slot.restarts;
                 assert_int_equal(kill(slot.pid, SIGKILL), 0);
         }
-        told = rows_events(w);
-        rows_in_order(told, waits);
+        told = events_told(w);
+        text_expect_in_order(told, waits);
         assert_null(strstr(told, "in 10 ms"));
         free(told);
         world_end(w);
@@ -193,7 +194,7 @@ static void API_4_a_child_of_the_configuration_that_fails_is_visible_and_the_oth
         world_slot(w, "probe", &slot);
         assert_int_equal(slot.phase, BT_PHASE_RUNNING);
         assert_int_equal(count_once(w), 1);
-        told = rows_events(w);
+        told = events_told(w);
         assert_non_null(strstr(told, "bad child_given_up"));
         assert_non_null(strstr(told, "once child_stopped"));
         free(told);

@@ -6,15 +6,12 @@
  * A child of the pool prints what it holds whenever it begins to serve (child_pool.c), so the state of each can be followed through the
  * hub's log; all share one socket. Waits are for lines of the log and for the end of the command.
  */
-#include "tests/support/world.h"
-
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,10 +20,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "tests/support/command.h"
 
 #define CHILDREN 8
-#define WORDS_MAX 24
-#define OUT_BYTES (64u << 10)
 
 static const char pool[] = "hub: w\n"
                            "sockets:\n"
@@ -50,42 +46,6 @@ static void start_pool(struct world *w, int instances, const char *strategy)
         (void)snprintf(yaml, sizeof(yaml), pool, instances, strategy);
         world_start(w, yaml);
         world_script(w, path, "v2", "POOL_VERSION=v2", "child_pool");
-}
-
-/* ---- the command ---- */
-
-static pid_t baton_begin(const struct world *w, const char *out, const char *words)
-{
-        char program[640], path[128], copy[1024], *at = copy;
-        char *argv[WORDS_MAX + 2] = {program};
-
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
-        world_program(w, program, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        for (int i = 1; *at; i++) {
-                assert_true(i <= WORDS_MAX);
-                argv[i] = at;
-                at = strchrnul(at, ' ');
-                if (*at)
-                        *at++ = '\0';
-        }
-        return world_spawn(w, argv, out);
-}
-
-/* Its exit status; what it printed is in @text, OUT_BYTES large. */
-static int baton(const struct world *w, char *text, const char *words)
-{
-        int status = world_wait(baton_begin(w, "out", words));
-
-        world_read(w, "out", text, OUT_BYTES);
-        return status;
-}
-
-static void expect(const char *text, const char *part)
-{
-        if (!strstr(text, part))
-                fail_msg("expected '%s' in:\n%s", part, text);
 }
 
 static void script(const struct world *w, const char *name, const char *body)
@@ -192,24 +152,20 @@ static void *load_run(void *arg)
 
 static void a_pool_is_upgraded_under_load_without_a_failed_request_and_rolled_back_with_its_states(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
         struct load load = {.w = w};
         pthread_t threads[2];
+        char path[256];
 
         start_pool(w, CHILDREN, "hot");
         script(w, "check", "test -n \"$BATON_CHILD\" && test \"$BATON_EXEC\" = \"$1\" && kill -0 $BATON_PID");
         for (size_t i = 0; i < BT_ARRAY_LEN(threads); i++)
                 assert_int_equal(pthread_create(&threads[i], NULL, load_run, &load), 0);
-        {
-                char words[512];
-
-                (void)snprintf(words, sizeof(words), "upgrade web --exec ./v2 --min-ready 20ms --max-surge 3 --health ./check -- %s/v2", w->dir);
-                assert_int_equal(baton(w, text, words), 0);
-        }
-        expect(text, "web: 8 of 8 children run ");
+        (void)snprintf(path, sizeof(path), "%s/v2", w->dir);
+        RUN(0, "web: 8 of 8 children run ", "upgrade", "web", "--exec", "./v2", "--min-ready",
+            "20ms", "--max-surge", "3", "--health", "./check", "--", path);
         assert_int_equal(count_running(w, "v2"), CHILDREN);
-        assert_int_equal(baton(w, text, "rollback web"), 0);
+        RUN(0, "", "rollback", "web");
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
         atomic_store(&load.stop, true);
         for (size_t i = 0; i < BT_ARRAY_LEN(threads); i++)
@@ -219,26 +175,26 @@ static void a_pool_is_upgraded_under_load_without_a_failed_request_and_rolled_ba
         assert_int_equal(atomic_load(&load.failed), 0);
 
         /* One more swap, and each says what it holds: all that was answered by any of the three generations. */
-        assert_int_equal(baton(w, text, "swap web"), 0);
+        RUN(0, "", "swap", "web");
         assert_int_equal(sum_of_states(w, "v1"), atomic_load(&load.answered));
-        assert_int_equal(baton(w, text, "rollback web"), 1);
-        expect(text, "there is nothing to go back to");
+        RUN(1, "there is nothing to go back to", "rollback", "web");
         world_end(w);
 }
 
 static void a_canary_that_fails_leaves_the_other_children_untouched(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
         char path[256];
 
         start_pool(w, CHILDREN, "hot");
         for (int i = 0; i < 20; i++)
                 assert_int_equal(request(w), 0);
-        assert_int_equal(baton(w, text, "swap web"), 0); /* there is a state to refuse */
+        RUN(0, "", "swap", "web"); /* there is a state to refuse */
         world_script(w, path, "bad", "POOL_FAIL=refuse", "child_pool");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./bad"), 1);
-        expect(text, "web: all 8 children run what they ran before: web/0 could not be swapped: the new process refused the state");
+        RUN(1,
+            "web: all 8 children run what they ran before: web/0 could not be swapped: the new "
+            "process refused the state",
+            "upgrade", "web", "--exec", "./bad");
         for (int i = 0; i < CHILDREN; i++) {
                 struct bt_slot slot;
 
@@ -252,54 +208,52 @@ static void a_canary_that_fails_leaves_the_other_children_untouched(void **state
 
 static void one_of_eight_that_is_not_healthy_takes_all_eight_back_with_their_states(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
 
         start_pool(w, CHILDREN, "hot");
         for (int i = 0; i < 50; i++)
                 assert_int_equal(request(w), 0);
         script(w, "check", "test $BATON_CHILD != web/2 || { echo no pulse; exit 4; }");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 10ms --max-surge 1 --health ./check"), 1);
-        expect(text, "web/1    healthy");
-        expect(text, "web: all 8 children run what they ran before: web/2 is not healthy: ");
-        expect(text, "/check: exit 4");
-        expect(text, "  web | no pulse");
+        RUN(1, "web/1    healthy", "upgrade", "web", "--exec", "./v2", "--min-ready", "10ms",
+            "--max-surge", "1", "--health", "./check");
+        expect_said("web: all 8 children run what they ran before: web/2 is not healthy: ");
+        expect_said("/check: exit 4");
+        expect_said("  web | no pulse");
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
         assert_true(world_log_has(w, "health web/2 | no pulse"));
         assert_false(world_log_has(w, "web/3 | serves 0 as v2"));
-        assert_int_equal(baton(w, text, "swap web"), 0);
+        RUN(0, "", "swap", "web");
         assert_int_equal(sum_of_states(w, "v1"), 50);
-        assert_int_equal(baton(w, text, "rollback web"), 1); /* nothing was upgraded */
+        RUN(1, "", "rollback", "web"); /* nothing was upgraded */
         world_end(w);
 }
 
 static void a_health_command_that_hangs_or_cannot_run_is_a_no(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
 
         start_pool(w, CHILDREN, "hot");
         script(w, "check", "exec sleep 100");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0 --health ./check --health-timeout 100ms"), 1);
-        expect(text, "web/0 is not healthy: ");
-        expect(text, "took longer than --health-timeout");
+        RUN(1, "web/0 is not healthy: ", "upgrade", "web", "--exec", "./v2", "--min-ready", "0",
+            "--health", "./check", "--health-timeout", "100ms");
+        expect_said("took longer than --health-timeout");
         script(w, "check", "exit 0");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0 --health ./none"), 2);
-        expect(text, "--health ./none: ");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 -- stray"), 2);
-        expect(text, "are those of --health");
+        RUN(2, "--health ./none: ", "upgrade", "web", "--exec", "./v2", "--min-ready", "0",
+            "--health", "./none");
+        RUN(2, "are those of --health", "upgrade", "web", "--exec", "./v2", "--", "stray");
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
         world_end(w);
 }
 
 static void the_deadline_takes_back_what_is_not_proved(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
 
         start_pool(w, CHILDREN, "hot");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 60s --deadline " WORLD_SHORT), 5);
-        expect(text, "web: all 8 children run what they ran before: web/0 was not proved when --deadline was over");
+        RUN(5,
+            "web: all 8 children run what they ran before: web/0 was not proved when --deadline "
+            "was over",
+            "upgrade", "web", "--exec", "./v2", "--min-ready", "60s", "--deadline", WORLD_SHORT);
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
         assert_int_equal(world_log_count(w, "as v2"), 1);
         world_end(w);
@@ -307,48 +261,47 @@ static void the_deadline_takes_back_what_is_not_proved(void **state)
 
 static void a_new_process_that_ends_after_it_was_proved_takes_all_back(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
         struct bt_slot slot;
-        pid_t command;
+        pid_t upgrade;
 
         start_pool(w, CHILDREN, "hot");
         for (int i = 0; i < 10; i++)
                 assert_int_equal(request(w), 0);
         script(w, "check", "test $BATON_CHILD = web/0 || exec sleep 100");
-        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 0 --max-surge 1 --health ./check --health-timeout 60s");
+        upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--max-surge", "1",
+                        "--health", "./check", "--health-timeout", "60s");
         world_log_wait(w, "web/1 | serves ", 2); /* the canary is proved: its follower is on its way */
         child_slot(w, 0, &slot);
         assert_int_equal(kill(slot.pid, SIGKILL), 0);
-        assert_int_equal(world_wait(command), 1);
-        world_read(w, "out", text, sizeof(text));
-        expect(text, "web: all 8 children run what they ran before: web/0 ended on the new program: signal 9");
+        command_finish(w, upgrade, 1,
+                       "web: all 8 children run what they ran before: web/0 ended on the new "
+                       "program: signal 9");
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
         world_end(w);
 }
 
 static void a_new_process_that_hangs_is_ended_by_a_cold_swap_back(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
         char path[256];
         struct bt_slot slot;
-        pid_t command;
+        pid_t upgrade;
         int fd;
 
         start_pool(w, 1, "hot");
         world_script(w, path, "v3", "POOL_VERSION=v3 POOL_FAIL=hang", "child_pool");
         script(w, "check", "exit 1");
-        command = baton_begin(w, "out", "upgrade web --exec ./v3 --min-ready " WORLD_SHORT " --health ./check");
+        upgrade = BEGIN("upgrade", "web", "--exec", "./v3", "--min-ready", WORLD_SHORT, "--health",
+                        "./check");
         world_log_wait(w, "serves 0 as v3", 1);
         fd = kv_dial(w);
         assert_int_equal(send(fd, "x\n", 2, MSG_NOSIGNAL), 2);
-        assert_int_equal(world_wait(command), 1);
+        command_finish(w, upgrade, 1, "rolled_back");
         (void)close(fd);
-        world_read(w, "out", text, sizeof(text));
-        expect(text, "rolled_back"); /* the hot one */
-        expect(text, "no_state");    /* the cold one: it was not to be had */
-        expect(text, "all 1 children run what they ran before");
+        /* the hot one */
+        expect_said("no_state"); /* the cold one: it was not to be had */
+        expect_said("all 1 children run what they ran before");
         world_slot(w, "web/0", &slot);
         assert_non_null(strstr(slot.exec, "/child_pool"));
         assert_int_equal(request(w), 0);
@@ -373,62 +326,52 @@ static int most_at_once(const char *text)
 
 static void a_cold_pool_keeps_max_unavailable(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
 
         start_pool(w, CHILDREN, "cold");
         for (int i = 0; i < 30; i++)
                 assert_int_equal(request(w), 0);
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0 --canary 0 --max-unavailable 3"), 0);
-        assert_int_equal(most_at_once(text), 3);
+        RUN(0, "", "upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--canary", "0",
+            "--max-unavailable", "3");
+        assert_int_equal(most_at_once(said), 3);
         assert_int_equal(count_running(w, "v2"), CHILDREN);
         assert_int_equal(sum_of_states(w, "v2"), 30);
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --max-unavailable 0"), 2);
-        expect(text, "a cold swap needs --max-unavailable of 1 or more");
+        RUN(2, "a cold swap needs --max-unavailable of 1 or more", "upgrade", "web", "--exec",
+            "./v2", "--max-unavailable", "0");
         world_end(w);
 }
 
 static void while_it_goes_on_others_are_refused_and_a_rollback_turns_it_around(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
 
         start_pool(w, CHILDREN, "hot");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 60s --no-wait"), 0);
-        expect(text, "web: begun");
+        RUN(0, "web: begun", "upgrade", "web", "--exec", "./v2", "--min-ready", "60s", "--no-wait");
         world_log_wait(w, "web/0 | serves 0 as v2", 1);
-        assert_int_equal(baton(w, text, "swap web/5"), 1);
-        expect(text, "an upgrade of its pool is under way");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2"), 1);
-        expect(text, "web/0 is in an upgrade that is under way");
-        assert_int_equal(baton(w, text, "status"), 0);
-        expect(text, "/v2 under way, 0 of 8\n");
-        assert_int_equal(baton(w, text, "status --json"), 0);
-        expect(text, "{\"rollout\":\"web: upgrade to ");
-        assert_int_equal(baton(w, text, "rollback web"), 0);
-        expect(text, "somebody asked to go back");
+        RUN(1, "an upgrade of its pool is under way", "swap", "web/5");
+        RUN(1, "web/0 is in an upgrade that is under way", "upgrade", "web", "--exec", "./v2");
+        RUN(0, "/v2 under way, 0 of 8\n", "status");
+        RUN(0, "{\"rollout\":\"web: upgrade to ", "status", "--json");
+        RUN(0, "somebody asked to go back", "rollback", "web");
         assert_int_equal(count_running(w, "child_pool"), CHILDREN);
-        assert_int_equal(baton(w, text, "events"), 0);
-        expect(text, "rollout_begun");
-        expect(text, "rollout_failed");
+        RUN(0, "rollout_begun", "events");
+        expect_said("rollout_failed");
         world_end(w);
 }
 
 static void an_interrupt_ends_the_waiting_and_not_the_upgrade(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
-        pid_t command;
+        pid_t upgrade;
 
         start_pool(w, CHILDREN, "hot");
         script(w, "check", "while test ! -e $(dirname $0)/go; do sleep 0.05; done");
-        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 0 --health ./check --health-timeout 60s");
+        upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--health",
+                        "./check", "--health-timeout", "60s");
         world_log_wait(w, "web/0 | serves 0 as v2", 1);
-        assert_int_equal(kill(command, SIGINT), 0);
-        assert_int_equal(world_wait(command), 130);
-        world_read(w, "out", text, sizeof(text));
-        expect(text, "not waiting any more");
-        expect(text, "'baton rollback web'");
+        assert_int_equal(kill(upgrade, SIGINT), 0);
+        command_finish(w, upgrade, 130, "not waiting any more");
+        expect_said("'baton rollback web'");
         script(w, "go", "");
         world_log_wait(w, "web: 8 of 8 children run", 1);
         assert_int_equal(count_running(w, "v2"), CHILDREN);
@@ -437,43 +380,40 @@ static void an_interrupt_ends_the_waiting_and_not_the_upgrade(void **state)
 
 static void a_stop_of_the_hub_ends_it_where_it_is_and_says_so(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
-        pid_t command;
+        pid_t upgrade;
 
         start_pool(w, CHILDREN, "hot");
         script(w, "check", "echo asked; exec sleep 100");
-        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 0 --health ./check --health-timeout 60s");
+        upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--health",
+                        "./check", "--health-timeout", "60s");
         world_log_wait(w, "health web/0 | asked", 1); /* and it is ended too */
         world_stop(w);
-        assert_int_equal(world_wait(command), 1);
-        world_read(w, "out", text, sizeof(text));
-        expect(text, "web: the hub is stopping: the upgrade ends where it is, 1 of 8 children run ");
+        command_finish(
+                w, upgrade, 1,
+                "web: the hub is stopping: the upgrade ends where it is, 1 of 8 children run ");
         world_end(w);
 }
 
 static void after_a_hub_was_killed_its_children_are_on_what_each_had_committed(void **state)
 {
-        static char text[OUT_BYTES];
         struct world *w = *state;
         struct bt_slot slots[CHILDREN];
-        pid_t command;
+        pid_t upgrade;
 
         start_pool(w, CHILDREN, "hot");
-        command = baton_begin(w, "out", "upgrade web --exec ./v2 --min-ready 60s");
+        upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "60s");
         world_log_wait(w, "web/0: swapped", 1);
         world_until_drained(w, "web/0");
         for (int i = 0; i < CHILDREN; i++)
                 child_slot(w, i, &slots[i]);
         world_kill_hub(w);
-        assert_int_equal(world_wait(command), 1);
-        world_read(w, "out", text, sizeof(text));
-        expect(text, "closed the connection without an outcome");
+        command_finish(w, upgrade, 1, "closed the connection without an outcome");
         world_start_again(w);
         assert_int_equal(count_running(w, "child_pool"), CHILDREN - 1);
-        assert_int_equal(baton(w, text, "rollback web"), 1);
-        expect(text, "there is nothing to go back to");
-        assert_int_equal(baton(w, text, "upgrade web --exec ./v2 --min-ready 0"), 0); /* the same again finishes it */
+        RUN(1, "there is nothing to go back to", "rollback", "web");
+        RUN(0, "", "upgrade", "web", "--exec", "./v2", "--min-ready",
+            "0"); /* the same again finishes it */
         assert_int_equal(count_running(w, "v2"), CHILDREN);
         for (int i = 0; i < CHILDREN; i++)
                 assert_int_equal(world_wait(slots[i].pid), 0); /* ours since their hub is gone */
@@ -515,7 +455,7 @@ static void a_request_that_makes_no_sense_is_refused_or_ends(void **state)
                 assert_int_equal(bt_ask_reply(&ask, &reply, &fd), 0);
                 assert_int_equal(reply.kind, BT_CTL_DONE);
                 assert_int_equal(reply.outcome, rows[i].outcome);
-                expect(reply.text, rows[i].text);
+                assert_non_null(strstr(reply.text, rows[i].text));
                 bt_ask_close(&ask);
         }
         world_end(w);

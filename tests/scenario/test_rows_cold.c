@@ -5,8 +5,6 @@
  *
  * Order is taken from two places: the hub's event stream, and the file into which all processes of the children write, a line a callback.
  */
-#include "tests/support/rows.h"
-
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +13,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "tests/support/events.h"
+#include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 #define TRACED "handover: true, env: {ROW_TRACE: \"@dir@/trace\"}, state: {form: blob, max: 64KiB}"
 #define COLD "strategy: cold, " TRACED
@@ -40,7 +41,7 @@ static void COLD_1_a_hanging_predecessor_is_dead_before_its_successor_is_started
         world_slot(w, "r0", &slot);
         world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
-        rows_in_order(outcome.phases, phases);
+        text_expect_in_order(outcome.phases, phases);
         world_until_gone(slot.pid);
         read_trace(w, text, sizeof(text));
         assert_non_null(strstr(text, "r0#1 terminate\n"));
@@ -68,7 +69,7 @@ static void COLD_2_without_handover_no_state_is_asked_for_or_stored(void **state
         assert_int_equal(rows_stored(w), 0);
         read_trace(w, text, sizeof(text));
         assert_null(strstr(text, "capture"));
-        assert_int_equal(rows_times(text, "absent"), 2);
+        assert_int_equal(text_times(text, "absent"), 2);
         world_end(w);
 }
 
@@ -91,11 +92,11 @@ static void COLD_3_query_capture_terminate_start_deliver_in_this_order(void **st
         world_swap(w, "r0", NULL, WORLD_SPEC);
         assert_int_equal(probe_number(fd, "count"), 2);
         (void)close(fd);
-        told = rows_events(w);
-        rows_in_order(told, events);
+        told = events_told(w);
+        text_expect_in_order(told, events);
         free(told);
         read_trace(w, text, sizeof(text));
-        rows_in_order(text, callbacks);
+        text_expect_in_order(text, callbacks);
         world_end(w);
         /* It went from one process to the other: the store has seen nothing but the stop's state. */
         assert_int_equal(rows_stored(w), 1);
@@ -166,8 +167,8 @@ static void COLD_7_what_is_delivered_leaves_the_store_and_nothing_else_does(void
         (void)world_reap_orphans();
         w->hub_env = NULL;
         world_read(w, "trace", text, sizeof(text));
-        assert_int_equal(rows_times(text, "restore reboot: 8 bytes"), 2);
-        assert_int_equal(rows_times(text, "r4#1 restore reboot"), 0);
+        assert_int_equal(text_times(text, "restore reboot: 8 bytes"), 2);
+        assert_int_equal(text_times(text, "r4#1 restore reboot"), 0);
         assert_int_equal(rows_stored(w), 2);
         rows_configure(w, 0, 4, "", COLD);
         world_start_again(w);
@@ -216,7 +217,7 @@ static void COLD_8_a_successor_serves_nobody_before_its_state_is_restored(void *
                 (void)close(old);
                 (void)close(fresh);
                 read_trace(w, text, sizeof(text));
-                rows_in_order(text, callbacks);
+                text_expect_in_order(text, callbacks);
                 world_kill_hub(w);
                 (void)world_reap_orphans();
                 (void)snprintf(trace, sizeof(trace), "%s/trace", w->dir);
@@ -241,8 +242,8 @@ static void COLD_8_a_successor_without_a_state_serves_when_it_is_known_to_be_mis
         rows_set_values(w, 1);
         world_migrate(w, "r0", NULL, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
-        told = rows_events(w);
-        rows_in_order(told, events);
+        told = events_told(w);
+        text_expect_in_order(told, events);
         assert_null(strstr(told, "handover_delivered"));
         free(told);
         world_file_wait(w, "trace", "r0#2 restore cold: absent");
@@ -310,8 +311,8 @@ static void STATE_1_the_hub_does_its_work_while_one_restores(void **state)
         world_gate_open(w, "loaded");
         rows_expect_values(w, 2, 1);
         world_until(w, "r0", BT_PHASE_RUNNING, 2, &slot);
-        told = rows_events(w);
-        rows_in_order(told, events);
+        told = events_told(w);
+        text_expect_in_order(told, events);
         free(told);
         world_end(w);
 }

@@ -3,8 +3,6 @@
  * Rows of docs/conformance.md about the hot swap that need children which can be held in a callback (child_rows.c). Each test carries the id of its row;
  * the rest of HOT is in test_hot_swap.c, test_rollback.c, test_parallel.c, test_load.c and test_fds.c.
  */
-#include "tests/support/rows.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +11,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "tests/support/events.h"
+#include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 #define HOT "strategy: hot, handover: true, state: {form: blob, max: 64KiB}, "
 #define MANY 10
@@ -41,7 +42,7 @@ static void HOT_3_the_predecessor_is_told_of_a_started_successor_and_ends_its_re
         world_swap(w, "r0", NULL, WORLD_SPEC);
         world_file_wait(w, "trace", "r0#1 retire");
         world_read(w, "trace", text, sizeof(text));
-        rows_in_order(text, callbacks);
+        text_expect_in_order(text, callbacks);
         assert_null(strstr(text, "drained"));
         rows_expect_values(w, 1, 1); /* the successor serves meanwhile */
         world_slot(w, "r0", &after);
@@ -76,8 +77,8 @@ static void HOT_3_a_second_request_does_not_tell_the_predecessor_again(void **st
                 assert_int_equal(outcome[i].outcome, BT_CTL_OK);
         }
         world_read(w, "trace", text, sizeof(text));
-        assert_int_equal(rows_times(text, "prepare"), 1);
-        assert_int_equal(rows_times(text, " serve"), 2);
+        assert_int_equal(text_times(text, "prepare"), 1);
+        assert_int_equal(text_times(text, " serve"), 2);
         rows_expect_values(w, 1, 1);
         world_end(w);
 }
@@ -107,8 +108,8 @@ static void HOT_4_each_predecessor_has_its_own_retention(void **state)
 
                 (void)snprintf(id, sizeof(id), "r%d", i);
                 world_until_drained(w, id);
-                served_ns[i] = rows_event_ns(w, id, "migration_step offered");
-                ended_ns[i] = rows_event_ns(w, id, "predecessor_ended");
+                served_ns[i] = events_ns(w, id, "migration_step offered");
+                ended_ns[i] = events_ns(w, id, "predecessor_ended");
         }
         /* Each has its whole time from its own offer on. In which order their ends are seen is the kernel's affair, when they are close. */
         for (int i = 0; i < N; i++)
@@ -325,7 +326,7 @@ static void HOT_12_each_process_is_told_why_it_was_started(void **state)
         world_stop(w);
         world_start_again(w);
         world_read(w, "trace", text, sizeof(text));
-        rows_in_order(text, told);
+        text_expect_in_order(text, told);
         world_end(w);
 }
 
@@ -357,9 +358,9 @@ static void HOT_5_each_answer_belongs_to_its_child_and_the_waits_run_side_by_sid
         assert_int_equal(rows_outcomes(rows, BT_CTL_TIMED_OUT), 2);
         late = strstr(rows->trace, "too_late");
         assert_non_null(late);
-        assert_int_equal(rows_times(late, "offered"), 0);
-        assert_int_equal(rows_times(late, "committed"), 0);
-        assert_int_equal(rows_times(rows->trace, "offered"), MANY);
+        assert_int_equal(text_times(late, "offered"), 0);
+        assert_int_equal(text_times(late, "committed"), 0);
+        assert_int_equal(text_times(rows->trace, "offered"), MANY);
         for (size_t i = 0; i < BT_ARRAY_LEN(mute); i++)
                 assert_int_equal(rows->done[mute[i]].outcome, BT_CTL_TIMED_OUT);
 

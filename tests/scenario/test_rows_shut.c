@@ -3,14 +3,16 @@
  * Rows of docs/conformance.md about the end of a hub and of its children that need children which can be held in a callback (child_rows.c). Each test
  * carries the id of its row; the rest of SHUT is in test_stop_start.c and test_parallel.c.
  */
-#include "tests/support/placed.h"
-#include "tests/support/rows.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tests/support/events.h"
+#include "tests/support/placed.h"
+#include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 #define BLOB "handover: true, state: {form: blob, max: 64KiB}"
 
@@ -117,7 +119,7 @@ static void SHUT_7_one_that_ends_fast_goes_on_while_a_slow_one_still_ends(void *
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         rows_expect_values(w, 2, 1);
         world_read(w, "trace", text, sizeof(text));
-        rows_in_order(text, callbacks);
+        text_expect_in_order(text, callbacks);
         world_end(w);
 }
 
@@ -151,7 +153,7 @@ static void SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_st
         slow = (pid_t)ask_number(w, 0, "pid");
         remove = BEGIN("node", "remove", "blue");
         world_file_wait(w, "trace", "r0#2 terminate\n");
-        rows_event_wait(w, "r1 child_forwarded from blue to green");
+        events_wait(w, "r1 child_forwarded from blue to green");
         assert_true(world_runs(slow));
         world_read(w, "trace", text, sizeof(text));
         assert_null(strstr(text, "r0#2 terminated"));
@@ -163,9 +165,9 @@ static void SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_st
         command_finish(w, remove, 0, "left");
         rows_expect_values(w, 2, 1);
         world_read(w, "trace", text, sizeof(text));
-        rows_in_order(text, callbacks);
-        told = rows_events(w);
-        rows_in_order(told, moves);
+        text_expect_in_order(text, callbacks);
+        told = events_told(w);
+        text_expect_in_order(told, moves);
         free(told);
         world_end(w);
 }
@@ -190,7 +192,7 @@ static void SHUT_8_sigterm_reaches_terminate_which_may_still_write_the_state(voi
         world_until(w, "r0", BT_PHASE_RUNNING, 1, &slot);
         rows_expect_values(w, 1, 7);
         world_read(w, "trace", text, sizeof(text));
-        rows_in_order(text, callbacks);
+        text_expect_in_order(text, callbacks);
         world_end(w);
 }
 
@@ -205,7 +207,7 @@ static void SHUT_8_a_stop_asks_for_the_state_and_then_runs_terminate(void **stat
         rows_set_values(w, 1);
         world_stop(w);
         world_read(w, "trace", text, sizeof(text));
-        rows_in_order(text, callbacks);
+        text_expect_in_order(text, callbacks);
         world_start_again(w);
         rows_expect_values(w, 1, 1);
         world_end(w);
@@ -222,11 +224,11 @@ static void OTP_4_infinity_waits_for_ever_and_ends_run_side_by_side(void **state
         world_file_wait(w, "trace", "r0#1 terminate\n");
         world_file_wait(w, "trace", "r1#1 terminate\n");
         world_read(w, "trace", text, sizeof(text));
-        assert_int_equal(rows_times(text, "terminated"), 0);
+        assert_int_equal(text_times(text, "terminated"), 0);
         world_gate_open(w, "end");
         world_await_hub(w, 0);
         world_read(w, "trace", text, sizeof(text));
-        assert_int_equal(rows_times(text, "terminated"), 2);
+        assert_int_equal(text_times(text, "terminated"), 2);
         world_end(w);
 }
 
@@ -247,7 +249,7 @@ static void SHUT_10_what_is_asked_for_during_a_stop_is_refused_and_nothing_is_lo
         world_slot(w, "r1", &slot);
         stop = world_ask(w, BT_CTL_STOP, "", NULL, WORLD_SPEC);
         world_file_wait(w, "trace", "r0#2 capture shutdown");
-        rows_event_wait(w, "r1 state_captured");
+        events_wait(w, "r1 state_captured");
         world_migrate(w, "r2", NULL, WORLD_SPEC, &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_FAILED);
         assert_non_null(strstr(outcome.text, "the hub is stopping"));
@@ -275,7 +277,9 @@ int main(void)
                 SCENARIO(SHUT_2_a_second_batch_is_added_to_the_first),
                 SCENARIO(SHUT_6_a_stop_without_a_place_for_a_state_succeeds_and_says_what_is_lost),
                 SCENARIO(SHUT_7_one_that_ends_fast_goes_on_while_a_slow_one_still_ends),
-                cmocka_unit_test_setup_teardown(SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_still_ends, placed_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        SHUT_7_one_that_ends_fast_starts_on_another_node_while_a_slow_one_still_ends,
+                        world_setup, world_teardown),
                 SCENARIO(SHUT_8_sigterm_reaches_terminate_which_may_still_write_the_state),
                 SCENARIO(SHUT_8_a_stop_asks_for_the_state_and_then_runs_terminate),
                 SCENARIO(OTP_4_infinity_waits_for_ever_and_ends_run_side_by_side),

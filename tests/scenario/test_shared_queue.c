@@ -18,9 +18,10 @@
 
 #include <baton/client.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
+#include "tests/support/command.h"
 #include "tests/support/tally.h"
+#include "tests/support/wait.h"
 #include "tests/support/world.h"
 
 #define POOL(instances, mailbox, restart)                                                          \
@@ -88,11 +89,11 @@ static uint64_t tally_sum(const struct world *w)
         log = fopen(path, "re");
         assert_non_null(log);
         while (fgets(line, sizeof(line), log)) {
-                const char *said = strstr(line, "tally tally/");
+                const char *at = strstr(line, "tally tally/");
 
                 /* Numbers that the tally has printed. NOLINTNEXTLINE(cert-err34-c) */
-                if (said && sscanf(said, "tally tally/%u total %llu redelivered %llu", &member,
-                                   &total, &again) == 3) {
+                if (at && sscanf(at, "tally tally/%u total %llu redelivered %llu", &member, &total,
+                                 &again) == 3) {
                         assert_in_range(member, 0, MEMBERS_MAX - 1);
                         totals[member] = total;
                 }
@@ -150,41 +151,15 @@ static struct tally_answer collect(struct baton_client *client, uint64_t id)
 
 /* ---- the command ---- */
 
-/* Runs `baton @words..`; returns its exit status, and what it printed on both outputs. */
-static int baton(const struct world *w, char *text, size_t bytes, const char *words)
-{
-        char program[640], copy[256], run[160], *argv[16] = {program}, *rest = copy;
-        size_t n = 1;
-        int status;
-
-        (void)snprintf(run, sizeof(run), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", run, 1); /* NOLINT(concurrency-mt-unsafe): one thread */
-        world_program(w, program, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
-                n++;
-        status = world_wait(world_spawn(w, argv, "baton.out"));
-        world_read(w, "baton.out", text, bytes);
-        (void)unsetenv("BATON_RUNTIME_DIR"); /* NOLINT(concurrency-mt-unsafe) */
-        return status;
-}
-
-static void expect(const char *text, const char *wanted)
-{
-        if (!strstr(text, wanted))
-                fail_msg("expected '%s' in: %s", wanted, text);
-}
-
 /* Which member has something in hand, as `baton queue` shows it; waits until one has. */
 static uint32_t busy_member(const struct world *w)
 {
-        uint64_t deadline_ns = bt_now_ns() + WORLD_WAIT_MS * BT_NS_PER_MS;
-        char text[WORLD_TEXT_BYTES];
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         do {
-                const char *at = text;
+                const char *at = said;
 
-                assert_int_equal(baton(w, text, sizeof(text), "queue tally --json"), 0);
+                RUN(0, "", "queue", "tally", "--json");
                 for (uint32_t i = 0; (at = strstr(at, "\"child\":\"tally/")) != NULL; i++, at++) {
                         char member = at[strlen("\"child\":\"tally/")];
                         const char *depth = strstr(at, "\"depth\":");
@@ -192,8 +167,8 @@ static uint32_t busy_member(const struct world *w)
                         if (depth && depth[strlen("\"depth\":")] == '1')
                                 return (uint32_t)(member - '0');
                 }
-        } while (bt_now_ns() < deadline_ns);
-        fail_msg("nobody has it in hand: %s", text);
+        } while (wait_again(deadline));
+        fail_msg("nobody has it in hand: %s", said);
         return 0;
 }
 
@@ -502,7 +477,7 @@ static void a_pool_that_shares_is_called_by_its_name_only(void **state)
         struct baton_client *client;
         struct baton_target *target = NULL;
         struct baton_target_stats stats;
-        char why[BATON_WHY_BYTES] = "", text[WORLD_TEXT_BYTES];
+        char why[BATON_WHY_BYTES] = "";
 
         world_start(w, POOL("3", "slots: 8", FOREVER));
         client = attach(w);
@@ -513,19 +488,15 @@ static void a_pool_that_shares_is_called_by_its_name_only(void **state)
         assert_int_equal(stats.members, 1); /* one mailbox */
         assert_int_equal(stats.capacity, 8);
         call_ok(target, 1);
-        assert_int_equal(baton(w, text, sizeof(text), "call tally/1 text"), 1);
-        expect(text, "its pool shares one queue");
-        assert_int_equal(baton(w, text, sizeof(text), "call tally nonsense"), 1);
-        expect(text, "tally: the message failed");
-        assert_int_equal(baton(w, text, sizeof(text), "cast tally nonsense"), 0);
-        assert_int_equal(baton(w, text, sizeof(text), "queue"), 0);
-        expect(text, "shared by 3");
-        expect(text, "tally/2");
-        assert_int_equal(baton(w, text, sizeof(text), "queue tally --json"), 0);
-        expect(text, "\"queue\":\"shared\",\"members\":3");
-        expect(text, "\"queue\":\"member\"");
-        assert_int_equal(baton(w, text, sizeof(text), "queue tally/2"), 0);
-        assert_null(strstr(text, "shared by"));
+        RUN(1, "its pool shares one queue", "call", "tally/1", "text");
+        RUN(1, "tally: the message failed", "call", "tally", "nonsense");
+        RUN(0, "", "cast", "tally", "nonsense");
+        RUN(0, "shared by 3", "queue");
+        expect_said("tally/2");
+        RUN(0, "\"queue\":\"shared\",\"members\":3", "queue", "tally", "--json");
+        expect_said("\"queue\":\"member\"");
+        RUN(0, "", "queue", "tally/2");
+        expect_unsaid("shared by");
         client = baton_client_close(client);
         world_end(w);
 }
@@ -538,14 +509,13 @@ static void a_member_may_leave_and_the_last_one_ends_the_queue(void **state)
         struct tally_message message = {.number = 9};
         struct baton_send send = {.size = sizeof(send), .data = &message, .bytes = sizeof(message)};
         struct baton_reply reply = {0};
-        char text[WORLD_TEXT_BYTES];
         pid_t one;
         uint64_t id;
 
         world_start(w, POOL("2", "slots: 8", FOREVER));
         client = attach(w);
         tally = tally_of(client);
-        assert_int_equal(baton(w, text, sizeof(text), "child remove tally/0"), 0);
+        RUN(0, "", "child", "remove", "tally/0");
         call_ok(tally, 1);
         call_ok(tally, 2);
         one = pid_of(w, "tally/1");
@@ -555,7 +525,7 @@ static void a_member_may_leave_and_the_last_one_ends_the_queue(void **state)
         assert_int_equal(collect(client, id).last, 3);
         id = begin(tally, 4, TALLY_HANG);
         (void)busy_member(w);
-        assert_int_equal(baton(w, text, sizeof(text), "child remove tally/1"), 0);
+        RUN(0, "", "child", "remove", "tally/1");
         assert_int_equal(baton_client_collect(client, id, &reply, WORLD_WAIT_MS * BT_NS_PER_MS),
                          -BATON_E_GONE);
         assert_int_equal(baton_client_cast(tally, &send), -BATON_E_GONE);
@@ -590,7 +560,6 @@ static void a_message_that_kills_is_set_aside_and_its_caller_told(void **state)
         struct baton_target *tally;
         struct tally_answer answer;
         struct bt_slot slot;
-        char text[WORLD_TEXT_BYTES];
 
         world_start(w, POOL("2", "slots: 8", ""));
         client = attach(w);
@@ -601,8 +570,7 @@ static void a_message_that_kills_is_set_aside_and_its_caller_told(void **state)
         call_ok(tally, 3);
         world_until(w, "tally/0", BT_PHASE_RUNNING, 0, &slot);
         world_until(w, "tally/1", BT_PHASE_RUNNING, 0, &slot);
-        assert_int_equal(baton(w, text, sizeof(text), "queue tally --json"), 0);
-        expect(text, "\"set_aside\":1");
+        RUN(0, "\"set_aside\":1", "queue", "tally", "--json");
         client = baton_client_close(client);
         world_end(w);
         assert_int_equal(tally_sum(w), 2);

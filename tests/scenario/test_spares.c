@@ -17,8 +17,10 @@
 
 #include "base/cleanup.h"
 #include "supervisor/loop/internal.h"
+#include "tests/support/events.h"
 #include "tests/support/held_board.h"
 #include "tests/support/rows.h"
+#include "tests/support/text.h"
 #include "tests/support/wait.h"
 
 /* ---- who is there ---- */
@@ -151,7 +153,7 @@ static void COLD_1_no_code_of_a_held_successor_runs_before_the_end_of_its_predec
                 assert_int_equal(board->places[0].pid, slot.pid);
                 world_follow(&ask, &outcome);
                 assert_int_equal(outcome.outcome, BT_CTL_OK);
-                rows_in_order(outcome.phases, phases + 5);
+                text_expect_in_order(outcome.phases, phases + 5);
                 assert_int_equal(board->count, 2);
                 assert_int_equal(board->places[1].pid, held);
                 expect_in_order(&board->places[0], &board->places[1]);
@@ -452,7 +454,7 @@ static void await_mark(const struct world *w, pid_t dead)
 
         assert_int_equal(waitid(P_PID, (id_t)dead, &info, WEXITED | WNOWAIT | __WALL), 0);
         for (int i = 0; i < 2; i++)
-                free(rows_events(w));
+                free(events_told(w));
 }
 
 /*
@@ -475,7 +477,7 @@ static void SPARE_6_in_a_group_the_next_process_is_begun_at_the_mark_where_nobod
 
                 (void)snprintf(yaml, sizeof(yaml), "hub: w\ngroups:\n  web: {strategy: %s, children: [db, front]}\nchildren:\n" MEMBER("db") MEMBER("front"), row->strategy);
                 world_start(w, yaml);
-                rows_event_wait(w, " group_started web");
+                events_wait(w, " group_started web");
                 world_slot(w, row->victim, &slot);
                 world_slot(w, row->victim[0] == 'd' ? "front" : "db", &other);
                 if (ptrace(PTRACE_SEIZE, slot.pid, NULL, NULL) < 0) {
@@ -486,7 +488,7 @@ static void SPARE_6_in_a_group_the_next_process_is_begun_at_the_mark_where_nobod
                 await_mark(w, slot.pid);
                 others = other_process(w, other.pid, "child_named");
                 assert_int_equal(others != 0, row->begun);
-                told = rows_events(w);
+                told = events_told(w);
                 assert_null(strstr(told, "child_ended")); /* nothing is decided yet */
                 free(told);
 
@@ -494,7 +496,7 @@ static void SPARE_6_in_a_group_the_next_process_is_begun_at_the_mark_where_nobod
                 world_until(w, row->victim, BT_PHASE_RUNNING, slot.incarnation, &slot);
                 if (row->begun)
                         assert_int_equal(slot.pid, others);
-                rows_told_since(w, "children_started", row->order);
+                events_wait_since(w, "children_started", row->order);
                 world_stop(w);
         }
         world_start_again(w);

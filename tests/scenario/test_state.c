@@ -3,22 +3,19 @@
  * States that cannot be used, and `baton state` to see and rescue them: stale, corrupt, refused, of another version. The child is
  * tests/support/child_state.c, which says on stderr what it was given, so a line of the hub's log is the event to wait for.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "shm/record.h"
 #include "supervisor/store/store_key.h"
 #include "supervisor/store/store_queue.h"
+#include "tests/support/command.h"
 #include "tests/support/store_desk.h"
 #include "tests/support/world.h"
 
@@ -47,8 +44,7 @@ static void program(const struct world *w, const char *name)
 
 static int setup(void **state)
 {
-        struct world *w;
-        char path[640];
+        const struct world *w;
         int r = world_setup(state);
 
         if (r)
@@ -57,42 +53,7 @@ static int setup(void **state)
         program(w, "state-1-1");
         program(w, "state-2-1");
         program(w, "state-2-2");
-        (void)snprintf(path, sizeof(path), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", path, 1);
-        (void)snprintf(path, sizeof(path), "%s/state", w->dir);
-        (void)setenv("BATON_STATE_DIR", path, 1);
         return 0;
-}
-
-/* Runs `baton @words..`; asserts its exit status; what it printed on both outputs. */
-static const char *baton(const struct world *w, int status, const char *words)
-{
-        static char text[WORLD_TEXT_BYTES];
-        char path[640], copy[1024], *argv[16] = {path}, *rest = copy;
-        size_t n = 1;
-        int got;
-
-        world_program(w, path, "baton");
-        (void)snprintf(copy, sizeof(copy), "%s", words);
-        while (n < BT_ARRAY_LEN(argv) - 1 && (argv[n] = strsep(&rest, " ")))
-                n++;
-        got = world_wait(world_spawn(w, argv, "baton.out"));
-        world_read(w, "baton.out", text, sizeof(text));
-        if (got != status)
-                fail_msg("'baton %s' ended with %d and not %d: %s", words, got, status, text);
-        return text;
-}
-
-static void expect(const char *text, const char *wanted)
-{
-        if (!strstr(text, wanted))
-                fail_msg("expected '%s' in: %s", wanted, text);
-}
-
-static void expect_not(const char *text, const char *unwanted)
-{
-        if (strstr(text, unwanted))
-                fail_msg("did not expect '%s' in: %s", unwanted, text);
 }
 
 static void upgrade(const struct world *w, const char *name, struct world_outcome *ret_outcome)
@@ -164,16 +125,17 @@ static void STATE_5_without_a_state_a_child_starts_fresh_and_nothing_is_said(voi
         struct world *w = *state;
         struct bt_slot slot;
 
-        expect(baton(w, 4, "state ls"), "no hub runs");
+        RUN(4, "no hub runs", "state", "ls");
         world_start(w, WORLD_STATE);
         world_log_wait(w, "restored fresh none", 1);
         world_slot(w, "s", &slot);
         assert_int_equal(slot.limits_hit, 0);
         assert_string_equal(slot.note, "");
-        expect_not(baton(w, 0, "state ls"), "text");
-        expect(baton(w, 3, "state show s"), "no state of 's'");
-        expect(baton(w, 2, "state show"), "takes a child");
-        expect(baton(w, 2, "state shwo s"), "expected ls, show, export, import or drop");
+        RUN(0, "", "state", "ls");
+        expect_unsaid("text");
+        RUN(3, "no state of 's'", "state", "show", "s");
+        RUN(2, "takes a child", "state", "show");
+        RUN(2, "expected ls, show, export, import or drop", "state", "shwo", "s");
         world_end(w);
 }
 
@@ -206,22 +168,21 @@ static void SHUT_3_a_stored_state_is_delivered_once_and_then_gone_from_the_store
         world_stop(w);
         world_start_again(w);
         world_log_wait(w, "restored reboot 'a1' v1", 1);
-        expect_not(baton(w, 0, "state ls"), "text");
+        RUN(0, "", "state", "ls");
+        expect_unsaid("text");
         world_end(w);
 }
 
 static void BUG_8_what_is_stored_for_one_child_outlives_the_start_of_another(void **state)
 {
         struct world *w = *state;
-        const char *text;
 
         world_start(w, WORLD_STATE);
         world_stop(w);
         world_start(w, "hub: w\nchildren:\n  other:\n    exec: [@dir@/state-1-1]\n    cwd: @dir@\n    handover: true\n    state: blob\n");
         world_log_wait(w, "restored fresh none", 2);
-        text = baton(w, 0, "state ls --json");
-        expect(text, "\"child\":\"s\"");
-        expect(text, "\"quarantined\":false");
+        RUN(0, "\"child\":\"s\"", "state", "ls", "--json");
+        expect_said("\"quarantined\":false");
         world_stop(w);
         world_start(w, WORLD_STATE);
         world_log_wait(w, "restored reboot 'a1' v1", 1);
@@ -246,14 +207,16 @@ static void COLD_7_a_mixed_start_delivers_what_it_finds_and_leaves_nothing(void 
         world_log_wait(w, "s | restored reboot 'a1' v1", 1);
         world_log_wait(w, "t | restored reboot 'a1' v1", 1);
         world_log_wait(w, "u | restored fresh none", 1);
-        expect_not(baton(w, 0, "state ls --json"), "child");
+        RUN(0, "", "state", "ls", "--json");
+        expect_unsaid("child");
         world_stop(w);
         world_start(w, WORLD_STATE);
         world_log_wait(w, "s | restored reboot 'a11' v1", 1);
-        expect_not(baton(w, 0, "state ls --json"), "\"child\":\"s\"");
-        expect(baton(w, 0, "state ls --json"), "\"child\":\"t\""); /* what nobody asked for waits */
-        expect(baton(w, 0, "state drop t"), "dropped");
-        expect(baton(w, 0, "state ls --json"), "\"child\":\"u\"");
+        RUN(0, "", "state", "ls", "--json");
+        expect_unsaid("\"child\":\"s\"");
+        RUN(0, "\"child\":\"t\"", "state", "ls", "--json"); /* what nobody asked for waits */
+        RUN(0, "dropped", "state", "drop", "t");
+        RUN(0, "\"child\":\"u\"", "state", "ls", "--json");
         world_end(w);
 }
 
@@ -321,17 +284,16 @@ static void STATE_4_a_corrupt_state_is_refused_and_kept_aside(void **state)
         world_log_wait(w, "s: its state is corrupt and was set aside: starting fresh", 1);
         world_log_wait(w, "restored fresh none", 2);
         assert_int_equal(world_log_count(w, "restored reboot"), 0);
-        expect_not(baton(w, 0, "state show s --quarantined"), "checksums    ok");
-        expect(baton(w, 0, "state show s --quarantined"), "checksums    damaged");
-        (void)snprintf(path, sizeof(path), "state export s %s/damaged --quarantined", w->dir);
-        expect(baton(w, 0, path), "cannot be imported");
+        RUN(0, "", "state", "show", "s", "--quarantined");
+        expect_unsaid("checksums    ok");
+        RUN(0, "checksums    damaged", "state", "show", "s", "--quarantined");
+        RUN(0, "cannot be imported", "state", "export", "s", "damaged", "--quarantined");
         (void)snprintf(path, sizeof(path), "%s/damaged", w->dir);
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(st.st_size, sizeof(struct bt_record) + 2);
-        (void)snprintf(path, sizeof(path), "state import s %s/damaged", w->dir);
-        expect(baton(w, 1, path), "its payload is damaged");
-        expect(baton(w, 0, "state drop s --quarantined"), "dropped");
-        expect(baton(w, 3, "state drop s --quarantined"), "no such quarantined state");
+        RUN(1, "its payload is damaged", "state", "import", "s", "damaged");
+        RUN(0, "dropped", "state", "drop", "s", "--quarantined");
+        RUN(3, "no such quarantined state", "state", "drop", "s", "--quarantined");
         world_end(w);
 }
 
@@ -349,7 +311,7 @@ static void STATE_4_on_bad_state_fail_does_not_start_the_child(void **state)
         assert_int_equal(slot.restarts, 0);
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_until(w, "s", BT_PHASE_RUNNING, 0, &slot);
-        expect(baton(w, 0, "state ls --quarantined --json"), "\"quarantined\":true");
+        RUN(0, "\"quarantined\":true", "state", "ls", "--quarantined", "--json");
         world_end(w);
 }
 
@@ -363,7 +325,7 @@ static void stale_is_not_loaded(struct world *w, int64_t later_ns)
         world_start_again(w);
         world_log_wait(w, "s: its state is older than stored_ttl, or of a time that has not come yet and was set aside", 1);
         assert_int_equal(world_log_count(w, "restored reboot"), 0);
-        expect(baton(w, 0, "state show s --quarantined"), "checksums    ok");
+        RUN(0, "checksums    ok", "state", "show", "s", "--quarantined");
         world_end(w);
 }
 
@@ -408,7 +370,7 @@ static void STATE_3_keep_old_tries_again_until_the_state_is_good(void **state)
         world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
         assert_int_equal(world_log_count(w, "not started now (on_bad_state: keep_old)"), 3);
         assert_int_equal(world_log_count(w, "restored reboot"), 0);
-        expect(baton(w, 0, "state show s"), "checksums    ok"); /* it is where it was */
+        RUN(0, "checksums    ok", "state", "show", "s"); /* it is where it was */
         world_stop(w);
         world_start(w, WORLD_STATE);
         world_log_wait(w, "restored reboot 'a1' v1", 1);
@@ -426,7 +388,7 @@ static void COLD_5_a_state_that_grew_too_old_in_a_cold_swap_is_not_delivered(voi
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_non_null(strstr(outcome.phases, "state_stale"));
         world_log_wait(w, "restored cold none", 1);
-        expect(baton(w, 0, "state show s --quarantined"), "bytes        2");
+        RUN(0, "bytes        2", "state", "show", "s", "--quarantined");
         world_end(w);
 }
 
@@ -463,8 +425,9 @@ static void STATE_6_a_refused_state_is_given_restore_attempts_times_and_set_asid
         world_log_wait(w, "s: its state could not be restored 2 times and was set aside: starting fresh", 1);
         world_until(w, "s", BT_PHASE_RUNNING, 2, &slot);
         assert_int_equal(world_log_count(w, "restore() failed"), 2);
-        expect(baton(w, 0, "state show s --quarantined"), "checksums    ok");
-        expect_not(baton(w, 0, "state ls --json"), "\"quarantined\":false");
+        RUN(0, "checksums    ok", "state", "show", "s", "--quarantined");
+        RUN(0, "", "state", "ls", "--json");
+        expect_unsaid("\"quarantined\":false");
         world_end(w);
 }
 
@@ -484,7 +447,8 @@ static void STATE_6_with_fail_it_waits_for_somebody_who_can_read_it(void **state
         upgrade(w, "state-2-1", &outcome);
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         world_log_wait(w, "restored cold 'a1' v1", 1);
-        expect_not(baton(w, 0, "state ls --json"), "child");
+        RUN(0, "", "state", "ls", "--json");
+        expect_unsaid("child");
         world_end(w);
 }
 
@@ -652,7 +616,6 @@ static void I9_a_quarantined_state_is_exported_imported_and_restored(void **stat
 {
         struct world *w = *state;
         struct bt_slot slot;
-        char words[256];
 
         world_start(w, WORLD_STATE "    restore_attempts: 1\n");
         world_stop(w);
@@ -660,19 +623,16 @@ static void I9_a_quarantined_state_is_exported_imported_and_restored(void **stat
         world_start_again(w);
         world_until(w, "s", BT_PHASE_RUNNING, 2, &slot);
         world_gate_close(w, "refuse");
-        (void)snprintf(words, sizeof(words), "state export s %s/saved --quarantined", w->dir);
-        expect(baton(w, 0, words), "514 bytes");
-        (void)baton(w, 1, words); /* an existing file is not overwritten */
-        (void)snprintf(words, sizeof(words), "state import s %s/saved", w->dir);
-        expect(baton(w, 1, words), "the child runs");
+        RUN(0, "514 bytes", "state", "export", "s", "saved", "--quarantined");
+        RUN(1, "", "state", "export", "s", "saved",
+            "--quarantined"); /* an existing file is not overwritten */
+        RUN(1, "the child runs", "state", "import", "s", "saved");
         world_stop(w);
         /* A start that fails at once: the child is down, and the record it has now (of the fresh start) is set aside for the imported one. */
         world_start(w, WORLD_STATE "    restore_attempts: 1\n    on_bad_state: fail\n    stored_ttl: 1ms\n");
         world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
-        (void)snprintf(words, sizeof(words), "state import other %s/saved", w->dir);
-        expect(baton(w, 3, words), "no such child");
-        (void)snprintf(words, sizeof(words), "state import s %s/state-1-1", w->dir);
-        expect(baton(w, 1, words), "no exported state");
+        RUN(3, "no such child", "state", "import", "other", "saved");
+        RUN(1, "no exported state", "state", "import", "s", "state-1-1");
         world_stop(w);
         world_start(w, WORLD_STATE "    restore_attempts: 1\n    on_bad_state: fail\n    stored_ttl: 1h\n");
         world_until(w, "s", BT_PHASE_RUNNING, 0, &slot);
@@ -683,7 +643,6 @@ static void I9_an_imported_state_is_what_a_child_that_is_down_starts_with(void *
 {
         struct world *w = *state;
         struct bt_slot slot;
-        char words[256];
 
         world_start(w, WORLD_STATE "    on_bad_state: fail\n");
         world_stop(w);
@@ -696,16 +655,15 @@ static void I9_an_imported_state_is_what_a_child_that_is_down_starts_with(void *
         world_gate_open(w, "refuse");
         world_start(w, WORLD_STATE "    on_bad_state: fail\n    restore_attempts: 1\n");
         world_until(w, "s", BT_PHASE_FAILED, 0, &slot);
-        (void)snprintf(words, sizeof(words), "state export s %s/saved", w->dir);
-        expect(baton(w, 0, words), "s: ");
-        expect(baton(w, 0, "state drop s"), "dropped");
+        RUN(0, "s: ", "state", "export", "s", "saved");
+        RUN(0, "dropped", "state", "drop", "s");
         world_gate_close(w, "refuse");
-        (void)snprintf(words, sizeof(words), "state import s %s/saved", w->dir);
-        expect(baton(w, 0, words), "imported");
+        RUN(0, "imported", "state", "import", "s", "saved");
         world_log_wait(w, "a state was imported", 1);
         world_swap(w, "s", NULL, BT_STRATEGY_COLD);
         world_log_wait(w, "restored cold 'a11' v1", 1);
-        expect_not(baton(w, 0, "state ls --json"), "\"quarantined\":false");
+        RUN(0, "", "state", "ls", "--json");
+        expect_unsaid("\"quarantined\":false");
         world_end(w);
 }
 

@@ -5,11 +5,11 @@
  * log say what it was given; an arena is child_rows.c.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "tests/support/command.h"
 #include "tests/support/rows.h"
 
 #define V1 "state-1-1"   /* writes 1, reads 1 */
@@ -194,21 +194,13 @@ static void STATE_2_what_cannot_be_asked_refuses_and_the_newer_program_goes_on(v
 static void STATE_2_a_pool_goes_back_to_its_older_program_with_its_states(void **state)
 {
         struct world *w = *state;
-        char path[640], runtime[256], upgraded[256];
+        char upgraded[256];
 
         world_start(w, STATE(", instances: 3"));
-        (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
-        (void)setenv("BATON_RUNTIME_DIR", runtime, 1);
-        world_program(w, path, "baton");
         (void)snprintf(upgraded, sizeof(upgraded), "%s/" V21, w->dir);
-        {
-                char *up[] = {path, (char *)"upgrade", (char *)"s", (char *)"--exec", upgraded, NULL};
-                char *back[] = {path, (char *)"rollback", (char *)"s", NULL};
-
-                assert_int_equal(world_wait(world_spawn(w, up, "up.out")), 0);
-                assert_int_equal(world_log_count(w, "'a1' v1"), 3);
-                assert_int_equal(world_wait(world_spawn(w, back, "back.out")), 0);
-        }
+        RUN(0, "", "upgrade", "s", "--exec", upgraded);
+        assert_int_equal(world_log_count(w, "'a1' v1"), 3);
+        RUN(0, "", "rollback", "s");
         world_log_wait(w, "'a12w1' v1", 3);
         world_end(w);
 }

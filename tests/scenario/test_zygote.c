@@ -4,7 +4,6 @@
  * baton_child_zygote(): how many there are is how many processes were executed. Each test ends with world_end(): no process, no descriptor is left.
  */
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,9 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/fd.h"
 #include "tests/support/rows.h"
+#include "tests/support/text.h"
 
 #define N    3
 #define FORM "handover: true, state: blob, zygote: true, "
@@ -33,7 +32,7 @@ static int executed(const struct world *w, const char *what)
 
         (void)snprintf(line, sizeof(line), "warm %s\n", what);
         world_read(w, "trace", text, sizeof(text));
-        return rows_times(text, line);
+        return text_times(text, line);
 }
 
 /* The state letter and the parent of a process; 0: there is none. */

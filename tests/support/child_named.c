@@ -19,10 +19,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <baton/child.h>
+
+#include "tests/support/door.h"
 
 static uint64_t count;
 
@@ -43,13 +44,10 @@ static void on_listener(struct baton_child *child, int fd, uint32_t events, void
 static int listen_by_id(struct baton_child *child)
 {
         const char *place = getenv("NAMED_PLACE");
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", place ? place : "", baton_child_id(child));
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int fd = door_open(place ? place : "", baton_child_id(child), SOCK_NONBLOCK);
 
-        if (fd < 0 || bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0 ||
-            listen(fd, 16) < 0)
-                return -errno;
+        if (fd < 0)
+                return fd;
         return baton_child_watch(child, fd, EPOLLIN, on_listener, NULL);
 }
 

@@ -25,11 +25,12 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <baton/child.h>
 #include <baton/errors.h>
+
+#include "tests/support/door.h"
 
 static uint64_t count;
 static uint64_t *in_arena; /* count, and N bytes */
@@ -73,19 +74,12 @@ static void on_listener(struct baton_child *child, int fd, uint32_t events, void
 /* The one that is there already, or the first. */
 static int open_listener(struct baton_child *child)
 {
-        struct sockaddr_un un = {.sun_family = AF_UNIX};
-        int n = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "%s/%s", variable("PLACED_AT"),
-                         baton_child_id(child));
-
         listener = baton_child_take(child, "listener");
         if (listener >= 0)
                 return 0;
-        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (listener < 0 ||
-            bind(listener, (struct sockaddr *)&un,
-                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0 ||
-            listen(listener, 64) < 0)
-                return -errno;
+        listener = door_open(variable("PLACED_AT"), baton_child_id(child), SOCK_NONBLOCK);
+        if (listener < 0)
+                return listener;
         return baton_child_keep(child, "listener", listener);
 }
 

@@ -15,7 +15,7 @@
 struct embedded {
         struct baton_hub *hub;
         int over;
-        char events[1 << 16]; /* as rows_events() writes them: "child event text", a line each */
+        char events[1 << 16]; /* as events_told() writes them: "child event text", a line each */
         size_t bytes;
         char said[1 << 12]; /* what the hub has to say to people, a line each */
 };

@@ -6,7 +6,6 @@
 #include "tests/support/rows.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +15,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/store/store.h"
 #include "tests/support/store_desk.h"
@@ -236,134 +234,7 @@ int rows_outcomes(const struct rows *rows, uint32_t outcome)
         return count;
 }
 
-/* ---- what happened ---- */
-
-/* One after the other, up to the last there is. */
-static void each_event(const struct world *w, void (*see)(const struct bt_ctl_reply *event, void *ctx), void *ctx)
-{
-        struct bt_ask ask = world_ask(w, BT_CTL_EVENTS, "", NULL, WORLD_SPEC);
-        struct bt_ctl_reply reply;
-        int fd = -1;
-
-        for (;;) {
-                assert_int_equal(bt_ask_reply(&ask, &reply, &fd), 0);
-                if (reply.kind == BT_CTL_DONE)
-                        break;
-                see(&reply, ctx);
-        }
-        assert_int_equal(bt_ask_reply(&ask, &reply, &fd), BT_ASK_E_CLOSED);
-        bt_ask_close(&ask);
-}
-
-static void print_event(const struct bt_ctl_reply *event, void *ctx)
-{
-        (void)fprintf(ctx, "%s %s %s\n", event->child, event->phase, event->text);
-}
-
-char *rows_events(const struct world *w)
-{
-        char *text = NULL;
-        size_t bytes = 0;
-        FILE *file = open_memstream(&text, &bytes);
-
-        assert_non_null(file);
-        each_event(w, print_event, file);
-        assert_int_equal(fclose(file), 0);
-        return text;
-}
-
-struct wanted {
-        const char *id, *begins;
-        uint64_t at_ns;
-};
-
-static void time_event(const struct bt_ctl_reply *event, void *ctx)
-{
-        struct wanted *wanted = ctx;
-        char line[sizeof(event->phase) + sizeof(event->text) + 2];
-
-        (void)snprintf(line, sizeof(line), "%s %s", event->phase, event->text);
-        if (!wanted->at_ns && !strcmp(event->child, wanted->id) && !strncmp(line, wanted->begins, strlen(wanted->begins)))
-                wanted->at_ns = event->since_ns;
-}
-
-uint64_t rows_event_ns(const struct world *w, const char *id, const char *begins)
-{
-        struct wanted wanted = {.id = id, .begins = begins};
-
-        each_event(w, time_event, &wanted);
-        if (!wanted.at_ns)
-                fail_msg("%s has no event '%s'", id, begins);
-        return wanted.at_ns;
-}
-
-void rows_event_wait(const struct world *w, const char *text)
-{
-        uint64_t deadline = wait_until(WORLD_WAIT_MS);
-        char *told = rows_events(w);
-
-        while (!strstr(told, text)) {
-                if (!wait_again(deadline))
-                        fail_msg("there is no event '%s' among:\n%s", text, told);
-                free(told);
-                told = rows_events(w);
-        }
-        free(told);
-}
-
-static bool in_order(const char *text, const char *const parts[])
-{
-        for (; text && *parts; parts++) {
-                text = strstr(text, *parts);
-                text = text ? text + strlen(*parts) : NULL;
-        }
-        return text != NULL;
-}
-
-void rows_told_since(const struct world *w, const char *from, const char *const parts[])
-{
-        char *told = NULL;
-
-        for (int tries = 0; tries < WORLD_WAIT_MS; tries++) {
-                const char *last = NULL;
-
-                free(told);
-                told = rows_events(w);
-                for (const char *at = strstr(told, from); at; at = strstr(at + 1, from))
-                        last = at;
-                if (last && in_order(last, parts)) {
-                        free(told);
-                        return;
-                }
-                (void)usleep(1000);
-        }
-        fail_msg("since '%s' not all of '%s' and what follows is told in this order:\n%s", from,
-                 parts[0], told);
-}
-
-void rows_in_order(const char *text, const char *const parts[])
-{
-        const char *at = text;
-
-        for (int i = 0; parts[i]; i++) {
-                const char *found = strstr(at, parts[i]);
-
-                if (!found) {
-                        fail_msg("'%s' does not come after '%s' in:\n%s", parts[i], i ? parts[i - 1] : "the beginning", text);
-                        return;
-                }
-                at = found + strlen(parts[i]);
-        }
-}
-
-int rows_times(const char *text, const char *part)
-{
-        int count = 0;
-
-        for (const char *at = strstr(text, part); at; at = strstr(at + strlen(part), part))
-                count++;
-        return count;
-}
+/* ---- the store ---- */
 
 size_t rows_stored(const struct world *w)
 {

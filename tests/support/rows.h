@@ -51,15 +51,5 @@ int rows_outcomes(const struct rows *rows, uint32_t outcome); /* how many have t
 void rows_expect_values(const struct world *w, int n, long long base);
 void rows_set_values(const struct world *w, int n); /* to 1 + its number */
 
-/* The event stream so far, "child event text", a line each. Free it. */
-char *rows_events(const struct world *w);
-/* When the child's first event that begins so happened; CLOCK_MONOTONIC. */
-uint64_t rows_event_ns(const struct world *w, const char *id, const char *begins);
-void rows_event_wait(const struct world *w, const char *text); /* until it is in there */
-/* Until all @parts, the last is NULL, are told in this order from the last event that has @from on. */
-void rows_told_since(const struct world *w, const char *from, const char *const parts[]);
-/* All @parts occur in @text, in this order; the last is NULL. */
-void rows_in_order(const char *text, const char *const parts[]);
-int rows_times(const char *text, const char *part);
 /* How many records the store holds; no hub runs. */
 size_t rows_stored(const struct world *w);

@@ -26,7 +26,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/fd.h"
 #include "supervisor/baton/compile.h"
 #include "supervisor/proc/proc.h"
@@ -50,6 +49,14 @@ static int hold_port(struct world *w)
         return 0;
 }
 
+static int make_below(const struct world *w, const char *name)
+{
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        return mkdir(path, 0700);
+}
+
 int world_setup(void **state)
 {
         struct world *w = calloc(1, sizeof(*w));
@@ -62,7 +69,8 @@ int world_setup(void **state)
         w->hub = "w";
         (void)snprintf(w->bin, sizeof(w->bin), "%s", bin ? bin : BATON_BIN_DIR);
         (void)snprintf(w->dir, sizeof(w->dir), "/tmp/baton-world-XXXXXX");
-        if (!mkdtemp(w->dir) || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        if (!mkdtemp(w->dir) || make_below(w, "run") || make_below(w, "state") ||
+            prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
                 return -1;
         w->fds_before = bt_fd_count();
         if (hold_port(w))
@@ -145,8 +153,6 @@ static int compile(const struct world *w)
         (void)snprintf(path, sizeof(path), "%s/app.yaml", w->dir);
         (void)snprintf(runtime, sizeof(runtime), "%s/run", w->dir);
         (void)snprintf(state, sizeof(state), "%s/state", w->dir);
-        (void)mkdir(runtime, 0700);
-        (void)mkdir(state, 0700);
         bt_diag_init(diag, path);
         r = bt_config_load(&config, diag, path, environ);
         bt_diag_print(diag, stderr);

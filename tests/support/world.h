@@ -194,7 +194,7 @@ void world_until_fds(const struct world *w, int most);
 
 /* ---- other programs ---- */
 
-/* Starts @argv with both outputs into the world's file @out. Its directory is the world's. */
+/* Starts @argv with both outputs into the world's file @out. Its directory is the world's, and a hub's directories in its environment are, too. */
 pid_t world_spawn(const struct world *w, char *const argv[], const char *out);
 /* Waits; the exit status, or 128 + signal. */
 int world_wait(pid_t pid);

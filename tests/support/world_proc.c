@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -138,10 +137,27 @@ void world_program(const struct world *w, char path[640], const char *name)
                 (void)snprintf(path, 640, "%s/%s", w->bin, name);
 }
 
+/* Ours, but for the variables that name a hub's directories: those of this world. */
+static void world_environment(char **env, size_t room, char *runtime, char *state)
+{
+        size_t count = 0;
+
+        env[count++] = runtime;
+        env[count++] = state;
+        for (char **it = environ; *it; it++) {
+                if (!strncmp(*it, "BATON_RUNTIME_DIR=", 18) ||
+                    !strncmp(*it, "BATON_STATE_DIR=", 16))
+                        continue;
+                assert_true(count < room - 1);
+                env[count++] = *it;
+        }
+        env[count] = NULL;
+}
+
 pid_t world_spawn(const struct world *w, char *const argv[], const char *out)
 {
+        char path[256], runtime[128], state[128], *env[1024];
         posix_spawn_file_actions_t actions;
-        char path[256];
         pid_t pid = 0;
         int r;
 
@@ -152,7 +168,10 @@ pid_t world_spawn(const struct world *w, char *const argv[], const char *out)
         (void)posix_spawn_file_actions_adddup2(&actions, 1, 2);
         (void)posix_spawn_file_actions_addclosefrom_np(&actions, 3);
         (void)posix_spawn_file_actions_addchdir_np(&actions, w->dir);
-        r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+        (void)snprintf(runtime, sizeof(runtime), "BATON_RUNTIME_DIR=%s/run", w->dir);
+        (void)snprintf(state, sizeof(state), "BATON_STATE_DIR=%s/state", w->dir);
+        world_environment(env, sizeof(env) / sizeof(env[0]), runtime, state);
+        r = posix_spawnp(&pid, argv[0], &actions, NULL, argv, env);
         (void)posix_spawn_file_actions_destroy(&actions);
         if (r)
                 fail_msg("%s: %s", argv[0], strerrordesc_np(r));
