@@ -14,9 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/fd.h"
 #include "tests/support/command.h"
-#include "tests/support/world.h"
 
 /* A shell that says what it has: $A, its first argument, its folder. */
 #define SHELL(name, keys)                                                                          \
@@ -30,16 +28,10 @@
 /* It runs in the world's folder, not in that of the hub. */
 static void script(const struct world *w, const char *name, const char *text)
 {
-        static const char head[] = "#!/bin/sh\ncd \"${0%/*}\" || exit\n";
-        char path[256];
-        int fd;
+        char whole[1024];
 
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-        assert_true(fd >= 0);
-        assert_int_equal(bt_write_all(fd, head, strlen(head)), 0);
-        assert_int_equal(bt_write_all(fd, text, strlen(text)), 0);
-        (void)close(fd);
+        (void)snprintf(whole, sizeof(whole), "#!/bin/sh\ncd \"${0%%/*}\" || exit\n%s", text);
+        world_program_put(w, name, whole);
 }
 
 static void HOOK_3_a_command_changes_variables_arguments_and_folder(void **state)

@@ -85,18 +85,10 @@ static void prepare(const struct world *w)
         (void)close(fd);
 }
 
-static uint64_t incarnation(struct world *w)
-{
-        struct bt_slot slot;
-
-        world_slot(w, "probe", &slot);
-        return slot.incarnation;
-}
-
 /* Ends the process with @line; the next one serves at return. */
 static void crash(struct world *w, const char *line)
 {
-        uint64_t before = incarnation(w);
+        uint64_t before = world_incarnation(w, "probe");
         struct bt_slot slot;
 
         say_and_lose(w, line);

@@ -8,11 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "tests/support/command.h"
-#include "tests/support/door.h"
-#include "tests/support/world.h"
+#include "tests/support/named.h"
 
 #define BASE                                                                                       \
         "hub: w\n"                                                                                 \
@@ -22,38 +20,20 @@
 
 #define ADDED "defaults: {handover: true, state: {form: blob, max: 4KiB}, env: {NAMED_PLACE: '@dir@'}}\n"
 
-/* A file of the world's directory, with its words filled in as in a configuration; before the configuration itself is written. */
-static void file_put(const struct world *w, const char *name, const char *text)
-{
-        char from[128], to[128];
-
-        world_configure(w, text);
-        (void)snprintf(from, sizeof(from), "%s/app.yaml", w->dir);
-        (void)snprintf(to, sizeof(to), "%s/%s", w->dir, name);
-        assert_int_equal(rename(from, to), 0);
-}
-
 /* ---- the children ---- */
 
 /* Fails unless that very child answers, and with that count. */
 static void expect_count(const struct world *w, const char *id, int count)
 {
-        char line[128], want[128];
-        int r = door_ask(w->dir, id, line, sizeof(line));
+        int answer = named_count(w, id);
 
-        if (r)
-                fail_msg("%s does not answer: %s", id, strerrordesc_np(-r));
-        (void)snprintf(want, sizeof(want), "%s %d", id, count);
-        assert_string_equal(line, want);
+        if (answer != count)
+                fail_msg("%s answers %d, not %d", id, answer, count);
 }
 
 static void expect_silence(const struct world *w, const char *id)
 {
-        int fd = door_knock(w->dir, id);
-
-        if (fd >= 0)
-                fail_msg("%s answers, and should not be there", id);
-        assert_int_equal(fd, -ECONNREFUSED);
+        assert_int_equal(named_count(w, id), -ECONNREFUSED);
 }
 
 static const char *nth(const char *pool, int i)
@@ -76,7 +56,7 @@ static void API_1_a_thousand_children_are_added_and_removed_as_one_request(void 
 
         world_limit(WORLD_LIMIT_S * 2);
         (void)snprintf(yaml, sizeof(yaml), ADDED "children:\n  w: {exec: ['@bin@/child_named'], instances: %d}\n", MANY);
-        file_put(w, "many.yaml", yaml);
+        world_file_put(w, "many.yaml", yaml);
         world_start(w, BASE);
         expect_count(w, "base", 1);
         fds = world_fd_count(w->pid);
@@ -105,7 +85,7 @@ static void API_3_what_was_added_is_there_after_a_restart_with_its_state(void **
 {
         struct world *w = *state;
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
         RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "b/1", 1);
@@ -128,7 +108,7 @@ static void API_3_what_was_added_is_adopted_after_the_hub_was_killed(void **stat
         struct world *w = *state;
         struct bt_slot before, after;
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
         RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
@@ -153,7 +133,7 @@ static void API_3_a_thousand_are_adopted_after_the_hub_was_killed(void **state)
 
         world_limit(WORLD_LIMIT_S * 2);
         (void)snprintf(yaml, sizeof(yaml), ADDED "children:\n  w: {exec: ['@bin@/child_named'], instances: %d}\n", MANY);
-        file_put(w, "many.yaml", yaml);
+        world_file_put(w, "many.yaml", yaml);
         world_start(w, BASE);
         RUN(0, "started", "child", "add", "many.yaml");
         for (int i = 0; i < MANY; i++)
@@ -172,7 +152,7 @@ static void what_the_configuration_takes_over_is_the_configurations(void **state
 {
         struct world *w = *state;
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
         RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
@@ -196,14 +176,15 @@ static void API_1_each_child_has_its_own_result(void **state)
 {
         struct world *w = *state;
 
-        file_put(w, "mixed.yaml",
-                 "defaults: {env: {NAMED_PLACE: '@dir@', NAMED_FAIL: bad, NAMED_HANG: slow}}\n"
-                 "children:\n"
-                 "  good: {exec: ['@bin@/child_named']}\n"
-                 "  base: {exec: ['@bin@/child_named']}\n"
-                 "  bad: {exec: ['@bin@/child_named'], restart: temporary}\n"
-                 "  slow: {exec: ['@bin@/child_named'], shutdown: brutal_kill}\n"
-                 "  also: {exec: ['@bin@/child_named']}\n");
+        world_file_put(
+                w, "mixed.yaml",
+                "defaults: {env: {NAMED_PLACE: '@dir@', NAMED_FAIL: bad, NAMED_HANG: slow}}\n"
+                "children:\n"
+                "  good: {exec: ['@bin@/child_named']}\n"
+                "  base: {exec: ['@bin@/child_named']}\n"
+                "  bad: {exec: ['@bin@/child_named'], restart: temporary}\n"
+                "  slow: {exec: ['@bin@/child_named'], shutdown: brutal_kill}\n"
+                "  also: {exec: ['@bin@/child_named']}\n");
         world_start(w, BASE);
         RUN(1, "good: started", "child", "add", "mixed.yaml", "--deadline", WORLD_SHORT);
         expect_said("also: started");
@@ -224,12 +205,12 @@ static void API_1_rollback_removes_what_this_request_started(void **state)
 {
         struct world *w = *state;
 
-        file_put(w, "three.yaml", THREE);
-        file_put(w, "mixed.yaml",
-                 "defaults: {env: {NAMED_PLACE: '@dir@', NAMED_FAIL: bad}}\n"
-                 "children:\n"
-                 "  good: {exec: ['@bin@/child_named'], instances: 3}\n"
-                 "  bad: {exec: ['@bin@/child_named'], restart: temporary}\n");
+        world_file_put(w, "three.yaml", THREE);
+        world_file_put(w, "mixed.yaml",
+                       "defaults: {env: {NAMED_PLACE: '@dir@', NAMED_FAIL: bad}}\n"
+                       "children:\n"
+                       "  good: {exec: ['@bin@/child_named'], instances: 3}\n"
+                       "  bad: {exec: ['@bin@/child_named'], restart: temporary}\n");
         world_start(w, BASE);
         RUN(0, "3 started", "child", "add", "three.yaml");
         RUN(1, "good/0: rolled_back", "child", "add", "mixed.yaml", "--on-failure", "rollback");
@@ -258,7 +239,7 @@ static void API_2_the_result_is_there_whenever_it_is_asked_for(void **state)
         struct world *w = *state;
         char number[32];
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
         RUN(0, "\"event\":\"accepted\"", "child", "add", "three.yaml", "--no-wait", "--json");
         number_said(number);
@@ -277,10 +258,10 @@ static void API_2_a_wait_that_ends_leaves_the_request_alone(void **state)
         char number[32];
         const char *at;
 
-        file_put(w, "slow.yaml",
-                 "defaults: {env: {NAMED_PLACE: '@dir@', NAMED_HANG: slow}}\n"
-                 "children:\n"
-                 "  slow: {exec: ['@bin@/child_named'], shutdown: brutal_kill}\n");
+        world_file_put(w, "slow.yaml",
+                       "defaults: {env: {NAMED_PLACE: '@dir@', NAMED_HANG: slow}}\n"
+                       "children:\n"
+                       "  slow: {exec: ['@bin@/child_named'], shutdown: brutal_kill}\n");
         world_start(w, BASE);
         RUN(5, "waits for it", "child", "add", "slow.yaml", "--deadline", WORLD_SHORT, "--timeout",
             "50ms");
@@ -297,7 +278,7 @@ static void a_removed_child_leaves_its_state_for_the_next_of_its_id(void **state
 {
         struct world *w = *state;
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
         RUN(0, "3 started", "child", "add", "three.yaml");
         expect_count(w, "a", 1);
@@ -340,7 +321,7 @@ static void API_3_children_are_found_by_id_pool_tag_and_meta(void **state)
         };
         struct world *w = *state;
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE);
         RUN(0, "3 started", "child", "add", "three.yaml");
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -367,9 +348,10 @@ static void API_3_what_is_added_is_placed_on_nodes_and_listed_by_them(void **sta
 {
         struct world *w = *state;
 
-        file_put(w, "four.yaml",
-                 "defaults: {env: {NAMED_PLACE: '@dir@'}, handover: true, state: blob, distribution: round_robin}\n"
-                 "children:\n  w: {exec: ['@bin@/child_named'], instances: 4}\n");
+        world_file_put(w, "four.yaml",
+                       "defaults: {env: {NAMED_PLACE: '@dir@'}, handover: true, state: blob, "
+                       "distribution: round_robin}\n"
+                       "children:\n  w: {exec: ['@bin@/child_named'], instances: 4}\n");
         world_start(w, "nodes: {blue: {}, green: {}}\n" BASE);
         RUN(0, "4 started", "child", "add", "four.yaml");
         for (int again = 0; again < 2; again++) {
@@ -393,8 +375,9 @@ static void a_file_of_children_that_is_none_is_refused_before_the_hub_is_asked(v
 {
         struct world *w = *state;
 
-        file_put(w, "hub.yaml", BASE);
-        file_put(w, "socket.yaml", "children:\n  s: {exec: ['@bin@/child_named'], sockets: [http]}\n");
+        world_file_put(w, "hub.yaml", BASE);
+        world_file_put(w, "socket.yaml",
+                       "children:\n  s: {exec: ['@bin@/child_named'], sockets: [http]}\n");
         world_start(w, BASE);
         RUN(2, "'hub' belongs to the hub, which runs already", "child", "add", "hub.yaml");
         RUN(2, "the hub has no socket of the name 'http'", "child", "add", "socket.yaml");
@@ -427,7 +410,7 @@ static void I8_a_hub_that_is_killed_in_an_add_starts_all_or_none(void **state)
                         assert_int_equal(world_setup(state), 0);
                 w = *state;
                 w->row = rows[i].point;
-                file_put(w, "three.yaml", THREE);
+                world_file_put(w, "three.yaml", THREE);
                 w->hub_env = rows[i].point;
                 world_start(w, BASE);
                 RUN(1, "it refused us, or it died", "child", "add", "three.yaml");
@@ -472,7 +455,7 @@ static void I8_a_hub_that_is_killed_in_a_removal_loses_no_state(void **state)
                         assert_int_equal(world_setup(state), 0);
                 w = *state;
                 w->row = rows[i].point;
-                file_put(w, "three.yaml", THREE);
+                world_file_put(w, "three.yaml", THREE);
                 w->hub_env = rows[i].point;
                 world_start(w, BASE);
                 RUN(0, "3 started", "child", "add", "three.yaml");
@@ -498,7 +481,7 @@ static void SHUT_10_children_that_come_during_a_stop_are_refused_with_a_reason(v
 {
         struct world *w = *state;
 
-        file_put(w, "three.yaml", THREE);
+        world_file_put(w, "three.yaml", THREE);
         world_start(w, BASE "  late: {exec: [/bin/sh, -c, 'trap \"\" TERM; echo deaf; exec sleep 1000'], protocol: plain, shutdown: 3s}\n");
         world_log_wait(w, "deaf", 1);
         assert_int_equal(kill(w->pid, SIGTERM), 0);
@@ -514,9 +497,10 @@ static void SHUT_10_a_request_that_a_stop_cuts_short_is_carried_out_at_the_next_
         char path[256];
 
         world_script_once(w, path, "once", "NAMED_HANG=slow", "child_named");
-        file_put(w, "slow.yaml",
-                 ADDED "children:\n"
-                       "  slow: {exec: ['@dir@/once'], shutdown: brutal_kill, child_migration_timeout: 60s}\n");
+        world_file_put(w, "slow.yaml",
+                       ADDED "children:\n"
+                             "  slow: {exec: ['@dir@/once'], shutdown: brutal_kill, "
+                             "child_migration_timeout: 60s}\n");
         world_start(w, BASE);
         RUN(0, "request", "child", "add", "slow.yaml", "--no-wait");
         world_gate_wait(w, "once.once"); /* by its first process, which hangs */

@@ -19,7 +19,6 @@
 #include "base/clock.h"
 #include "shm/attach.h"
 #include "tests/support/command.h"
-#include "tests/support/world.h"
 
 /* hello knows nothing of messages. */
 #define POOL                                                                                       \
@@ -664,8 +663,6 @@ static void members_that_are_removed_and_added_are_seen(void **state)
         struct baton_send send = {.size = sizeof(send), .data = "x", .bytes = 1};
         struct pollfd ready = {.events = POLLIN};
         struct baton_reply reply = {0};
-        char path[160];
-        FILE *file;
         uint64_t call;
 
         world_start(w, POOL);
@@ -681,15 +678,9 @@ static void members_that_are_removed_and_added_are_seen(void **state)
         assert_int_equal(members(web), 2);
         for (int i = 0; i < 4; i++)
                 assert_int_equal(cast(web, "others are there"), 0);
-        (void)snprintf(path, sizeof(path), "%s/more.yaml", w->dir);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(
-                file,
-                "children:\n  web:\n    exec: [%s/hello-testing]\n    instances: 3\n    sockets: "
-                "[hello]\n    mailbox: {slots: 4, bytes: 64}\n",
-                w->bin);
-        assert_int_equal(fclose(file), 0);
+        world_file_put(w, "more.yaml",
+                       "children:\n  web:\n    exec: [@bin@/hello-testing]\n    instances: 3\n"
+                       "    sockets: [hello]\n    mailbox: {slots: 4, bytes: 64}\n");
         RUN(1, "", "child", "add", "more.yaml"); /* two of the three are there already */
         while (members(one) == 0) {
                 assert_int_equal(poll(&ready, 1, WORLD_WAIT_MS), 1);

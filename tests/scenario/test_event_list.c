@@ -8,8 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <baton/hub.h>
 
@@ -82,24 +80,13 @@ static void HOOK_1_nodes_that_come_and_go_before_and_after(void **state)
         world_end(w);
 }
 
-static void write_live(const struct world *w)
-{
-        char path[256];
-        FILE *file;
-
-        (void)snprintf(path, sizeof(path), "%s/live.yaml", w->dir);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(file, "children: {live: {exec: [%s/child_placed], env: {PLACED_AT: %s}}}\n",
-                      w->bin, w->dir);
-        assert_int_equal(fclose(file), 0);
-}
+#define LIVE "children: {live: {exec: ['@bin@/child_placed'], env: {PLACED_AT: '@dir@'}}}\n"
 
 static void HOOK_1_children_from_their_start_to_their_removal(void **state)
 {
         struct world *w = *state;
 
-        write_live(w);
+        world_file_put(w, "live.yaml", LIVE);
         world_start(
                 w, PLACED_HEAD TELL
                 "on: {children_starting: *tell, children_started: *tell, child_registered: *tell, "
@@ -179,7 +166,7 @@ static void HOOK_1_a_program_with_the_hub_inside_is_called_at_each(void **state)
         static struct embedded t;
         pid_t pid;
 
-        write_live(w);
+        world_file_put(w, "live.yaml", LIVE);
         (void)snprintf(at, sizeof(at), "PLACED_AT=%s", w->dir);
         start_hub(w, &t, env);
         pid = BEGIN("node", "add", "gray"); /* by its hash it is not due to any child here */

@@ -5,7 +5,6 @@
  *
  * Most tests follow the stream on a connection of their own and wait for the event they need: nothing is guessed by time.
  */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,13 +15,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "supervisor/events.h"
 #include "supervisor/hooks.h"
 #include "tests/support/command.h"
 #include "tests/support/events.h"
 #include "tests/support/text.h"
-#include "tests/support/world.h"
 
 #define V1 "kv-v1-testing"
 
@@ -48,26 +45,6 @@ static void await(const struct bt_ask *ask, const char *name, const char *child,
                 if (!strcmp(reply->phase, name) && (!*child || !strcmp(reply->child, child)) && strstr(reply->text, text))
                         return;
         }
-}
-
-/* ---- programs for hooks ---- */
-
-/* The first @dir@ in @text is filled in. */
-static void program_put(const struct world *w, const char *name, const char *text)
-{
-        const char *at = strstr(text, "@dir@");
-        char path[256], full[1024];
-        int fd;
-
-        if (at) {
-                (void)snprintf(full, sizeof(full), "%.*s%s%s", (int)(at - text), text, w->dir, at + strlen("@dir@"));
-                text = full;
-        }
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-        assert_true(fd >= 0);
-        assert_int_equal(bt_write_all(fd, text, strlen(text)), 0);
-        (void)close(fd);
 }
 
 /* ==== the stream ==== */
@@ -335,9 +312,9 @@ static void churn(struct world *w, const char *hooks)
         char yaml[2048], id[32];
 
         (void)snprintf(yaml, sizeof(yaml), "%.*s%s%s", (int)(at - CHURN), CHURN, hooks, at + strlen("@hooks@"));
-        program_put(w, "churn", "#!/bin/sh\n[ -e @dir@/go ] || exec sleep 1000\n");
+        world_program_put(w, "churn", "#!/bin/sh\n[ -e @dir@/go ] || exec sleep 1000\n");
         world_start(w, yaml);
-        program_put(w, "go", "");
+        world_program_put(w, "go", "");
         for (int i = 0; i < CHURNERS; i++) {
                 struct bt_slot slot;
 
@@ -397,7 +374,7 @@ static void HOOK_1_commands_run_with_the_event_in_their_environment(void **state
         char told[WORLD_TEXT_BYTES];
         struct bt_slot slot;
 
-        program_put(w, "tell", TELL);
+        world_program_put(w, "tell", TELL);
         world_start(w, "hub: w\n"
                        "on: {shutdown_over: [./tell, the-hub], child_ended: [./tell, any]}\n"
                        "defaults: {on: {child_ended: [./tell, default]}}\n"
@@ -447,10 +424,10 @@ static void HOOK_2_slow_failing_and_crashing_commands_harm_nothing(void **state)
         char yaml[2048];
         int fd;
 
-        program_put(w, "slow", LEAVE "exec sleep 1000\n");
-        program_put(w, "fails", "#!/bin/sh\necho no luck >&2\nexit 7\n");
-        program_put(w, "crashes", "#!/bin/sh\nkill -SEGV $$\n");
-        program_put(w, "not_a_program", "#!/no/such/interpreter\n");
+        world_program_put(w, "slow", LEAVE "exec sleep 1000\n");
+        world_program_put(w, "fails", "#!/bin/sh\necho no luck >&2\nexit 7\n");
+        world_program_put(w, "crashes", "#!/bin/sh\nkill -SEGV $$\n");
+        world_program_put(w, "not_a_program", "#!/no/such/interpreter\n");
         (void)snprintf(yaml, sizeof(yaml),
                        "hook_timeout: " WORLD_SHORT "\n"
                        "on: {migration_begun: [./slow], migration_step: [./fails], handover_delivered: [./crashes], "
@@ -489,7 +466,7 @@ static void HOOK_2_what_a_command_leaves_in_its_group_ends_with_it(void **state)
         struct world *w = *state;
         char pid[64];
 
-        program_put(w, "leaves", LEAVE);
+        world_program_put(w, "leaves", LEAVE);
         world_start(w, "hub: w\n"
                        "on: {children_started: [./leaves]}\n"
                        "children:\n"

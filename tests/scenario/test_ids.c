@@ -90,20 +90,12 @@ static void API_3_an_id_of_spaces_quotes_and_a_newline_goes_everywhere(void **st
 static void API_3_such_a_child_is_added_and_removed_live(void **state)
 {
         struct world *w = *state;
-        char path[256];
-        FILE *file;
 
         world_start(w, PLACED_HEAD
                     "children:\n  web: {exec: ['@bin@/child_placed'], strategy: hot}\n");
-        (void)snprintf(path, sizeof(path), "%s/live.yaml", w->dir);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(
-                file,
-                "children: {" ODD_YAML
-                ": {exec: [%s/child_placed], handover: true, state: blob, env: {PLACED_AT: %s}}}\n",
-                w->bin, w->dir);
-        assert_int_equal(fclose(file), 0);
+        world_file_put(w, "live.yaml",
+                       "children: {" ODD_YAML ": {exec: ['@bin@/child_placed'], handover: true, "
+                       "state: blob, env: {PLACED_AT: '@dir@'}}}\n");
         RUN(0, ODD_SHOWN, "child", "add", "live.yaml");
         ask(w, ODD, 1);
         RUN(0, ODD_SHOWN, "child", "remove", ODD);

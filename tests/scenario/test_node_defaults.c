@@ -6,8 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "tests/support/events.h"
 #include "tests/support/placed.h"
@@ -62,8 +60,6 @@ static void kill_and_wait(const struct world *w, const char *id, const char *eve
 static void OTP_1_the_restart_policy_is_the_one_of_the_node(void **state)
 {
         struct world *w = *state;
-        char path[256];
-        FILE *file;
 
         world_start(w, PLACED_HEAD
                     "nodes: {blue: {env: {NODE: blue}}}\n"
@@ -80,12 +76,9 @@ static void OTP_1_the_restart_policy_is_the_one_of_the_node(void **state)
         RUN(0, "left", "node", "remove", "blue");
 
         /* A child that comes later is under them, too. */
-        (void)snprintf(path, sizeof(path), "%s/live.yaml", w->dir);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(file, "children: {live: {exec: [%s/child_placed], env: {PLACED_AT: %s}}}\n",
-                      w->bin, w->dir);
-        assert_int_equal(fclose(file), 0);
+        world_file_put(
+                w, "live.yaml",
+                "children: {live: {exec: ['@bin@/child_placed'], env: {PLACED_AT: '@dir@'}}}\n");
         RUN(0, "", "child", "add", "live.yaml");
         kill_and_wait(w, "live", "live child_stopped");
 

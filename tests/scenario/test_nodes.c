@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "tests/support/events.h"
 #include "tests/support/placed.h"
@@ -139,26 +137,14 @@ static void BUG_5_the_one_that_refuses_to_start_there_stays_and_the_command_says
 }
 
 /* A program that ends at its start until the world's file "healthy" is there. */
-static void write_sick_program(const struct world *w)
-{
-        char path[256];
-        FILE *file;
-
-        (void)snprintf(path, sizeof(path), "%s/sick", w->dir);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(file, "#!/bin/sh\n[ -e %s/healthy ] || exit 3\nexec %s/child_placed\n",
-                      w->dir, w->bin);
-        assert_int_equal(fchmod(fileno(file), 0755), 0);
-        assert_int_equal(fclose(file), 0);
-}
+#define SICK "#!/bin/sh\n[ -e @dir@/healthy ] || exit 3\nexec @bin@/child_placed\n"
 
 static void BUG_5_a_move_that_failed_is_tried_again_with_back_off_until_it_succeeds(void **state)
 {
         struct world *w = *state;
         struct placed before, after;
 
-        write_sick_program(w);
+        world_program_put(w, "sick", SICK);
         world_start(w, HEAD
                     "move_retry: {min: 40ms, max: 100ms}\n"
                     "nodes: {blue: {env: {NODE: blue}}, green: {env: {NODE: green}, exec: {web: "

@@ -12,7 +12,6 @@
 #include "base/clock.h"
 #include "tests/support/command.h"
 #include "tests/support/tally.h"
-#include "tests/support/world.h"
 
 #define MEMBERS 3u
 #define KEYS    24u
@@ -92,14 +91,6 @@ static uint64_t total_of(struct baton_client *client, uint32_t idx)
         return call(member(client, idx), 0, 0).total;
 }
 
-static pid_t pid_of(struct world *w, const char *id)
-{
-        struct bt_slot slot;
-
-        world_slot(w, id, &slot);
-        return slot.pid;
-}
-
 static uint64_t queued(const struct baton_target *target)
 {
         struct baton_target_stats stats;
@@ -137,7 +128,7 @@ static void round_robin_passes_over_one_that_is_full_and_comes_back_to_it(void *
         world_start(w, POOL);
         client = attach(w);
         pool = target_of(client, "tally", BATON_PICK_ROUND_ROBIN);
-        one = pid_of(w, "tally/1");
+        one = world_pid(w, "tally/1");
         assert_int_equal(kill(one, SIGSTOP), 0);
         world_until_stopped(one);
         for (uint64_t n = 1; n <= 4; n++)

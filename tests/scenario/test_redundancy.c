@@ -12,7 +12,6 @@
 
 #include "tests/support/command.h"
 #include "tests/support/door.h"
-#include "tests/support/world.h"
 
 #define HEAD                                                                                       \
         "hub: w\n"                                                                                 \
@@ -413,20 +412,6 @@ static void REDUN_1_an_upgrade_replaces_each_instance_hot_and_one_is_active(void
 
 /* ---- added live ---- */
 
-/* @yaml as a file of the world's directory. */
-static void write_file(const struct world *w, const char *name, const char *yaml)
-{
-        char path[160], keep[160], app[160];
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        (void)snprintf(keep, sizeof(keep), "%s/app.keep", w->dir);
-        (void)snprintf(app, sizeof(app), "%s/app.yaml", w->dir);
-        (void)rename(app, keep);
-        world_configure(w, yaml);
-        assert_int_equal(rename(app, path), 0);
-        (void)rename(keep, app);
-}
-
 #define MORE "defaults: {env: {REPLICA_AT: '@dir@'}}\n"
 
 static void REDUN_1_added_live_it_is_there_again_after_a_restart_and_goes_as_a_whole(void **state)
@@ -435,7 +420,7 @@ static void REDUN_1_added_live_it_is_there_again_after_a_restart_and_goes_as_a_w
         struct answer answer;
 
         world_start(w, HEAD BLUE_GREEN "children:\n  base: {exec: ['@bin@/child_replica']}\n");
-        write_file(w, "more.yaml", MORE TIMER(""));
+        world_file_put(w, "more.yaml", MORE TIMER(""));
         RUN(0, "timer@blue: started", "child", "add", "more.yaml");
         assert_non_null(strstr(said, "timer@green: started"));
         RUN(1, "timer@blue: already_started", "child", "add", "more.yaml");
@@ -469,8 +454,9 @@ static void REDUN_1_what_cannot_be_started_there_is_said_and_rolled_back(void **
         struct world *w = *state;
 
         world_start(w, HEAD BLUE_GREEN "children:\n  base: {exec: ['@bin@/child_replica']}\n");
-        write_file(w, "more.yaml",
-                   "defaults: {env: {REPLICA_AT: '@dir@', REPLICA_REFUSE: timer@green}, restart: temporary}\n" TIMER(""));
+        world_file_put(w, "more.yaml",
+                       "defaults: {env: {REPLICA_AT: '@dir@', REPLICA_REFUSE: timer@green}, "
+                       "restart: temporary}\n" TIMER(""));
         RUN(1, "timer@green: failed", "child", "add", "more.yaml", "--on-failure", "rollback");
         assert_non_null(strstr(said, "timer@blue: rolled_back"));
         assert_int_equal(instances(w, "timer"), 0);

@@ -122,13 +122,12 @@ static void COLD_10_children_that_are_added_are_refused(void **state)
         struct world *w = *state;
         struct bt_ask ask = BT_ASK_NULL;
         struct bt_ctl_reply reply = {0};
-        char runtime[128], from[128], to[128];
+        char runtime[128];
         int fd, got = -1;
 
-        world_configure(w, "defaults: {handover: true}\nchildren:\n  web: {" WEB ", redundancy: replication}\n");
-        (void)snprintf(from, sizeof(from), "%s/app.yaml", w->dir);
-        (void)snprintf(to, sizeof(to), "%s/more.yaml", w->dir);
-        assert_int_equal(rename(from, to), 0);
+        world_file_put(w, "more.yaml",
+                       "defaults: {handover: true}\nchildren:\n  web: {" WEB
+                       ", redundancy: replication}\n");
         world_start(w, "hub: w\nchildren:\n  base: {" WEB "}\n");
         RUN(2, "more.yaml:3:", "child", "add", "more.yaml");
         assert_non_null(strstr(said, REFUSED));

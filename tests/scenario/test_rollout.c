@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -46,19 +45,6 @@ static void start_pool(struct world *w, int instances, const char *strategy)
         (void)snprintf(yaml, sizeof(yaml), pool, instances, strategy);
         world_start(w, yaml);
         world_script(w, path, "v2", "POOL_VERSION=v2", "child_pool");
-}
-
-static void script(const struct world *w, const char *name, const char *body)
-{
-        char path[256];
-        FILE *file;
-
-        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        (void)fprintf(file, "#!/bin/sh\n%s\n", body);
-        assert_int_equal(fchmod(fileno(file), 0700), 0);
-        assert_int_equal(fclose(file), 0);
 }
 
 /* ---- the children ---- */
@@ -158,7 +144,9 @@ static void a_pool_is_upgraded_under_load_without_a_failed_request_and_rolled_ba
         char path[256];
 
         start_pool(w, CHILDREN, "hot");
-        script(w, "check", "test -n \"$BATON_CHILD\" && test \"$BATON_EXEC\" = \"$1\" && kill -0 $BATON_PID");
+        world_program_put(w, "check",
+                          "#!/bin/sh\ntest -n \"$BATON_CHILD\" && test \"$BATON_EXEC\" = \"$1\" && "
+                          "kill -0 $BATON_PID\n");
         for (size_t i = 0; i < BT_ARRAY_LEN(threads); i++)
                 assert_int_equal(pthread_create(&threads[i], NULL, load_run, &load), 0);
         (void)snprintf(path, sizeof(path), "%s/v2", w->dir);
@@ -213,7 +201,8 @@ static void one_of_eight_that_is_not_healthy_takes_all_eight_back_with_their_sta
         start_pool(w, CHILDREN, "hot");
         for (int i = 0; i < 50; i++)
                 assert_int_equal(request(w), 0);
-        script(w, "check", "test $BATON_CHILD != web/2 || { echo no pulse; exit 4; }");
+        world_program_put(w, "check",
+                          "#!/bin/sh\ntest $BATON_CHILD != web/2 || { echo no pulse; exit 4; }\n");
         RUN(1, "web/1    healthy", "upgrade", "web", "--exec", "./v2", "--min-ready", "10ms",
             "--max-surge", "1", "--health", "./check");
         expect_said("web: all 8 children run what they ran before: web/2 is not healthy: ");
@@ -233,11 +222,11 @@ static void a_health_command_that_hangs_or_cannot_run_is_a_no(void **state)
         struct world *w = *state;
 
         start_pool(w, CHILDREN, "hot");
-        script(w, "check", "exec sleep 100");
+        world_program_put(w, "check", "#!/bin/sh\nexec sleep 100\n");
         RUN(1, "web/0 is not healthy: ", "upgrade", "web", "--exec", "./v2", "--min-ready", "0",
             "--health", "./check", "--health-timeout", "100ms");
         expect_said("took longer than --health-timeout");
-        script(w, "check", "exit 0");
+        world_program_put(w, "check", "#!/bin/sh\nexit 0\n");
         RUN(2, "--health ./none: ", "upgrade", "web", "--exec", "./v2", "--min-ready", "0",
             "--health", "./none");
         RUN(2, "are those of --health", "upgrade", "web", "--exec", "./v2", "--", "stray");
@@ -268,7 +257,7 @@ static void a_new_process_that_ends_after_it_was_proved_takes_all_back(void **st
         start_pool(w, CHILDREN, "hot");
         for (int i = 0; i < 10; i++)
                 assert_int_equal(request(w), 0);
-        script(w, "check", "test $BATON_CHILD = web/0 || exec sleep 100");
+        world_program_put(w, "check", "#!/bin/sh\ntest $BATON_CHILD = web/0 || exec sleep 100\n");
         upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--max-surge", "1",
                         "--health", "./check", "--health-timeout", "60s");
         world_log_wait(w, "web/1 | serves ", 2); /* the canary is proved: its follower is on its way */
@@ -291,7 +280,7 @@ static void a_new_process_that_hangs_is_ended_by_a_cold_swap_back(void **state)
 
         start_pool(w, 1, "hot");
         world_script(w, path, "v3", "POOL_VERSION=v3 POOL_FAIL=hang", "child_pool");
-        script(w, "check", "exit 1");
+        world_program_put(w, "check", "#!/bin/sh\nexit 1\n");
         upgrade = BEGIN("upgrade", "web", "--exec", "./v3", "--min-ready", WORLD_SHORT, "--health",
                         "./check");
         world_log_wait(w, "serves 0 as v3", 1);
@@ -365,14 +354,15 @@ static void an_interrupt_ends_the_waiting_and_not_the_upgrade(void **state)
         pid_t upgrade;
 
         start_pool(w, CHILDREN, "hot");
-        script(w, "check", "while test ! -e $(dirname $0)/go; do sleep 0.05; done");
+        world_program_put(w, "check",
+                          "#!/bin/sh\nwhile test ! -e $(dirname $0)/go; do sleep 0.05; done\n");
         upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--health",
                         "./check", "--health-timeout", "60s");
         world_log_wait(w, "web/0 | serves 0 as v2", 1);
         assert_int_equal(kill(upgrade, SIGINT), 0);
         command_finish(w, upgrade, 130, "not waiting any more");
         expect_said("'baton rollback web'");
-        script(w, "go", "");
+        world_gate_open(w, "go");
         world_log_wait(w, "web: 8 of 8 children run", 1);
         assert_int_equal(count_running(w, "v2"), CHILDREN);
         world_end(w);
@@ -384,7 +374,7 @@ static void a_stop_of_the_hub_ends_it_where_it_is_and_says_so(void **state)
         pid_t upgrade;
 
         start_pool(w, CHILDREN, "hot");
-        script(w, "check", "echo asked; exec sleep 100");
+        world_program_put(w, "check", "#!/bin/sh\necho asked; exec sleep 100\n");
         upgrade = BEGIN("upgrade", "web", "--exec", "./v2", "--min-ready", "0", "--health",
                         "./check", "--health-timeout", "60s");
         world_log_wait(w, "health web/0 | asked", 1); /* and it is ended too */

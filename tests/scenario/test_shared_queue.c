@@ -22,7 +22,6 @@
 #include "tests/support/command.h"
 #include "tests/support/tally.h"
 #include "tests/support/wait.h"
-#include "tests/support/world.h"
 
 #define POOL(instances, mailbox, restart)                                                          \
         "hub: w\n"                                                                                 \
@@ -61,14 +60,6 @@ static struct baton_target *tally_of(struct baton_client *client)
 
         assert_int_equal(baton_client_target(&target, client, "tally", NULL, NULL), 0);
         return target;
-}
-
-static pid_t pid_of(struct world *w, const char *id)
-{
-        struct bt_slot slot;
-
-        world_slot(w, id, &slot);
-        return slot.pid;
 }
 
 static void freeze(pid_t pid)
@@ -177,7 +168,7 @@ static pid_t busy_pid(struct world *w)
         char id[32];
 
         (void)snprintf(id, sizeof(id), "tally/%u", busy_member(w));
-        return pid_of(w, id);
+        return world_pid(w, id);
 }
 
 /* ---- who gets what ---- */
@@ -192,12 +183,12 @@ static void whoever_is_free_takes_the_next(void **state)
         world_start(w, POOL("2", "slots: 16", FOREVER));
         client = attach(w);
         tally = tally_of(client);
-        one = pid_of(w, "tally/0");
+        one = world_pid(w, "tally/0");
         freeze(one); /* in its sleep: a message that woke it alone would wait */
         for (uint64_t n = 1; n <= 50; n++)
                 call_ok(tally, n);
         assert_int_equal(kill(one, SIGCONT), 0);
-        one = pid_of(w, "tally/1");
+        one = world_pid(w, "tally/1");
         freeze(one);
         for (uint64_t n = 51; n <= 100; n++)
                 call_ok(tally, n);
@@ -248,8 +239,8 @@ static void COLD_11_jobs_wait_while_nobody_is_free(void **state)
         world_start(w, POOL("2", "slots: 4", FOREVER));
         client = attach(w);
         tally = tally_of(client);
-        pids[0] = pid_of(w, "tally/0");
-        pids[1] = pid_of(w, "tally/1");
+        pids[0] = world_pid(w, "tally/0");
+        pids[1] = world_pid(w, "tally/1");
         freeze(pids[0]);
         freeze(pids[1]);
         assert_int_equal(call(tally, 999, 0, 20 * BT_NS_PER_MS, &answer),
@@ -518,7 +509,7 @@ static void a_member_may_leave_and_the_last_one_ends_the_queue(void **state)
         RUN(0, "", "child", "remove", "tally/0");
         call_ok(tally, 1);
         call_ok(tally, 2);
-        one = pid_of(w, "tally/1");
+        one = world_pid(w, "tally/1");
         freeze(one);
         id = begin(tally, 3, 0);
         assert_int_equal(kill(one, SIGKILL), 0); /* as good as a stop, and sooner */

@@ -110,14 +110,6 @@ static pid_t zygote_of(const struct world *w)
         return pid;
 }
 
-static pid_t pid_of(struct world *w, const char *id)
-{
-        struct bt_slot slot;
-
-        world_slot(w, id, &slot);
-        return slot.pid;
-}
-
 static uint64_t number_of(struct world *w, const char *id)
 {
         struct bt_slot slot;
@@ -154,7 +146,7 @@ static void swap_all(struct world *w)
                 (void)snprintf(id, sizeof(id), "r%d", i);
                 world_swap(w, id, NULL, WORLD_SPEC);
                 world_until_drained(w, id);
-                assert_int_not_equal(pid_of(w, id), 0);
+                assert_int_not_equal(world_pid(w, id), 0);
         }
 }
 
@@ -227,9 +219,9 @@ static void a_forked_child_is_told_its_own_pid_and_leads_its_session(void **stat
         zygote = zygote_of(w);
         world_swap(w, "r0", NULL, WORLD_SPEC);
         fd = rows_connect(w, 0); /* the inherited socket: it was taken, so LISTEN_PID was right */
-        assert_int_equal(probe_number(fd, "pid"), pid_of(w, "r0"));
-        assert_int_equal(getsid(pid_of(w, "r0")), pid_of(w, "r0"));
-        assert_int_not_equal(zygote, pid_of(w, "r0"));
+        assert_int_equal(probe_number(fd, "pid"), world_pid(w, "r0"));
+        assert_int_equal(getsid(world_pid(w, "r0")), world_pid(w, "r0"));
+        assert_int_not_equal(zygote, world_pid(w, "r0"));
         (void)close(fd);
         world_end(w);
 }
@@ -298,12 +290,12 @@ static void ZYG_7_with_the_hub_the_zygote_ends_and_its_children_are_adopted(void
         world_swap(w, "r0", NULL, WORLD_SPEC);
         world_until_drained(w, "r0");
         zygote = zygote_of(w);
-        child = pid_of(w, "r0");
+        child = world_pid(w, "r0");
         world_kill_hub(w);
         assert_int_equal(waitid(P_PID, (id_t)zygote, &ended, WEXITED | WNOWAIT), 0); /* it is ours now, and reaped later */
         assert_true(world_runs(child));
         world_start_again(w);
-        assert_int_equal(pid_of(w, "r0"), child);
+        assert_int_equal(world_pid(w, "r0"), child);
         rows_expect_values(w, 1, 1);
         world_swap(w, "r0", NULL, WORLD_SPEC); /* executed: the new hub has no zygote yet */
         rows_expect_values(w, 1, 1);

@@ -101,43 +101,9 @@ static void remove_tree(const char *path) /* NOLINT(misc-no-recursion): as deep 
 
 /* ---- the configuration ---- */
 
-static const char *placeholder(const struct world *w, const char *at, char *number, size_t bytes, const char **ret_value)
-{
-        if (!strncmp(at, "@port@", 6)) {
-                (void)snprintf(number, bytes, "%d", w->port);
-                *ret_value = number;
-                return at + 6;
-        }
-        if (!strncmp(at, "@bin@", 5)) {
-                *ret_value = w->bin;
-                return at + 5;
-        }
-        if (!strncmp(at, "@dir@", 5)) {
-                *ret_value = w->dir;
-                return at + 5;
-        }
-        return NULL;
-}
-
 void world_configure(const struct world *w, const char *yaml)
 {
-        char path[128], number[16];
-        FILE *file;
-
-        (void)snprintf(path, sizeof(path), "%s/app.yaml", w->dir);
-        file = fopen(path, "we");
-        assert_non_null(file);
-        while (*yaml) {
-                const char *value = "";
-                const char *after = placeholder(w, yaml, number, sizeof(number), &value);
-
-                if (after)
-                        (void)fputs(value, file);
-                else
-                        (void)fputc(*yaml, file);
-                yaml = after ? after : yaml + 1;
-        }
-        assert_int_equal(fclose(file), 0);
+        world_file_put(w, "app.yaml", yaml);
 }
 
 /* The plan's descriptor. */

@@ -134,6 +134,10 @@ void world_script(const struct world *w, char path[256], const char *name, const
 /* The same, but only the first process that runs it gets @env: a restart is healthy. */
 void world_script_once(const struct world *w, char path[256], const char *name, const char *env, const char *program);
 void world_program(const struct world *w, char path[640], const char *name);
+/* Writes a file of the world's directory; @port@, @bin@, @dir@ in the text are filled in, as in a configuration. */
+void world_file_put(const struct world *w, const char *name, const char *text);
+void world_program_put(const struct world *w, const char *name,
+                       const char *text); /* that may be executed */
 /* A file of the world's directory; the text is cut at the room. */
 void world_read(const struct world *w, const char *name, char *text, size_t bytes);
 
@@ -183,6 +187,8 @@ void world_swap(const struct world *w, const char *target, const char *program, 
 /* ---- what the node shows ---- */
 
 void world_slot(struct world *w, const char *id, struct bt_slot *ret_slot);
+pid_t world_pid(struct world *w, const char *id); /* fails the test unless it runs */
+uint64_t world_incarnation(struct world *w, const char *id);
 /* Waits until the child is in @phase with an incarnation above @above. */
 void world_until(struct world *w, const char *id, enum bt_phase phase, uint64_t above, struct bt_slot *ret_slot);
 /* Waits until no predecessor of @id is left. */

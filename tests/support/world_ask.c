@@ -6,7 +6,6 @@
  * between. The node segment is mapped once for each hub and then read without asking, as `baton status` would.
  */
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,6 +156,23 @@ void world_slot(struct world *w, const char *id, struct bt_slot *ret_slot)
                 if (!wait_again(deadline))
                         fail_msg("the node shows no child '%s'", id);
         }
+}
+
+pid_t world_pid(struct world *w, const char *id)
+{
+        struct bt_slot slot;
+
+        world_slot(w, id, &slot);
+        assert_int_equal(slot.phase, BT_PHASE_RUNNING);
+        return slot.pid;
+}
+
+uint64_t world_incarnation(struct world *w, const char *id)
+{
+        struct bt_slot slot;
+
+        world_slot(w, id, &slot);
+        return slot.incarnation;
 }
 
 void world_until(struct world *w, const char *id, enum bt_phase phase, uint64_t above, struct bt_slot *ret_slot)

@@ -46,6 +46,59 @@ void world_script_once(const struct world *w, char path[256], const char *name, 
         write_script(w, path, name, guard, env, program);
 }
 
+/* ---- any file ---- */
+
+static const char *placeholder(const struct world *w, const char *at, char *number, size_t bytes,
+                               const char **ret_value)
+{
+        if (!strncmp(at, "@port@", 6)) {
+                (void)snprintf(number, bytes, "%d", w->port);
+                *ret_value = number;
+                return at + 6;
+        }
+        if (!strncmp(at, "@bin@", 5)) {
+                *ret_value = w->bin;
+                return at + 5;
+        }
+        if (!strncmp(at, "@dir@", 5)) {
+                *ret_value = w->dir;
+                return at + 5;
+        }
+        return NULL;
+}
+
+static void put(const struct world *w, const char *name, const char *text, mode_t mode)
+{
+        char path[256], number[16];
+        FILE *file;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        while (*text) {
+                const char *value = "";
+                const char *after = placeholder(w, text, number, sizeof(number), &value);
+
+                if (after)
+                        (void)fputs(value, file);
+                else
+                        (void)fputc(*text, file);
+                text = after ? after : text + 1;
+        }
+        assert_int_equal(fchmod(fileno(file), mode), 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+void world_file_put(const struct world *w, const char *name, const char *text)
+{
+        put(w, name, text, 0600);
+}
+
+void world_program_put(const struct world *w, const char *name, const char *text)
+{
+        put(w, name, text, 0700);
+}
+
 /* ---- what is in a file ---- */
 
 void world_read(const struct world *w, const char *name, char *text, size_t bytes)
