@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <unistd.h>
 
 int bt_close(int fd)
@@ -32,6 +33,28 @@ int bt_fd_nonblock(int fd)
         if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
         return 0;
+}
+
+static void close_between(int first, int last)
+{
+        if (first <= last)
+                (void)close_range((unsigned)first, (unsigned)last, 0);
+}
+
+void bt_fds_close_but(int one, int other)
+{
+        int low = one < other ? one : other, high = one < other ? other : one;
+        int from = STDERR_FILENO + 1;
+
+        if (low >= from) {
+                close_between(from, low - 1);
+                from = low + 1;
+        }
+        if (high >= from) {
+                close_between(from, high - 1);
+                from = high + 1;
+        }
+        close_between(from, INT_MAX);
 }
 
 int bt_write_all(int fd, const void *data, unsigned long bytes)

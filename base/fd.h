@@ -11,6 +11,9 @@ void bt_closep(int *fd);
 /* Sets O_NONBLOCK. Returns 0 or -errno. */
 int bt_fd_nonblock(int fd);
 
+/* Closes all descriptors above the first three but these two (-1: none). */
+void bt_fds_close_but(int one, int other);
+
 /* Writes all of @bytes, over short writes and EINTR. Returns 0 or -errno. For blocking descriptors. */
 int bt_write_all(int fd, const void *data, unsigned long bytes);
 

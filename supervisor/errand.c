@@ -124,6 +124,7 @@ static int errand_spawn(struct bt_errand *errand, const struct bt_errand_start *
         for (uint32_t i = 0; !r && i < start->argv_count; i++, at = bt_plan_string_next(at))
                 argv[i] = (char *)at;
         spawn.exec_path = start->exec;
+        spawn.exec_fd = start->exec_fd ? *start->exec_fd : -1;
         spawn.argv = argv;
         spawn.envp = envp;
         spawn.new_session = 1;
@@ -131,6 +132,8 @@ static int errand_spawn(struct bt_errand *errand, const struct bt_errand_start *
         (void)bt_spawn_move(&spawn, hub->null_fd, 0);
         (void)bt_spawn_move(&spawn, out, 1);
         (void)bt_spawn_move(&spawn, err, 2);
+        for (uint32_t i = 0; i < start->fd_count; i++)
+                (void)bt_spawn_move(&spawn, start->fds[i], STDERR_FILENO + 1 + (int)i);
         if (!r)
                 r = bt_spawn(&spawn, &errand->pid, &errand->pidfd, ret_step);
         free(argv);

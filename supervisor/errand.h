@@ -46,6 +46,9 @@ struct bt_errand_start {
         const char *label;           /* cut at the room */
         uint64_t timeout_ns;
         bool answers;
+        const int *exec_fd; /* instead of the file that @exec names; NULL: that one */
+        const int *fds;     /* it gets as 3, 4, .. */
+        uint32_t fd_count;
 };
 
 /* 0; or -errno with the step that failed, and over() is not called. */

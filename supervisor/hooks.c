@@ -282,6 +282,11 @@ void bt_hooks_finish(struct bt_hub *hub)
                 bt_hub_say(hub, "%u commands for events were not run: the hub ends", hooks->queued);
 }
 
+bool bt_hooks_busy(const struct bt_hub *hub)
+{
+        return hub->hooks && (hub->hooks->queued || hub->hooks->running);
+}
+
 void bt_hooks_close(struct bt_hub *hub)
 {
         struct bt_hooks *hooks = hub->hooks;

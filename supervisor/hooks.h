@@ -20,6 +20,7 @@
  * left of its process group ends with it. Hooks of one event, and of events that follow each other, run side by side: BATON_SEQUENCE tells the order.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bt_hub;
@@ -34,6 +35,7 @@ int bt_hooks_open(struct bt_hub *hub); /* needs the loop; nothing at all when th
 /* At the end of a stop: the loop turns until all hooks are over, at most hook_timeout; then the rest is killed. */
 void bt_hooks_finish(struct bt_hub *hub);
 void bt_hooks_close(struct bt_hub *hub); /* kills what runs */
+bool bt_hooks_busy(const struct bt_hub *hub); /* one runs, or waits for its turn */
 
 /* Called by bt_event() alone. @child: NULL: of none. */
 void bt_hooks_event(struct bt_hub *hub, const struct bt_event *event, const struct bt_child *child);

@@ -140,6 +140,14 @@ void bt_zygotes_end(struct bt_hub *hub)
                 zygote_free(bt_list_entry(it, struct bt_zygote, node));
 }
 
+void bt_zygotes_end_used(struct bt_hub *hub)
+{
+        bt_hub_foreach_child (child, hub)
+                bt_list_foreach (it, &child->incs)
+                        bt_zygote_leave(bt_list_entry(it, struct bt_inc, node));
+        bt_zygotes_end(hub);
+}
+
 /* Each may end its child's only process, and with that somebody else's: the lists are read anew each time. */
 static void execute_all(struct bt_list *list)
 {

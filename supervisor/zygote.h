@@ -27,3 +27,5 @@ void bt_zygote_listen(struct bt_zygote *zygote);
 
 /* Ends all of them, and waits for it. When no incarnation is left. */
 void bt_zygotes_end(struct bt_hub *hub);
+/* The same while their children run, and none is being forked: the next start makes a new one. */
+void bt_zygotes_end_used(struct bt_hub *hub);

@@ -53,6 +53,9 @@ typedef void (*bt_store_done_fn)(void *ctx, int result, const struct bt_record *
 /* @records: valid during the call, in the order of the store's keys. One whose magic is 0 could not be read; only its child is known. */
 typedef void (*bt_store_list_fn)(void *ctx, int result, const struct bt_record *records, size_t count);
 
+/* Nothing was asked of it that is not done and completed: all that it said is durable, and its thread sleeps. */
+bool bt_store_idle(struct bt_store *store);
+
 /* Opens (creates) the store in @dir, starts its thread. Takes a lock on @dir: a second hub gets -EBUSY. 0 or -errno. */
 int bt_store_lmdb_open(struct bt_store **ret_store, const char *dir, bt_store_post_fn post, void *post_ctx);
 int bt_store_mem_open(struct bt_store **ret_store, bt_store_post_fn post, void *post_ctx);

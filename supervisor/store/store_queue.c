@@ -442,6 +442,16 @@ int bt_store_read_notes(struct bt_store *store, enum bt_note_kind kind, bt_store
         return bt_notes_read(store->engine, (char)kind, each, ctx);
 }
 
+bool bt_store_idle(struct bt_store *store)
+{
+        bool idle;
+
+        bt_assert(pthread_mutex_lock(&store->lock) == 0);
+        idle = store->job_count == 0 && !store->batch;
+        bt_assert(pthread_mutex_unlock(&store->lock) == 0);
+        return idle;
+}
+
 bool bt_store_was_damaged(const struct bt_store *store)
 {
         return atomic_load(&store->was_damaged);
