@@ -18,6 +18,7 @@
  * ended before anything is started.
  */
 #include "supervisor/alter.h"
+#include "supervisor/carry.h"
 #include "supervisor/hub.h"
 
 #include <errno.h>
@@ -83,22 +84,46 @@ static bool held(const struct bt_link *link)
 static void found_end(struct bt_hub *hub, struct bt_found *found, const char *why)
 {
         int r = bt_proc_kill_wait(found->pidfd, KILL_WAIT_NS);
+        struct bt_proc_exit ignored;
 
+        if (!r)
+                (void)bt_proc_reap(found->pidfd, &ignored); /* ours, when the hub before was we (docs/upgrade.md) */
         bt_hub_say(hub, "%s: process %d of the hub before this one %s: %s", found->entry->id, found->pid, r ? "CANNOT BE ENDED" : "was ended", why);
         if (!r)
                 bt_registry_remove(&hub->registry, found->entry);
         found->entry = NULL;
 }
 
-/* True when there is a process to adopt. */
-static bool find_one(struct bt_hub *hub, struct bt_registry_entry *entry, struct bt_found *found)
+static void found_init(struct bt_found *found, struct bt_registry_entry *entry)
 {
-        int r;
-
         *found = (struct bt_found){.entry = entry, .pid = entry->pid, .pidfd = -1};
         for (int i = 0; i < _BT_LINK_FD_N; i++)
                 found->fds[i] = -1;
         entry->id[sizeof(entry->id) - 1] = '\0';
+}
+
+/* It was carried over (carry.h). What of that cannot be used is found as that of a killed hub. */
+static bool find_carried(struct bt_hub *hub, uint32_t idx, struct bt_found *found)
+{
+        int r = bt_carry_find(hub, idx, found);
+
+        if (r < 0) {
+                bt_hub_say(hub, "%s: what was carried over of process %d cannot be used: %s", found->entry->id, found->pid, strerrordesc_np(-r));
+                found_deinit(found);
+        }
+        return r == 0;
+}
+
+/* True when there is a process to adopt. */
+static bool find_one(struct bt_hub *hub, uint32_t idx, struct bt_found *found)
+{
+        struct bt_registry_entry *entry = &hub->registry.entries[idx];
+        int r;
+
+        found_init(found, entry);
+        if (find_carried(hub, idx, found))
+                return true;
+        found_init(found, entry);
         found->pidfd = entry->pid > 0 ? bt_proc_open(entry->pid) : -ESRCH;
         if (found->pidfd < 0) {
                 found->pidfd = -1;
@@ -138,7 +163,7 @@ int bt_hub_find(struct bt_hub *hub)
         if (!hub->found)
                 return -ENOMEM;
         for (uint32_t i = 0; i < used; i++) {
-                if (bt_registry_live(&hub->registry, i) && find_one(hub, &hub->registry.entries[i], &hub->found[hub->found_count]))
+                if (bt_registry_live(&hub->registry, i) && find_one(hub, i, &hub->found[hub->found_count]))
                         hub->found_count++;
         }
         return 0;
@@ -188,11 +213,15 @@ int bt_hub_found_socket(struct bt_hub *hub, const struct bt_plan_socket *spec)
 /* What runs is what was committed, whatever the configuration says by now. */
 static struct bt_binary *binary_of(const struct bt_found *found, struct bt_child *child)
 {
-        struct bt_binary *binary = NULL;
+        struct bt_binary *binary = found->carried ? bt_carry_binary(child->hub, ((const struct bt_carry_process *)bt_carry_at(*found->carried))->binary) : NULL;
         /* A function has the file of the program it is in, which is not what a restart would run. */
         int fd = child->binary->function || found->entry->script ? -1 : bt_proc_exe(found->pid);
         const char *path = bt_registry_text(&child->hub->registry, found->entry->path);
 
+        if (binary) {
+                (void)bt_close(fd);
+                return binary;
+        }
         if (fd >= 0 && !bt_binary_adopt(&binary, path, fd))
                 return bt_binary_share(child->hub, binary);
         if (found->entry->script && !child->binary->function && !bt_binary_open(&binary, path))
@@ -221,17 +250,23 @@ static int holding_of(struct bt_found *found, const struct bt_child *child, stru
         return 0;
 }
 
+static int child_mail(struct bt_child *child, const struct bt_found *found)
+{
+        return child->adopted || !found->link ? 0 : found->carried ? bt_carry_mail(child) : bt_mail_adopt(child, found);
+}
+
 static void adopt_process(struct bt_child *child, struct bt_found *found)
 {
         struct bt_binary *binary = binary_of(found, child);
-        struct bt_holding *holding = NULL;
+        struct bt_holding *holding = found->link ? NULL : bt_holding_ref(child->holding);
+        bool current = found->carried && bt_carry_current(found);
         struct bt_inc *inc = NULL;
-        int r = holding_of(found, child, &holding);
+        int r = found->link ? holding_of(found, child, &holding) : 0;
 
         if (!r && (holding->baton->form != child->spec->state_form || strncmp(holding->baton->id, child->id, sizeof(holding->baton->id)) != 0))
                 r = -EPROTO;
-        if (!r && !child->adopted)
-                r = bt_mail_adopt(child, found);
+        if (!r)
+                r = child_mail(child, found);
         if (!r)
                 r = bt_inc_adopt(&inc, child, found, binary, holding);
         (void)bt_binary_unref(binary);
@@ -244,6 +279,9 @@ static void adopt_process(struct bt_child *child, struct bt_found *found)
         if (inc->number >= child->number_next)
                 child->number_next = inc->number + 1;
         child->adopted = true;
+        child->carried = found->carried != NULL;
+        if (current)
+                child->current = inc;
         bt_event(child->hub, BT_EVENT_CHILD_ADOPTED, child, inc->number, "pid %d", (int)inc->pid);
 }
 
@@ -423,6 +461,32 @@ static void adopt_child(struct bt_child *child)
         bt_child_publish(child);
 }
 
+/* Its hub has never been away: whoever served serves, and nobody needs to be told. */
+static void adopt_carried(struct bt_child *child)
+{
+        struct bt_inc *inc = child->current;
+        struct bt_word w;
+
+        if (!inc || !inc->link) {
+                if (inc)
+                        adopt_seat(child, inc);
+                if (inc)
+                        bt_child_running(child, inc);
+                return;
+        }
+        w = bt_baton_word(inc->holding->baton);
+        if (w.phase != BT_WORD_HELD || w.holder != inc->number) {
+                child->current = NULL;
+                adopt_child(child); /* not as it was said to be: the word counts */
+                return;
+        }
+        (void)bt_holding_unref(child->holding);
+        child->holding = bt_holding_ref(inc->holding);
+        numbers_after(child, w);
+        adopt_seat(child, inc);
+        bt_child_running(child, inc);
+}
+
 int bt_child_take_up(struct bt_child *child, int fd, bool in_transit)
 {
         struct bt_holding *holding = NULL;
@@ -471,13 +535,16 @@ void bt_hub_adopt(struct bt_hub *hub)
                 struct bt_found *found = &hub->found[i];
                 struct bt_child *child = bt_hub_child_find(hub, found->entry->id);
 
-                if (!child || child->spec->protocol != BT_PROTOCOL_BATON)
+                if (!child || (child->spec->protocol != BT_PROTOCOL_BATON && !found->carried))
                         found_end(hub, found, "the configuration has no such child any more");
                 else
                         adopt_process(child, found);
         }
         bt_hub_foreach_child (child, hub) {
-                if (child->adopted) {
+                if (child->carried) {
+                        adopt_carried(child);
+                        bt_alter_adopted(child);
+                } else if (child->adopted) {
                         adopt_child(child);
                         bt_alter_adopted(child);
                         adopted++;

@@ -221,7 +221,7 @@ static void caller_on_exit(struct bt_loop_watch *watch, uint32_t events)
         bt_caller_bury(caller);
 }
 
-static struct bt_caller *caller_new(struct bt_hub *hub, pid_t pid)
+struct bt_caller *bt_caller_new(struct bt_hub *hub, pid_t pid)
 {
         struct bt_caller *caller = calloc(1, sizeof(*caller));
 
@@ -236,7 +236,7 @@ static struct bt_caller *caller_new(struct bt_hub *hub, pid_t pid)
 }
 
 /* Its process, for its end: a connection alone could be held open by a fork of it. */
-static int caller_watch_process(struct bt_caller *caller)
+int bt_caller_watch_process(struct bt_caller *caller)
 {
         caller->pidfd = bt_proc_open(caller->pid);
         if (caller->pidfd < 0)
@@ -264,7 +264,7 @@ void bt_callers_take(struct bt_hub *hub, int fd)
                                                                                             : 0;
 
         if (!r && hub->callers)
-                caller = caller_new(hub, cred.pid);
+                caller = bt_caller_new(hub, cred.pid);
         if (!caller) {
                 (void)bt_close(fd);
                 return;
@@ -275,7 +275,7 @@ void bt_callers_take(struct bt_hub *hub, int fd)
                 bt_caller_free(caller);
                 return;
         }
-        r = caller_watch_process(caller);
+        r = bt_caller_watch_process(caller);
         if (!r)
                 r = bt_loop_watch_fd(hub->loop, &caller->watch, fd, EPOLLIN | EPOLLOUT,
                                      bt_caller_on_ready);
@@ -356,13 +356,13 @@ static void take_up(struct bt_hub *hub, struct bt_client_book_entry *entry)
                 bt_client_book_remove(entry); /* dead; what it left is a stranger's */
                 return;
         }
-        caller = caller_new(hub, entry->pid);
+        caller = bt_caller_new(hub, entry->pid);
         if (!caller)
                 return;
         caller->everywhere = true;
         caller->entry = entry;
         caller->number = atomic_load(&entry->client);
-        if (caller_watch_process(caller)) {
+        if (bt_caller_watch_process(caller)) {
                 bt_caller_bury(caller); /* gone in this very moment */
                 return;
         }
@@ -403,12 +403,21 @@ void bt_callers_child_taken_up(struct bt_child *child)
                 bt_caller_ring(child->mail->bell);
 }
 
+static bool find_any(const struct bt_callers *callers, uint32_t number)
+{
+        bt_list_foreach (it, &callers->list)
+                if (bt_list_entry(it, struct bt_caller, node)->number == number)
+                        return true;
+        return false;
+}
+
 void bt_callers_adopt(struct bt_hub *hub)
 {
+        bt_callers_carried(hub);
         for (uint32_t i = 0; i < BT_ATTACH_CLIENTS_MAX; i++) {
                 struct bt_client_book_entry *entry = &hub->callers->book.file->entries[i];
 
-                if (atomic_load(&entry->client))
+                if (atomic_load(&entry->client) && !find_any(hub->callers, atomic_load(&entry->client)))
                         take_up(hub, entry);
         }
         bt_hub_foreach_child(child, hub)

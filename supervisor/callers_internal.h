@@ -44,6 +44,8 @@ struct bt_callers {
 
 /* ---- callers.c ---- */
 
+struct bt_caller *bt_caller_new(struct bt_hub *hub, pid_t pid); /* NULL: no memory */
+int bt_caller_watch_process(struct bt_caller *caller);           /* for its end. 0 or -errno */
 void bt_caller_free(struct bt_caller *caller);
 /* It can write no more: its connection, which only it has, is closed, or its process has ended. What it had sent stays; what it was about to send is void. */
 void bt_caller_bury(struct bt_caller *caller);
@@ -52,6 +54,10 @@ void bt_caller_ring(int bell);
 int bt_caller_introduce(const struct bt_caller *caller, const struct bt_child *child);
 /* Claims of those that died while there was no hub. True when there were any. */
 bool bt_callers_repair_strangers(struct bt_hub *hub, const struct bt_mailbox_view *view);
+
+/* ---- callers_carry.c: over an exec of the hub (carry.h) ---- */
+
+void bt_callers_carried(struct bt_hub *hub); /* those that are connected stay so. Nothing for a hub that carries nothing */
 
 /* ---- callers_talk.c ---- */
 

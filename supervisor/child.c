@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/alter.h"
+#include "supervisor/carry.h"
 #include "supervisor/embed.h"
 #include "supervisor/events.h"
 #include "supervisor/groups.h"
@@ -152,12 +153,13 @@ int bt_child_init(struct bt_child *child)
         child->number_next = 1;
         child->phase = BT_PHASE_STARTING;
         bt_list_init(&child->incs);
-        r = bt_replicas_binary(child);
+        child->own = bt_carry_binary_of(hub, child);
+        r = child->own ? 0 : bt_replicas_binary(child);
         if (r > 0 && child->plan == hub->plan_ref)
                 r = bt_embed_binary(&child->own, hub, child->plan_idx);
         if (r > 0)
                 r = bt_binary_open(&child->own, bt_plan_string(plan, spec->exec));
-        if (!r)
+        if (!r && bt_list_empty(&child->own->shared) && !child->own->upgrade)
                 child->own = bt_binary_share(hub, child->own);
         if (r) {
                 bt_hub_say(hub, "%s: cannot run %s: %s", child->id, bt_plan_string(plan, spec->exec), strerrordesc_np(-r));
@@ -419,6 +421,11 @@ void bt_child_restart_now(struct bt_child *child)
         if (child->group)
                 return; /* which has its own time for that */
         (void)bt_loop_timer_arm(child->hub->loop, &child->restart_timer, bt_now_ns(), child_on_restart_timer);
+}
+
+void bt_child_restart_at(struct bt_child *child, uint64_t due_ns)
+{
+        (void)bt_loop_timer_arm(child->hub->loop, &child->restart_timer, due_ns, child_on_restart_timer);
 }
 
 void bt_child_resume(struct bt_child *child)

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "supervisor/callers.h"
+#include "supervisor/carry.h"
 #include "supervisor/control_group.h"
 #include "supervisor/control_queue.h"
 #include "supervisor/control_node.h"
@@ -28,6 +29,7 @@
 #include "supervisor/control_state.h"
 #include "supervisor/events.h"
 #include "supervisor/live.h"
+#include "supervisor/renew.h"
 #include "supervisor/request.h"
 #include "supervisor/rolling.h"
 
@@ -49,6 +51,7 @@ struct bt_client {
         struct bt_state_ask *state_ask; /* NULL: none under way */
         struct bt_live_waiter live; /* CHILD */
         struct bt_node_ask *node_ask; /* the same */
+        struct bt_renewal *renewal; /* the same: of the hub itself */
         struct bt_ctl_reply final;
 };
 
@@ -58,6 +61,7 @@ static void client_free(struct bt_client *client)
         bt_rolling_abandon(&client->rolling);
         bt_state_abandon(client->state_ask);
         bt_node_ask_abandon(client->node_ask);
+        bt_renewal_abandon(client->renewal);
         bt_loop_forget(&client->watch);
         bt_follower_deinit(&client->follower);
         bt_list_unlink(&client->live.node);
@@ -302,6 +306,14 @@ static void client_upgrade(struct bt_client *client, const struct bt_ctl_request
         (void)bt_binary_unref(binary);
 }
 
+/* ---- the hub itself ---- */
+
+void bt_client_renews(struct bt_client *client, struct bt_renewal *renewal, int *ret_fd)
+{
+        client->renewal = renewal;
+        *ret_fd = client->fd;
+}
+
 /* ---- events ---- */
 
 static void client_on_followed(struct bt_follower *follower, int r)
@@ -325,14 +337,19 @@ static void client_pump(struct bt_client *client)
 }
 
 /* From here on the watch also says when there is room for more. */
-static void client_events(struct bt_client *client, const struct bt_ctl_request *request)
+static void client_pump_from_now(struct bt_client *client)
 {
-        bt_follower_init(&client->follower, client->hub, client->fd, request->since, request->follow, client_on_followed);
         bt_loop_forget(&client->watch);
         if (bt_loop_watch_fd(client->hub->loop, &client->watch, client->fd, EPOLLIN | EPOLLOUT, client_on_ready))
                 client_free(client);
         else
                 client_pump(client);
+}
+
+static void client_events(struct bt_client *client, const struct bt_ctl_request *request)
+{
+        bt_follower_init(&client->follower, client->hub, client->fd, request->since, request->follow, client_on_followed);
+        client_pump_from_now(client);
 }
 
 /* The hub ends: what there is, and the end. */
@@ -398,6 +415,10 @@ static void client_request(struct bt_client *client, struct bt_ctl_request *requ
             (request->strategy != BT_CTL_STRATEGY_SPEC && request->strategy >= _BT_STRATEGY_N)) {
                 (void)bt_close(fd);
                 client_answer(client, BT_CTL_INVALID, "this hub speaks another version of the control protocol");
+                return;
+        }
+        if (request->op == BT_CTL_HUB_UPGRADE) {
+                bt_renewal_request(client, client->hub, request, fd);
                 return;
         }
         if (request->op == BT_CTL_UPGRADE) {
@@ -501,22 +522,14 @@ static void turn_away(int fd, const char *text)
         (void)bt_scm_send(fd, &reply, sizeof(reply), NULL, 0);
 }
 
-static void client_accept(struct bt_hub *hub, int fd)
+/* NULL: it cannot be had, and @fd is closed. */
+static struct bt_client *client_new(struct bt_hub *hub, int fd)
 {
-        struct bt_client *client = NULL;
-        uint32_t count = 0;
+        struct bt_client *client = calloc(1, sizeof(*client));
 
-        bt_list_foreach (it, &hub->clients)
-                count++;
-        if (!peer_allowed(fd))
-                turn_away(fd, "only processes of the hub's own user, and root, are let in");
-        else if (count >= CLIENTS_MAX)
-                turn_away(fd, "the hub has as many requests as it can have");
-        else
-                client = calloc(1, sizeof(*client));
         if (!client) {
                 (void)bt_close(fd);
-                return;
+                return NULL;
         }
         client->hub = hub;
         client->fd = fd;
@@ -527,9 +540,73 @@ static void client_accept(struct bt_hub *hub, int fd)
         client->live.over = client_on_live;
         if (bt_loop_watch_fd(hub->loop, &client->watch, fd, EPOLLIN, client_on_ready)) {
                 client_free(client);
-                return;
+                return NULL;
         }
         bt_list_push(&hub->clients, &client->node);
+        return client;
+}
+
+static void client_accept(struct bt_hub *hub, int fd)
+{
+        uint32_t count = 0;
+
+        bt_list_foreach (it, &hub->clients)
+                count++;
+        if (!peer_allowed(fd))
+                turn_away(fd, "only processes of the hub's own user, and root, are let in");
+        else if (count >= CLIENTS_MAX)
+                turn_away(fd, "the hub has as many requests as it can have");
+        else {
+                (void)client_new(hub, fd);
+                return;
+        }
+        (void)bt_close(fd);
+}
+
+/* ---- over an exec of the hub: carry.h ---- */
+
+const char *bt_hub_control_busy(const struct bt_hub *hub)
+{
+        bt_list_foreach (it, &hub->clients) {
+                const struct bt_client *client = bt_list_entry(it, struct bt_client, node);
+
+                if (client->asked && !client->follower.events && !client->renewal)
+                        return "a request on the control socket is being answered";
+        }
+        return NULL;
+}
+
+void bt_hub_control_carry(const struct bt_hub *hub, struct bt_carry_out *out)
+{
+        bt_list_foreach (it, &hub->clients) {
+                const struct bt_client *client = bt_list_entry(it, struct bt_client, node);
+                struct bt_carry_client item = {.fd = bt_carry_put_fd(out, client->fd),
+                                               .follows = client->follower.events != NULL,
+                                               .begun_ns = client->begun_ns,
+                                               .next = client->follower.next,
+                                               .until = client->follower.until,
+                                               .lost = client->follower.lost};
+
+                if (!client->renewal)
+                        bt_carry_put(out, BT_CARRY_CLIENT, &item, sizeof(item), NULL, 0);
+        }
+}
+
+void bt_hub_control_carried(struct bt_hub *hub, int fd, const struct bt_carry_client *item)
+{
+        struct bt_client *client = fd < 0 ? NULL : client_new(hub, fd);
+
+        if (!client)
+                return;
+        client->begun_ns = item->begun_ns;
+        if (!item->follows)
+                return;
+        client->asked = true;
+        bt_follower_init(&client->follower, hub, fd, BT_CTL_SINCE_NOW, true, client_on_followed);
+        client->follower.next = item->next;
+        client->follower.until = item->until;
+        client->follower.lost = item->lost;
+        client_pump_from_now(client);
 }
 
 static void on_connection(struct bt_loop_watch *watch, uint32_t events)
@@ -565,7 +642,8 @@ int bt_hub_open_control(struct bt_hub *hub)
         int r = control_path(hub, &addr);
 
         bt_list_init(&hub->state_asks);
-        if (!r) {
+        hub->listener = bt_carry_listener(hub);
+        if (!r && hub->listener < 0) {
                 (void)unlink(addr.sun_path);
                 hub->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
                 if (hub->listener < 0 || bind(hub->listener, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||

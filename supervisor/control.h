@@ -51,6 +51,8 @@ enum bt_ctl_op {
         BT_CTL_NODE_REMOVE = 58,  /* target: the node; @deadline_ns */
         BT_CTL_NODE_DRAIN = 59,   /* the same */
         BT_CTL_NODE_MIGRATE = 60, /* target: a child, @node */
+        BT_CTL_HUB_UPGRADE = 64,  /* the hub itself: docs/upgrade.md. A binary as UPGRADE, or none: the file that the hub was started from, as it is by now.
+                                     @deadline_ns: how long it may wait for rest. DONE comes from the new program: @value: processes, pid; @text: its path */
         _BT_CTL_OP_N,
 };
 
@@ -114,7 +116,7 @@ struct bt_ctl_request {
         uint64_t aside_ns; /* STATE: name of one that was set aside; 0: the record that waits to be delivered */
         uint64_t sequence; /* STATE_DROP of such a record: of the one that was looked at. CHILD_RESULT: which request */
         struct bt_ctl_rollout rollout; /* UPGRADE, ROLLBACK */
-        uint64_t deadline_ns; /* NODE_REMOVE, NODE_DRAIN: until then children may put their move off; 0: as long as docs/nodes.md says */
+        uint64_t deadline_ns; /* HUB_UPGRADE; NODE_REMOVE, NODE_DRAIN: until then children may put their move off; 0: as long as docs/nodes.md says */
         char node[64];     /* NODE_MIGRATE */
 };
 

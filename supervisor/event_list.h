@@ -59,7 +59,9 @@
         X(GROUP_STARTED,       "group_started",        HOOK,   "all members of a group have been started") \
         X(GROUP_RESTARTING,    "group_restarting",     HOOK,   "members of a group are stopped and started again: because of whom") \
         X(GROUP_GIVEN_UP,      "group_given_up",       HOOK,   "too many restarts in a group: its members are stopped") \
-        X(GROUP_STOPPED,       "group_stopped",        HOOK,   "a group was stopped, or has shut itself down")
+        X(GROUP_STOPPED,       "group_stopped",        HOOK,   "a group was stopped, or has shut itself down") \
+        X(HUB_UPGRADED,        "hub_upgraded",         HOOK,   "the hub goes on as another program: which, and how many processes it has") \
+        X(HUB_NOT_UPGRADED,    "hub_not_upgraded",     HOOK,   "the hub was to go on as another program, and does not: why")
 /* clang-format on */
 
 enum bt_event_kind {

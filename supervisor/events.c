@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/scm.h"
+#include "supervisor/carry.h"
 #include "supervisor/hooks.h"
 #include "supervisor/hub.h"
 
@@ -57,7 +58,7 @@ void bt_event(struct bt_hub *hub, enum bt_event_kind kind, const struct bt_child
         struct bt_event *event;
         va_list args;
 
-        if (!events)
+        if (!events || hub->resuming)
                 return;
         event = &events->ring[events->next % BT_EVENTS_KEPT];
         *event = (struct bt_event){
@@ -91,6 +92,7 @@ int bt_events_open(struct bt_hub *hub)
         events->next = 1;
         bt_list_init(&events->followers);
         hub->events = events;
+        bt_carry_events(hub);
         return 0;
 }
 

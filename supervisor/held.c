@@ -121,7 +121,7 @@ void bt_inc_discard(struct bt_inc *inc)
 
 static bool can_use_spare(const struct bt_child *child)
 {
-        return !child->hub->stopping && !child->leaving && child->phase == BT_PHASE_RUNNING && !child->migration && !child->alter &&
+        return !child->hub->stopping && !child->hub->renewal && !child->leaving && child->phase == BT_PHASE_RUNNING && !child->migration && !child->alter &&
                bt_held_possible(child, child->binary);
 }
 

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -30,6 +31,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/callers.h"
+#include "supervisor/carry.h"
 #include "supervisor/events.h"
 #include "supervisor/groups.h"
 #include "supervisor/hooks.h"
@@ -38,6 +40,7 @@
 #include "supervisor/keeper.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/renew.h"
 #include "supervisor/replicas.h"
 #include "supervisor/request.h"
 #include "supervisor/rolling.h"
@@ -136,8 +139,10 @@ static int take_lock(struct bt_hub *hub)
 {
         const char *dir = bt_plan_string(&hub->plan, hub->plan.plan->runtime_dir);
         char path[4096];
-        int r = bt_hub_make_dir(dir);
+        int r = hub->lock_fd >= 0 ? 0 : bt_hub_make_dir(dir);
 
+        if (hub->lock_fd >= 0)
+                return 0; /* since before an exec */
         if (r) {
                 bt_hub_say(hub, "cannot use runtime directory %s: %s", dir, strerrordesc_np(-r));
                 return r;
@@ -257,6 +262,8 @@ static int open_all(struct bt_hub *hub)
         if (!r)
                 r = open_children(hub);
         if (!r)
+                bt_carry_nodes(hub);
+        if (!r)
                 r = bt_hub_open_control(hub);
         return r;
 }
@@ -279,6 +286,8 @@ static void close_registry(struct bt_hub *hub)
 /* Only after all processes have ended, or when none was started. */
 static void close_all(struct bt_hub *hub)
 {
+        bt_renewal_stop(hub);
+        hub->carry = bt_carry_free(hub->carry);
         if (hub->over)
                 bt_hooks_finish(hub);
         bt_hooks_close(hub);
@@ -320,7 +329,7 @@ static void close_all(struct bt_hub *hub)
 
 void bt_hub_init(struct bt_hub *hub)
 {
-        *hub = (struct bt_hub){.null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = -1,
+        *hub = (struct bt_hub){.null_fd = -1, .lock_fd = -1, .listener = -1, .signals = -1, .ready_fd = -1, .plan_fd = -1,
                                .registry = BT_REGISTRY_NULL};
         bt_list_init(&hub->clients);
         bt_list_init(&hub->requests);
@@ -352,6 +361,7 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
                 return -EBADMSG;
         }
         hub->plan = hub->plan_ref->view;
+        bt_carry_begin(hub);
         r = open_all(hub);
         if (r) {
                 bt_hub_close(hub);
@@ -359,11 +369,17 @@ int bt_hub_open(struct bt_hub *hub, int plan_fd)
         }
         bt_event(hub, BT_EVENT_CHILDREN_STARTING, NULL, 0, "%u", hub->children.count);
         bt_hub_adopt(hub);
+        bt_carry_children(hub);
         bt_callers_adopt(hub);
-        bt_keep_take(hub);
+        if (!bt_carry_keeper(hub))
+                bt_keep_take(hub);
         bt_mail_return_all(hub);
+        hub->resuming = false;
         bt_hub_load_all(hub);
-        bt_groups_begin(hub);
+        if (!bt_carry_groups(hub))
+                bt_groups_begin(hub);
+        bt_carry_lost(hub);
+        bt_carry_over(hub);
         bt_hub_settled(hub);
         return 0;
 }
@@ -374,14 +390,38 @@ void bt_hub_close(struct bt_hub *hub)
                 close_all(hub);
 }
 
-int bt_hub_run(int plan_fd, int ready_fd)
+/*
+ * After an exec: what the program before carried over, and the lock. What cannot be read was rehearsed, and is read all the same: then this hub is as one that
+ * follows a killed one, and closes what it does not know.
+ */
+static void open_carry(struct bt_hub *hub, const struct bt_hub_start *start)
+{
+        char why[BT_CARRY_WHY_BYTES] = "";
+
+        hub->lock_fd = start->lock_fd;
+        if (start->carry_fd < 0)
+                return;
+        BT_POINT("hub.renew.begun");
+        (void)prctl(PR_SET_NAME, "batond"); /* executed by descriptor, it has the name of that */
+        if (!bt_carry_open(&hub->carry, start->carry_fd, why)) {
+                bt_carry_own(hub->carry);
+                return;
+        }
+        bt_hub_say(hub, "what the program before this one carried over cannot be used: %s: its processes are adopted as those of a hub that was killed", why);
+        bt_fds_close_but(start->plan_fd, start->lock_fd);
+}
+
+int bt_hub_run(const struct bt_hub_start *start)
 {
         struct bt_hub hub;
         int r;
 
         bt_hub_init(&hub);
-        hub.ready_fd = ready_fd;
-        r = bt_hub_open(&hub, plan_fd);
+        hub.ready_fd = start->ready_fd;
+        hub.plan_fd = start->plan_fd;
+        open_carry(&hub, start);
+        (void)bt_close(start->carry_fd);
+        r = bt_hub_open(&hub, start->plan_fd);
         if (r)
                 return r == -EBADMSG ? 2 : 1;
         while (!hub.over) {

@@ -36,6 +36,9 @@
 #include "supervisor/swap/swap.h"
 
 struct bt_alter;
+struct bt_carry;
+struct bt_carry_item;
+struct bt_renewal;
 struct bt_inc_start;
 struct bt_zygote;
 struct bt_hub;
@@ -80,6 +83,8 @@ struct bt_binary {
         bool holds; /* can be held before its first line: docs/spares.md */
         const struct bt_function *function; /* no file at all: function.h; else NULL */
         uint64_t upgrade; /* number of the upgrade that brought it; 0: the configuration's, or found running */
+        const void *carried_by; /* these two: while a carry is written */
+        uint32_t carried_as;
         char path[]; /* at most BT_CTL_PATH_BYTES */
 };
 
@@ -204,6 +209,7 @@ struct bt_found {
         struct bt_seg link_seg;
         struct bt_link *link;
         int fds[_BT_LINK_FD_N]; /* duplicates of its descriptors; -1: none */
+        const struct bt_carry_item *const *carried; /* it is ours, and this is known of it: carry.h; NULL: of a hub that was killed */
 };
 
 /* Takes over what @found has. 0 or -errno. */
@@ -223,6 +229,7 @@ void bt_inc_kill(struct bt_inc *inc);
 /* retire.c: RETIRE, and its retention begins; in a crowd a little later where that makes no difference to it. */
 void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns);
 void bt_inc_not_later(struct bt_inc *inc); /* it ends in another way, or did */
+void bt_inc_ends_until(struct bt_inc *inc, uint64_t deadline_ns); /* it was told to, or retires: killed then */
 /*
  * Has its death seen by the mark the kernel leaves, where that is sound: see inc.c. With @mark_ends it is taken for its end, and this is to be called before it
  * is told to end; else its successor is begun early.
@@ -362,6 +369,7 @@ struct bt_child {
         bool captured; /* shutdown: state is in the baton, whole */
         bool handed_in; /* and the store has been told */
         bool adopted;  /* has processes of a hub that was killed: it is not started */
+        bool carried;  /* its processes were ours before an exec: carry.h */
         bool in_transit;  /* its state was captured for a cold swap and is not restored yet: state_ttl runs */
         bool with_keeper; /* what it has is with the keeper, too: keeper.h */
         bool taken_up;    /* its baton was with the keeper of a hub that was killed: it is about to be started with it */
@@ -392,6 +400,7 @@ void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
 void bt_child_resume(struct bt_child *child); /* it is down: with what was captured, or is in the store, or as after a crash */
 void bt_child_restart_now(struct bt_child *child); /* it waits for that */
+void bt_child_restart_at(struct bt_child *child, uint64_t due_ns); /* the same, at a time that was decided before */
 bool bt_child_restarts_at_once(const struct bt_child *child); /* should its process crash now */
 uint64_t bt_child_backoff(struct bt_child *child); /* one more restart: how long to wait before it */
 void bt_child_waits(struct bt_child *child, uint64_t wait_ns); /* for that: says so */
@@ -527,6 +536,10 @@ struct bt_hub {
         struct bt_list requests; /* request.h */
         struct bt_list rollings; /* rolling.h */
         uint64_t upgrades;       /* asked for so far */
+        uint64_t renewals;       /* of the hub itself: renew.h */
+        struct bt_renewal *renewal; /* one that is under way; NULL: none */
+        struct bt_carry *carry;  /* from the program before, until all of it is taken; NULL: none */
+        int plan_fd;             /* borrowed; -1: none */
         struct bt_list alters;   /* alter.h: who waits for its command */
         uint32_t altering;       /* commands that run */
         struct bt_hub_groups *groups; /* groups.h; NULL: there are none */
@@ -550,6 +563,7 @@ struct bt_hub {
         struct bt_events *events; /* events.h */
         struct bt_hooks *hooks;   /* hooks.h; NULL: there are none */
         bool settled;       /* the first start of all children is over */
+        bool resuming;      /* takes what it carried over: nothing happens that an event would have to tell */
         bool huge_said;     /* migrate.c: that a large arena had small pages */
         bool stopping;
         bool ending; /* and its processes are being ended */
@@ -560,7 +574,13 @@ struct bt_hub {
 };
 
 /* hub.c */
-int bt_hub_run(int plan_fd, int ready_fd);
+struct bt_hub_start {
+        int plan_fd;
+        int ready_fd; /* -1: nobody waits */
+        int carry_fd; /* after an exec, these two: docs/upgrade.md; -1: it is started */
+        int lock_fd;
+};
+int bt_hub_run(const struct bt_hub_start *start);
 /* Its parts, for a program that has a hub inside (embed.c). Opens and starts all children; then turn the loop until hub->over, and close. */
 void bt_hub_init(struct bt_hub *hub);
 int bt_hub_open(struct bt_hub *hub, int plan_fd); /* 0, or -errno, said in words, and everything closed again; -EBADMSG: the plan */

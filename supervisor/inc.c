@@ -25,6 +25,7 @@
 #include "base/scm.h"
 #include "shm/futex.h"
 #include "supervisor/callers.h"
+#include "supervisor/carry.h"
 #include "supervisor/groups.h"
 #include "supervisor/live.h"
 #include "supervisor/mailbox.h"
@@ -368,16 +369,9 @@ static struct bt_inc *inc_new(struct bt_child *child, uint64_t number, struct bt
         return inc;
 }
 
-int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_found *found, struct bt_binary *binary, struct bt_holding *holding)
+static int adopt_link(struct bt_inc *inc, struct bt_found *found)
 {
-        BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(child, found->link->incarnation, binary, holding);
-        int r;
-
-        if (!inc)
-                return -ENOMEM;
         inc->reason = (enum baton_reason)found->link->reason;
-        inc->pid = found->pid;
-        inc->pidfd = BT_STEAL_FD(found->pidfd);
         inc->link_seg = found->link_seg;
         inc->link = BT_STEAL(found->link);
         found->link_seg = (struct bt_seg)BT_SEG_NULL;
@@ -385,18 +379,42 @@ int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_foun
         inc->channel = BT_STEAL_FD(found->fds[BT_LINK_FD_HUB_CHANNEL]);
         bt_ring_end_init_push(&inc->outbox, &inc->link->to_child);
         bt_ring_end_init_pop(&inc->inbox, &inc->link->to_hub);
-        if (!bt_ring_valid(&inc->link->to_child) || !bt_ring_valid(&inc->link->to_hub))
-                return -EPROTO;
-        r = found->fds[BT_LINK_FD_OUT] < 0 ? 0 : bt_log_adopt(child->hub, &inc->out, child->id, STDOUT_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_OUT]));
+        return bt_ring_valid(&inc->link->to_child) && bt_ring_valid(&inc->link->to_hub) ? 0 : -EPROTO;
+}
+
+/* One that is missing comes with the other one, or was closed by its process. */
+static int adopt_log(struct bt_inc *inc, struct bt_log *log, int to, int *fd)
+{
+        log->id = inc->child->id;
+        log->to = to;
+        log->loop = inc->child->hub->loop;
+        return *fd < 0 ? 0 : bt_log_adopt(inc->child->hub, log, inc->child->id, to, BT_STEAL_FD(*fd));
+}
+
+int bt_inc_adopt(struct bt_inc **ret_inc, struct bt_child *child, struct bt_found *found, struct bt_binary *binary, struct bt_holding *holding)
+{
+        BT_CLEANUP(inc_freep) struct bt_inc *inc = inc_new(child, found->entry->incarnation, binary, holding);
+        int r;
+
+        if (!inc)
+                return -ENOMEM;
+        inc->pid = found->pid;
+        inc->pidfd = BT_STEAL_FD(found->pidfd);
+        r = found->link ? adopt_link(inc, found) : 0;
         if (!r)
-                r = bt_log_adopt(child->hub, &inc->err, child->id, STDERR_FILENO, BT_STEAL_FD(found->fds[BT_LINK_FD_ERR]));
+                r = adopt_log(inc, &inc->out, STDOUT_FILENO, &found->fds[BT_LINK_FD_OUT]);
+        if (!r)
+                r = adopt_log(inc, &inc->err, STDERR_FILENO, &found->fds[BT_LINK_FD_ERR]);
+        if (!r && found->carried)
+                r = bt_carry_process(inc, found);
         if (!r)
                 r = inc_watch(inc);
         if (r)
                 return r;
         inc->entry = BT_STEAL(found->entry);
         bt_list_push(&child->incs, &inc->node);
-        bt_mode_adopted(inc);
+        if (inc->link)
+                bt_mode_adopted(inc);
         *ret_inc = BT_STEAL(inc);
         return 0;
 }

@@ -24,6 +24,7 @@
 #include "base/fd.h"
 #include "base/scm.h"
 #include "supervisor/callers.h"
+#include "supervisor/carry.h"
 #include "supervisor/events.h"
 #include "supervisor/hub.h"
 #include "supervisor/live.h"
@@ -165,6 +166,34 @@ static struct bt_keep *keep_of(struct bt_hub *hub)
         if (r)
                 keep_failed(keep, r);
         return r ? NULL : keep;
+}
+
+/* ---- over an exec of the hub: carry.h ---- */
+
+void bt_keep_carry(const struct bt_hub *hub, struct bt_carry_out *out, struct bt_carry_hub *item)
+{
+        const struct bt_keep *keep = hub->keep;
+
+        item->keeper_sock = bt_carry_put_fd(out, keep ? keep->sock : -1);
+        item->keeper_pidfd = bt_carry_put_fd(out, keep ? keep->pidfd : -1);
+        item->keeper_pid = keep ? keep->pid : 0;
+}
+
+int bt_keep_carried(struct bt_hub *hub, int sock, int pidfd, pid_t pid)
+{
+        struct bt_keep *keep = hub->keep = calloc(1, sizeof(*keep));
+        int r;
+
+        if (!keep) {
+                (void)bt_close(sock);
+                (void)bt_close(pidfd);
+                return -ENOMEM;
+        }
+        *keep = (struct bt_keep){.hub = hub, .sock = sock, .pidfd = pidfd, .pid = pid};
+        r = bt_loop_watch_fd(hub->loop, &keep->exit_watch, keep->pidfd, EPOLLIN, keep_on_exit);
+        if (r)
+                keep_gone(keep);
+        return r;
 }
 
 /* ---- giving ---- */

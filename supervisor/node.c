@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "supervisor/carry.h"
 #include "supervisor/hub.h"
 
 /* ---- nodes ---- */
@@ -43,6 +44,9 @@ static int open_overrides(struct bt_hub_node *node, char *ret_why, size_t why_by
                         &plan->overrides[node->spec->override_first + i];
 
                 node->overrides[i].pool = bt_plan_string(plan, override->pool);
+                node->overrides[i].binary = bt_carry_binary_at(node->hub, bt_plan_string(plan, override->exec));
+                if (node->overrides[i].binary)
+                        continue;
                 r = bt_binary_open(&node->overrides[i].binary,
                                    bt_plan_string(plan, override->exec));
                 if (r)

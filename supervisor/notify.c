@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/scm.h"
+#include "supervisor/carry.h"
 #include "supervisor/hub.h"
 
 #define PREFIX "notify."
@@ -68,7 +69,7 @@ void bt_notify_clean(struct bt_hub *hub)
         if (!dir)
                 return;
         while ((entry = readdir(dir))) /* NOLINT(concurrency-mt-unsafe): of a stream that nobody else has */
-                if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)))
+                if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)) && !bt_carry_notify_path(hub, entry->d_name))
                         (void)unlinkat(dirfd(dir), entry->d_name, 0);
         (void)closedir(dir);
 }
@@ -382,6 +383,45 @@ int bt_notify_watch(struct bt_inc *inc)
         if (!n->session)
                 n->session = inc->pid;
         return bt_loop_watch_fd(inc->child->hub->loop, &n->watch, n->fd, EPOLLIN, on_message);
+}
+
+/* ---- over an exec of the hub: carry.h ---- */
+
+void bt_notify_carry(const struct bt_inc *inc, struct bt_carry_out *out)
+{
+        const struct bt_notify *n = inc->notify;
+        struct bt_carry_notify item = {.fd = bt_carry_put_fd(out, n->fd),
+                                       .launcher = bt_carry_put_fd(out, n->launcher),
+                                       .session = n->session,
+                                       .ready = n->ready,
+                                       .watchdog_ns = n->watchdog_ns,
+                                       .watchdog_due_ns = n->watchdog.heap_idx ? n->watchdog.deadline_ns : BT_NS_NEVER};
+
+        memcpy(item.path, n->path, sizeof(item.path));
+        bt_carry_put(out, BT_CARRY_NOTIFY, &item, sizeof(item), NULL, 0);
+}
+
+int bt_notify_carried(struct bt_inc *inc, struct bt_carry *carry, const struct bt_carry_notify *item)
+{
+        struct bt_loop *loop = inc->child->hub->loop;
+        struct bt_notify *n = calloc(1, sizeof(*n));
+        int r = 0;
+
+        if (!n)
+                return -ENOMEM;
+        inc->notify = n;
+        n->inc = inc;
+        n->fd = bt_carry_take(carry, item->fd);
+        n->launcher = bt_carry_take(carry, item->launcher);
+        n->session = item->session;
+        n->ready = item->ready;
+        n->watchdog_ns = item->watchdog_ns;
+        memcpy(n->path, item->path, sizeof(n->path));
+        if (n->launcher >= 0)
+                r = bt_loop_watch_fd(loop, &n->launcher_watch, n->launcher, EPOLLIN, on_launcher_exit);
+        if (!r && item->watchdog_due_ns != BT_NS_NEVER)
+                r = bt_loop_timer_arm(loop, &n->watchdog, item->watchdog_due_ns, on_silence);
+        return r;
 }
 
 void bt_notify_close(struct bt_inc *inc)

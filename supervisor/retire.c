@@ -91,6 +91,16 @@ void bt_inc_not_later(struct bt_inc *inc)
                 bt_loop_timer_disarm(&hub->later_timer);
 }
 
+static void on_patience_over(struct bt_loop_timer *timer)
+{
+        bt_inc_kill(bt_container_of(timer, struct bt_inc, deadline));
+}
+
+void bt_inc_ends_until(struct bt_inc *inc, uint64_t deadline_ns)
+{
+        (void)bt_loop_timer_arm(inc->child->hub->loop, &inc->deadline, deadline_ns, inc->retires ? on_retention_over : on_patience_over);
+}
+
 /* Each predecessor has its own retention, counted from its own hand-over (HOT-4); who waits to be told has nothing to use it for. */
 void bt_inc_retire(struct bt_inc *inc, uint64_t heir, uint64_t retention_ns)
 {

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "supervisor/carry.h"
 
 #define ADDRESS_WAIT_NS BT_NS_PER_S
 #define ADDRESS_PAUSE_NS (2 * BT_NS_PER_MS)
@@ -90,7 +91,9 @@ int bt_hub_open_sockets(struct bt_hub *hub)
                 const struct bt_plan_socket *spec = &hub->plan.sockets[i];
                 int r;
 
-                hub->sockets[i] = bt_hub_found_socket(hub, spec);
+                hub->sockets[i] = bt_carry_socket(hub, i);
+                if (hub->sockets[i] < 0)
+                        hub->sockets[i] = bt_hub_found_socket(hub, spec);
                 if (hub->sockets[i] >= 0)
                         continue;
                 r = socket_open_soon(spec, &hub->sockets[i]);

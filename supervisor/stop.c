@@ -15,6 +15,7 @@
 #include "supervisor/groups.h"
 #include "supervisor/rolling.h"
 #include "supervisor/redistribute.h"
+#include "supervisor/renew.h"
 #include "supervisor/steps.h"
 
 /* What an action found out at once: the next event. */
@@ -310,6 +311,7 @@ void bt_hub_stop(struct bt_hub *hub)
                 (void)bt_loop_timer_arm(hub->loop, &hub->stop_timer, hub->stop_deadline_ns, on_stop_timer);
         }
         bt_hub_say(hub, "stopping");
+        bt_renewal_stop(hub);
         bt_live_stop(hub);
         bt_groups_stop_all(hub);
         bt_rolling_stop_all(hub);
