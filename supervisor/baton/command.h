@@ -59,7 +59,7 @@ struct bt_command {
         const char *tag;     /* child; NULL: not given */
         const char *meta;
         const char *node;
-        uint64_t deadline_ns; /* of each child; 0: not given */
+        uint64_t deadline_ns; /* of each child; hub: for rest; 0: not given */
         const char *key;      /* call, cast; NULL: not given */
         bool no_wait;
         bool rollback;
@@ -89,6 +89,7 @@ int bt_verb_stop(struct bt_command *command);
 int bt_verb_state(struct bt_command *command);
 int bt_verb_child(struct bt_command *command);
 int bt_verb_node(struct bt_command *command);
+int bt_verb_hub(struct bt_command *command);
 
 /* The configuration, or file of children, at @path. Returns enum bt_exit; what is wrong with it has been said. @ret_config: to be freed in any case. */
 int bt_command_config(struct bt_command *command, struct bt_config *ret_config, const char *path, bool fragment);

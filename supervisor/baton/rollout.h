@@ -28,3 +28,5 @@ void bt_rollout_report(const struct bt_progress *progress, const char *target);
 int bt_swap_follow(struct bt_command *command, struct bt_ctl_request *request, int binary_fd);
 /* Fills in what all requests about children have. Returns enum bt_exit. */
 int bt_swap_target(struct bt_ctl_request *request, const struct bt_command *command);
+/* --exec PATH, opened; its path into @request. Returns enum bt_exit; complains unless OK. */
+int bt_swap_binary(int *ret_fd, struct bt_ctl_request *request, struct bt_command *command);

@@ -27,8 +27,7 @@
 
 /* ---- the binary ---- */
 
-/* Returns enum bt_exit. */
-static int binary_open(int *ret_fd, struct bt_ctl_request *request, struct bt_command *command)
+int bt_swap_binary(int *ret_fd, struct bt_ctl_request *request, struct bt_command *command)
 {
         const char *path = bt_find_absolute(&command->mem, command->exec);
         const char *wrong = bt_find_not_executable(path);
@@ -236,7 +235,7 @@ int bt_verb_upgrade(struct bt_command *command)
         if (!status)
                 status = bt_rollout_request(&request.rollout, command);
         if (!status)
-                status = binary_open(&fd, &request, command);
+                status = bt_swap_binary(&fd, &request, command);
         return status ? status : bt_swap_follow(command, &request, fd);
 }
 

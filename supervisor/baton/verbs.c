@@ -152,6 +152,15 @@ static const struct argp_option node_options[] = {
         ROW_END,
 };
 
+static const struct argp_option hub_options[] = {
+        {"exec", OPT_EXEC, "PATH", 0, "The new program; default: the file the hub was started from, as it is on the disk now", 0},
+        {"deadline", OPT_DEADLINE, "DURATION", 0, "How long to wait until no swap, rollout or other request is under way; default 10s", 0},
+        ROW_TIMEOUT,
+        ROW_JSON,
+        ROW_HUB,
+        ROW_END,
+};
+
 static int verb_version(struct bt_command *command);
 static int verb_help(struct bt_command *command);
 
@@ -186,6 +195,7 @@ static const struct bt_verb verbs[] = {
          bt_verb_stop, TIMEOUT_STOP_NS},
         {"node", "WORD", "list, add, remove, drain or migrate",
          "Where children run: list, add NAME, remove NAME, drain NAME, migrate CHILD NODE", node_options, bt_verb_node, TIMEOUT_NODE_NS},
+        {"hub", "WORD", "upgrade", "The hub itself: upgrade, by another program in the same process, while its children run", hub_options, bt_verb_hub, TIMEOUT_SWAP_NS},
         {"version", NULL, NULL, "Print the version", no_options, verb_version, 0},
         {"manual", NULL, NULL, "Print the manual page, for man", no_options, bt_verb_manual, 0},
         {"completion", "WORD", "bash, zsh or fish", "Print what a shell is to complete", no_options, bt_verb_completion, 0},
