@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* checkpoint, checkpoint_every, durability: what they mean alone and together, and what is said when they cannot be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -13,39 +7,21 @@
 #include <baton/types.h>
 
 #include "base/clock.h"
-#include "supervisor/baton/config.h"
+#include "tests/support/configs.h"
 
 #define BLOB     "state: blob, handover: true"
 #define ARENA    "state: arena, handover: true"
 #define BOTH_ONS ", checkpoint_every: 1s, durability: async"
 
-static char *const no_environ[] = {(char *)"PATH=/bin", NULL};
-
-struct outcome {
-        struct bt_plan_child spec;
-        char said[4096];
-};
-
 /* @keys of the child, in one line; @defaults may be "". */
-static void read_child(struct outcome *ret, const char *defaults, const char *keys)
+static void read_child(struct parsed *ret, const char *defaults, const char *keys)
 {
-        struct bt_config_world world = {.dir = "/", .environ = no_environ, .offline = true};
-        struct bt_config config = BT_CONFIG_NULL;
-        struct bt_diag diag;
-        char text[1024];
-        FILE *out;
+        char top[1024];
 
-        (void)snprintf(text, sizeof(text), "hub: h\ndefaults: {%s}\nchildren:\n  web: {exec: [/bin/web], %s}\n", defaults, keys);
-        bt_diag_init(&diag, "app.yaml");
-        (void)bt_config_parse(&config, &diag, text, strlen(text), &world);
-        memset(ret, 0, sizeof(*ret));
-        assert_int_equal(config.child_count, 1);
-        ret->spec = config.children[0].spec;
-        out = fmemopen(ret->said, sizeof(ret->said) - 1, "w");
-        assert_non_null(out);
-        bt_diag_print(&diag, out);
-        (void)fclose(out);
-        bt_config_free(&config);
+        (void)snprintf(top, sizeof(top), "defaults: {%s}\n", defaults);
+        parsed_child(ret, top, keys);
+        assert_int_equal(ret->config.child_count, 1);
+        bt_config_free(&ret->config);
 }
 
 static void what_is_written_is_what_the_plan_has(void **state)
@@ -77,7 +53,7 @@ static void what_is_written_is_what_the_plan_has(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct outcome got;
+                struct parsed got;
 
                 read_child(&got, rows[i].defaults, rows[i].keys);
                 if (strstr(got.said, "error") || got.spec.checkpoint != rows[i].checkpoint || got.spec.durability != rows[i].durability ||
@@ -109,7 +85,7 @@ static void what_cannot_be_is_said_at_its_key(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct outcome got;
+                struct parsed got;
 
                 read_child(&got, "", rows[i].keys);
                 if (!strstr(got.said, rows[i].said) || !strstr(got.said, "app.yaml:4:"))

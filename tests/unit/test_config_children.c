@@ -1,50 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tags and meta of a child, and files of children for a hub that runs: what the plan has, and what is said when it cannot be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <baton/types.h>
 
 #include "base/fd.h"
 #include "supervisor/baton/compile.h"
-#include "supervisor/baton/config.h"
+#include "tests/support/configs.h"
 
-static char *const no_environ[] = {(char *)"PATH=/bin", NULL};
-
-struct outcome {
+struct compiled {
         int result;
         int fd; /* the plan, -1: none */
-        char said[4096];
+        char said[8192];
 };
 
-static void compile(struct outcome *ret, const char *text, bool fragment)
+static void compile(struct compiled *ret, const char *text, bool fragment)
 {
-        struct bt_config_world world = {.dir = "/", .environ = no_environ, .offline = true, .fragment = fragment};
-        struct bt_config config = BT_CONFIG_NULL;
-        struct bt_diag diag;
         const char *error = "";
-        FILE *out;
+        struct parsed got;
+        size_t used;
 
-        memset(ret, 0, sizeof(*ret));
+        parsed_read(&got, text, fragment);
         ret->fd = -1;
-        bt_diag_init(&diag, "app.yaml");
-        ret->result = bt_config_parse(&config, &diag, text, strlen(text), &world);
-        out = fmemopen(ret->said, sizeof(ret->said) - 1, "w");
-        assert_non_null(out);
-        bt_diag_print(&diag, out);
+        ret->result = got.result;
         if (!ret->result)
-                ret->result = bt_compile(&ret->fd, &config, fragment ? NULL : "/run/baton", fragment ? NULL : "/var/lib/baton", &error);
-        (void)fputs(error ? error : "", out);
-        (void)fclose(out);
-        bt_config_free(&config);
+                ret->result = bt_compile(&ret->fd, &got.config, fragment ? NULL : "/run/baton",
+                                         fragment ? NULL : "/var/lib/baton", &error);
+        (void)snprintf(ret->said, sizeof(ret->said), "%s", got.said);
+        used = strlen(ret->said);
+        (void)snprintf(ret->said + used, sizeof(ret->said) - used, "%s", error ? error : "");
+        bt_config_free(&got.config);
 }
 
 /* The strings of a list with a comma behind each. */
@@ -69,7 +56,7 @@ static void API_3_tags_and_meta_are_in_the_plan_of_every_instance(void **state)
                                    "  log: {exec: [/bin/log]}\n"
                                    "  bare: {exec: [/bin/bare], tags: []}\n";
         struct bt_plan_view view;
-        struct outcome got;
+        struct compiled got;
         const char *error;
 
         (void)state;
@@ -106,7 +93,7 @@ static void a_tag_or_a_key_that_is_no_name_is_said_at_its_place(void **state)
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
                 char text[512];
-                struct outcome got;
+                struct compiled got;
 
                 (void)snprintf(text, sizeof(text), "hub: h\nchildren:\n  web: {exec: [/bin/web], %s}\n", rows[i].keys);
                 compile(&got, text, false);
@@ -123,7 +110,7 @@ static void API_1_a_fragment_has_children_and_the_names_of_their_sockets(void **
                                    "  a: {exec: [/bin/a], sockets: [http, admin]}\n"
                                    "  b: {exec: [/bin/b], sockets: [admin], instances: 3}\n";
         struct bt_plan_view view;
-        struct outcome got;
+        struct compiled got;
         const char *error;
 
         (void)state;
@@ -155,7 +142,7 @@ static void a_fragment_refuses_what_belongs_to_the_hub(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct outcome got;
+                struct compiled got;
 
                 compile(&got, rows[i].text, true);
                 if (got.result != 1 || !strstr(got.said, rows[i].said))

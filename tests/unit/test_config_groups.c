@@ -1,47 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `groups`: what is read, what the plan has of it, and what is said, with line and column, when it cannot be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "supervisor/baton/compile.h"
-
-static char *const no_environ[] = {(char *)"PATH=/bin", NULL};
-
-struct outcome {
-        struct bt_config config;
-        char said[8192];
-};
-
-static void read_text(struct outcome *ret, const char *text, bool fragment)
-{
-        struct bt_config_world world = {.dir = "/etc/shop", .environ = no_environ, .offline = true, .fragment = fragment};
-        struct bt_diag *diag = calloc(1, sizeof(*diag));
-        FILE *out;
-
-        assert_non_null(diag);
-        memset(ret, 0, sizeof(*ret));
-        bt_diag_init(diag, "app.yaml");
-        (void)bt_config_parse(&ret->config, diag, text, strlen(text), &world);
-        out = fmemopen(ret->said, sizeof(ret->said) - 1, "w");
-        assert_non_null(out);
-        bt_diag_print(diag, out);
-        (void)fclose(out);
-        free(diag);
-}
+#include "tests/support/configs.h"
 
 /* Four children: db, a pool api of three, front, and rep, which is replicated. @groups begins on line 2. */
-static void read_groups(struct outcome *ret, const char *groups)
+static void read_groups(struct parsed *ret, const char *groups)
 {
         static char text[8192];
 
@@ -49,12 +19,12 @@ static void read_groups(struct outcome *ret, const char *groups)
                        "hub: h\n%schildren:\n  db: {exec: [/bin/db]}\n  api: {exec: [/bin/api], instances: 3}\n  front: {exec: [/bin/front]}\n"
                        "  rep: {exec: [/bin/rep], protocol: plain, redundancy: {replication: 1}}\n",
                        groups);
-        read_text(ret, text, false);
+        parsed_read(ret, text, false);
 }
 
 static void what_is_written_is_what_the_plan_has(void **state)
 {
-        struct outcome o;
+        struct parsed o;
         struct bt_plan_view view;
         const char *error = NULL;
         int fd = -1;
@@ -129,7 +99,7 @@ static void what_cannot_be_is_said_with_its_place(void **state)
 
         (void)state;
         for (size_t i = 0; i < BT_ARRAY_LEN(rows); i++) {
-                struct outcome o;
+                struct parsed o;
 
                 read_groups(&o, rows[i].groups);
                 for (size_t k = 0; k < 3 && rows[i].says[k]; k++)
@@ -141,29 +111,34 @@ static void what_cannot_be_is_said_with_its_place(void **state)
 
 static void what_a_child_says_about_its_group_is_looked_at_too(void **state)
 {
-        struct outcome o;
+        struct parsed o;
 
         (void)state;
-        read_text(&o,
-                  "hub: h\ngroups:\n  web: {children: [a, b]}\nchildren:\n  a: {exec: [/bin/a], max_restarts: 3}\n"
-                  "  b: {exec: [/bin/b], restart: transient, significant: true}\n  c: {exec: [/bin/c], significant: true}\n",
-                  false);
+        parsed_read(&o,
+                    "hub: h\ngroups:\n  web: {children: [a, b]}\nchildren:\n  a: {exec: [/bin/a], "
+                    "max_restarts: 3}\n"
+                    "  b: {exec: [/bin/b], restart: transient, significant: true}\n  c: {exec: "
+                    "[/bin/c], significant: true}\n",
+                    false);
         assert_non_null(strstr(o.said, "app.yaml:5:37: error: 'max_restarts' counts in the group 'web' and not in its children"));
         assert_non_null(strstr(o.said, "app.yaml:6:56: error: 'b' is significant, and the group 'web' has no auto_shutdown"));
         assert_non_null(strstr(o.said, "app.yaml:7:36: warning: 'c' is in no group, so nothing ends with it"));
         bt_config_free(&o.config);
-        read_text(&o,
-                  "hub: h\ndefaults: {significant: true, max_restarts: 9}\ngroups:\n  web: {children: [a]}\nchildren:\n  a: {exec: [/bin/a]}\n", false);
+        parsed_read(&o,
+                    "hub: h\ndefaults: {significant: true, max_restarts: 9}\ngroups:\n  web: "
+                    "{children: [a]}\nchildren:\n  a: {exec: [/bin/a]}\n",
+                    false);
         assert_string_equal(o.said, ""); /* a default is a wish for many */
         bt_config_free(&o.config);
 }
 
 static void children_that_are_added_to_a_hub_have_no_groups(void **state)
 {
-        struct outcome o;
+        struct parsed o;
 
         (void)state;
-        read_text(&o, "groups:\n  web: {children: [a]}\nchildren:\n  a: {exec: [/bin/a]}\n", true);
+        parsed_read(&o, "groups:\n  web: {children: [a]}\nchildren:\n  a: {exec: [/bin/a]}\n",
+                    true);
         assert_non_null(strstr(o.said, "app.yaml:1:1: error: 'groups' belongs to the hub, which runs already"));
         bt_config_free(&o.config);
 }
@@ -172,7 +147,7 @@ static void children_that_are_added_to_a_hub_have_no_groups(void **state)
 static void the_depth_is_bounded(void **state)
 {
         char groups[4096] = "groups:\n";
-        struct outcome o;
+        struct parsed o;
         size_t used = strlen(groups);
 
         (void)state;

@@ -1,47 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mailbox: what the key means alone, with a state, and from `defaults`; and what is said when it cannot be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <stdio.h>
 #include <string.h>
 
-#include "supervisor/baton/config.h"
+#include "tests/support/configs.h"
 
 #define ARENA "state: arena"
 #define KIB   1024
 
-static char *const no_environ[] = {(char *)"PATH=/bin", NULL};
-
-struct outcome {
-        struct bt_plan_child spec;
-        char said[4096];
-};
-
 /* @keys of the child, in one line; @defaults may be "". */
-static void read_child(struct outcome *ret, const char *defaults, const char *keys)
+static void read_child(struct parsed *ret, const char *defaults, const char *keys)
 {
-        struct bt_config_world world = {.dir = "/", .environ = no_environ, .offline = true};
-        struct bt_config config = BT_CONFIG_NULL;
-        struct bt_diag diag;
-        char text[1024];
-        FILE *out;
+        char top[1024];
 
-        (void)snprintf(text, sizeof(text), "hub: h\ndefaults: {%s}\nchildren:\n  web: {exec: [/bin/web], %s}\n", defaults, keys);
-        bt_diag_init(&diag, "app.yaml");
-        (void)bt_config_parse(&config, &diag, text, strlen(text), &world);
-        memset(ret, 0, sizeof(*ret));
-        assert_int_equal(config.child_count, 1);
-        ret->spec = config.children[0].spec;
-        out = fmemopen(ret->said, sizeof(ret->said) - 1, "w");
-        assert_non_null(out);
-        bt_diag_print(&diag, out);
-        (void)fclose(out);
-        bt_config_free(&config);
+        (void)snprintf(top, sizeof(top), "defaults: {%s}\n", defaults);
+        parsed_child(ret, top, keys);
+        assert_int_equal(ret->config.child_count, 1);
+        bt_config_free(&ret->config);
 }
 
 static void what_is_written_is_what_the_plan_has(void **state)
@@ -70,7 +46,7 @@ static void what_is_written_is_what_the_plan_has(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct outcome got;
+                struct parsed got;
 
                 read_child(&got, rows[i].defaults, rows[i].keys);
                 if (strstr(got.said, "error") || got.spec.mailbox_slots != rows[i].slots || got.spec.mailbox_bytes != rows[i].bytes ||
@@ -101,7 +77,7 @@ static void what_is_shared_and_how_often_a_message_is_begun(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct outcome got;
+                struct parsed got;
 
                 read_child(&got, rows[i].defaults, rows[i].keys);
                 if (strstr(got.said, "error") || got.spec.mailbox_shared != rows[i].shared || got.spec.mailbox_deliveries != rows[i].deliveries)
@@ -136,7 +112,7 @@ static void what_cannot_be_is_said_at_its_key(void **state)
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                struct outcome got;
+                struct parsed got;
 
                 read_child(&got, "", rows[i].keys);
                 if (!strstr(got.said, rows[i].said) || !strstr(got.said, "app.yaml:4:"))

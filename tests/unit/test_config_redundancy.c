@@ -1,41 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `redundancy`: what is read, what the plan has of it, and what is said when it cannot be. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
-
-#include <stdio.h>
 #include <string.h>
 
-#include "supervisor/baton/config.h"
-
-static char *const no_environ[] = {(char *)"PATH=/bin", NULL};
-
-struct outcome {
-        struct bt_config config;
-        char said[4096];
-};
-
-/* @keys: of a child; @defaults: a line of the file, or "". */
-static void read_all(struct outcome *ret, const char *defaults, const char *keys)
-{
-        static char text[2048];
-        struct bt_config_world world = {.dir = "/etc/shop", .environ = no_environ, .offline = true};
-        struct bt_diag diag;
-        FILE *out;
-
-        (void)snprintf(text, sizeof(text), "hub: h\n%schildren:\n  web: {exec: [/bin/web], %s}\n", defaults, keys);
-        memset(ret, 0, sizeof(*ret));
-        bt_diag_init(&diag, "app.yaml");
-        (void)bt_config_parse(&ret->config, &diag, text, strlen(text), &world);
-        out = fmemopen(ret->said, sizeof(ret->said) - 1, "w");
-        assert_non_null(out);
-        bt_diag_print(&diag, out);
-        (void)fclose(out);
-}
+#include "tests/support/configs.h"
 
 static void REDUN_1_what_is_written_is_what_the_plan_has(void **state)
 {
@@ -57,11 +25,11 @@ static void REDUN_1_what_is_written_is_what_the_plan_has(void **state)
                 {"defaults: {handover: true}\n", "redundancy: replication, protocol: plain", 2, BT_REPLICATION_ACTIVE_ACTIVE},
                 {"nodes: {a: {}}\n", "redundancy: replication, distribution: consistent_hash", 2, BT_REPLICATION_ACTIVE_ACTIVE},
         };
-        struct outcome o;
+        struct parsed o;
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                read_all(&o, rows[i].defaults, rows[i].keys);
+                parsed_child(&o, rows[i].defaults, rows[i].keys);
                 if (*o.said)
                         fail_msg("%s, %s: %s", rows[i].defaults, rows[i].keys, o.said);
                 assert_int_equal(o.config.children[0].spec.replicas, rows[i].replicas);
@@ -94,11 +62,11 @@ static void COLD_10_what_cannot_be_is_said(void **state)
                 {"defaults: {redundancy: {mode: active_passive}}\n", "handover: true, state: blob", "app.yaml:4:37: error: " REFUSED},
                 {"defaults: {handover: true, redundancy: replication, state: blob}\n", "cwd: /", "app.yaml:2:40: error: " REFUSED},
         };
-        struct outcome o;
+        struct parsed o;
 
         (void)state;
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-                read_all(&o, rows[i].defaults, rows[i].keys);
+                parsed_child(&o, rows[i].defaults, rows[i].keys);
                 if (!strstr(o.said, rows[i].says))
                         fail_msg("%s%s says '%s'", rows[i].defaults, rows[i].keys, o.said);
                 bt_config_free(&o.config);
