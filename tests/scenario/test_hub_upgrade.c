@@ -15,9 +15,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "tests/support/command.h"
+#include "tests/support/events.h"
 #include "tests/support/placed.h"
 #include "tests/support/rows.h"
-#include "tests/support/world_internal.h"
+#include "tests/support/text.h"
+#include "tests/support/wait.h"
 
 #define ARENA "handover: true, state: {form: arena, max: 1MiB}"
 
@@ -163,7 +166,7 @@ static void R22_a_plain_program_is_supervised_on(void **state)
 static void until_zombie(pid_t pid)
 {
         char path[64], text[64] = "";
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
+        uint64_t deadline = wait_until(WORLD_WAIT_MS);
 
         (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
         while (!strstr(text, ") Z")) {
@@ -171,7 +174,7 @@ static void until_zombie(pid_t pid)
 
                 assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
                 (void)close(fd);
-                assert_true(world_again(deadline));
+                assert_true(wait_again(deadline));
         }
 }
 
@@ -266,12 +269,12 @@ static void R22_who_is_connected_stays_connected(void **state)
         world_start(w, "hub: w\nchildren:\n  plain: {exec: [/bin/sleep, '1000'], protocol: plain, "
                        "backoff: {min: 1ms, max: 2ms}}\n");
         follower = command_begin(w, "followed", (const char *const[]){"events", "--follow", NULL});
-        rows_file_wait(w, "followed", "children_started");
+        world_file_wait(w, "followed", "children_started");
         upgrade(w);
-        rows_file_wait(w, "followed", "hub_upgraded");
+        world_file_wait(w, "followed", "hub_upgraded");
         world_slot(w, "plain", &slot);
         assert_int_equal(kill(slot.pid, SIGKILL), 0);
-        rows_file_wait(w, "followed", "signal 9");
+        world_file_wait(w, "followed", "signal 9");
         world_stop(w);
         assert_int_equal(world_wait(follower), 0);
         world_start_again(w);
@@ -320,21 +323,17 @@ static void R22_calls_are_answered_once_while_the_hub_is_upgraded_again_and_agai
 /* What was printed without an end of line has the rest of it behind it, and what was printed meanwhile is there. */
 static void R22_no_line_is_lost_nor_cut(void **state)
 {
-        uint64_t deadline = world_now_ms() + WORLD_WAIT_MS;
         struct world *w = *state;
         struct world_outcome how;
         struct bt_ask ask;
-        char done[128];
 
         w->hub_env = "BATON_STOP_AT=hub.renew.exec";
         world_start(w, "hub: w\nchildren:\n  plain: {exec: ['@bin@/child_lines'], protocol: plain, "
                        "env: {LINES_GATE: '@dir@/gate'}}\n");
         ask = world_ask(w, BT_CTL_HUB_UPGRADE, "", NULL, WORLD_SPEC);
         world_until_stopped(w->pid);
-        rows_open_gate(w, "gate");
-        (void)snprintf(done, sizeof(done), "%s/gate.done", w->dir);
-        while (access(done, F_OK) < 0)
-                assert_true(world_again(deadline));
+        world_gate_open(w, "gate");
+        world_gate_wait(w, "gate.done");
         assert_int_equal(kill(w->pid, SIGCONT), 0);
         world_follow(&ask, &how);
         assert_int_equal(how.outcome, BT_CTL_OK);
@@ -364,13 +363,13 @@ static void R25_a_restart_that_waits_comes_when_it_was_due(void **state)
         assert_int_equal(slot.phase, BT_PHASE_BACKOFF);
         assert_int_equal(slot.restarts, 2);
         world_until(w, "r0", BT_PHASE_RUNNING, 2, &slot);
-        events = rows_events(w); /* also those before it */
-        rows_in_order(events, (const char *const[]){
-                                      "r0 child_starting fresh", "r0 child_restarting in 1000 ms",
-                                      "hub_upgraded", "r0 child_starting crash", NULL});
+        events = events_told(w); /* also those before it */
+        text_expect_in_order(events,
+                             (const char *const[]){"r0 child_starting fresh",
+                                                   "r0 child_restarting in 1000 ms", "hub_upgraded",
+                                                   "r0 child_starting crash", NULL});
         free(events);
-        assert_true(bt_now_ns() - rows_event_ns(w, "r0", "child_restarting in 1000 ms") >=
-                    BT_NS_PER_S);
+        assert_true(bt_now_ns() - events_ns(w, "r0", "child_restarting in 1000 ms") >= BT_NS_PER_S);
         fd = rows_connect(w, 0);
         assert_int_equal(probe_number(fd, "value"), 1); /* the hub alone had its arena */
         (void)close(fd);
@@ -422,12 +421,12 @@ static void R25_a_group_goes_on_where_it_was(void **state)
                 world_until(w, "a", BT_PHASE_RUNNING, i - 1, &a);
                 assert_int_equal(kill(a.pid, SIGTERM), 0);
                 world_until(w, "b", BT_PHASE_RUNNING, i, &b);
-                rows_event_wait(w, "group_started");
+                events_wait(w, "group_started");
                 upgrade(w);
         }
         world_until(w, "a", BT_PHASE_RUNNING, 2, &a);
         assert_int_equal(kill(a.pid, SIGTERM), 0);
-        rows_event_wait(w, "group_given_up");
+        events_wait(w, "group_given_up");
         world_until(w, "b", BT_PHASE_STOPPED, 0, &b);
         world_end(w);
 }
@@ -508,7 +507,7 @@ static void R24_it_waits_for_a_swap_and_says_for_what_it_waited_in_vain(void **s
         ask = world_ask(w, BT_CTL_SWAP, "r0", NULL, BT_STRATEGY_HOT);
         world_follow_to(&ask, "offered");
         RUN(5, "busy: a swap of r0 is under way", "hub", "upgrade", "--deadline", "50ms");
-        rows_open_gate(w, "gate");
+        world_gate_open(w, "gate");
         RUN(0, "still as process", "hub", "upgrade");
         world_follow(&ask, &how);
         assert_int_equal(how.outcome, BT_CTL_OK);
@@ -600,7 +599,7 @@ static void R22_nothing_is_left_of_many_upgrades(void **state)
 
 int main(void)
 {
-#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, placed_setup, world_teardown)
+#define SCENARIO(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
         const struct CMUnitTest tests[] = {
                 SCENARIO(R22_the_hub_goes_on_as_another_program_and_nobody_notices),
                 SCENARIO(R22_a_plain_program_is_supervised_on),
