@@ -4,23 +4,20 @@
  * copy of its own, under another name, so that it can be seen which one runs.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/fd.h"
-#include "tests/support/command.h"
 #include "tests/support/events.h"
 #include "tests/support/placed.h"
 #include "tests/support/rows.h"
 #include "tests/support/text.h"
-#include "tests/support/wait.h"
 
 #define ARENA "handover: true, state: {form: arena, max: 1MiB}"
 
@@ -165,17 +162,11 @@ static void R22_a_plain_program_is_supervised_on(void **state)
 /* Its parent sleeps, and has not reaped it. */
 static void until_zombie(pid_t pid)
 {
-        char path[64], text[64] = "";
-        uint64_t deadline = wait_until(WORLD_WAIT_MS);
+        struct pollfd ended = {.fd = pidfd_open(pid, 0), .events = POLLIN};
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-        while (!strstr(text, ") Z")) {
-                int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-                assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-                (void)close(fd);
-                assert_true(wait_again(deadline));
-        }
+        assert_true(ended.fd >= 0);
+        assert_int_equal(poll(&ended, 1, WORLD_WAIT_MS), 1);
+        (void)close(ended.fd);
 }
 
 /* A child that dies while there is no hub to see it has died like any other, and its arena is what it left. */
@@ -268,7 +259,7 @@ static void R22_who_is_connected_stays_connected(void **state)
 
         world_start(w, "hub: w\nchildren:\n  plain: {exec: [/bin/sleep, '1000'], protocol: plain, "
                        "backoff: {min: 1ms, max: 2ms}}\n");
-        follower = command_begin(w, "followed", (const char *const[]){"events", "--follow", NULL});
+        follower = BEGIN_INTO("followed", "events", "--follow");
         world_file_wait(w, "followed", "children_started");
         upgrade(w);
         world_file_wait(w, "followed", "hub_upgraded");
@@ -364,12 +355,12 @@ static void R25_a_restart_that_waits_comes_when_it_was_due(void **state)
         assert_int_equal(slot.restarts, 2);
         world_until(w, "r0", BT_PHASE_RUNNING, 2, &slot);
         events = events_told(w); /* also those before it */
-        text_expect_in_order(events,
-                             (const char *const[]){"r0 child_starting fresh",
-                                                   "r0 child_restarting in 1000 ms", "hub_upgraded",
-                                                   "r0 child_starting crash", NULL});
+        text_expect_in_order(events, (const char *const[]){
+                                      "r0 child_starting fresh", "r0 child_restarting in 1000 ms",
+                                      "hub_upgraded", "r0 child_starting crash", NULL});
         free(events);
-        assert_true(bt_now_ns() - events_ns(w, "r0", "child_restarting in 1000 ms") >= BT_NS_PER_S);
+        assert_true(bt_now_ns() - events_ns(w, "r0", "child_restarting in 1000 ms") >=
+                    BT_NS_PER_S);
         fd = rows_connect(w, 0);
         assert_int_equal(probe_number(fd, "value"), 1); /* the hub alone had its arena */
         (void)close(fd);

@@ -11,6 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/wait.h"
+
+#define GATE_MS 60000
+
 static void say(const char *text)
 {
         if (write(STDOUT_FILENO, text, strlen(text)) < 0)
@@ -30,8 +34,8 @@ static void half_a_line(const char *gate)
 
         (void)snprintf(done, sizeof(done), "%s.done", gate);
         say("begun, ");
-        while (access(gate, F_OK) < 0)
-                rest();
+        if (!wait_for_file(gate, true, wait_until(GATE_MS)))
+                _exit(1);
         say("ended\nmore\n");
         (void)close(open(done, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
         for (;;)
