@@ -1,83 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* States set aside, on both engines: moved, written, listed, read as they are, forgotten. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <sys/stat.h>
 
 #include "shm/record.h"
-#include "supervisor/store/store_key.h"
-#include "supervisor/store/store_queue.h"
 #include "supervisor/store/store_records.h"
-#include "tests/support/store_desk.h"
+#include "tests/support/store_stand.h"
 
-#define PART 4096
-#define ROOM (UINT64_C(1) << 20)
-
-struct fixture {
-        char dir[64];
-        bool disk;
-        struct desk desk;
-        struct bt_store *store;
+static struct {
         struct bt_aside aside[32];
         size_t aside_count;
-        int fds_before;
-};
-
-static bool on_disk;
-
-static int setup(void **state)
-{
-        struct fixture *f = calloc(1, sizeof(*f));
-
-        assert_non_null(f);
-        f->disk = on_disk;
-        f->fds_before = bt_fd_count();
-        strcpy(f->dir, "/tmp/baton-aside-XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
-        desk_init(&f->desk);
-        assert_int_equal(f->disk ? bt_store_lmdb_open(&f->store, f->dir, desk_post, &f->desk) : bt_store_mem_open(&f->store, desk_post, &f->desk),
-                         0);
-        f->store->part_bytes = PART;
-        *state = f;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        static const char *const names[] = {"store.mdb", "store.lock", "store.mdb-lock"};
-        struct fixture *f = *state;
-
-        f->store = bt_store_close(f->store);
-        desk_deinit(&f->desk);
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-                char path[128];
-
-                (void)snprintf(path, sizeof(path), "%s/%s", f->dir, names[i]);
-                (void)unlink(path);
-        }
-        assert_int_equal(rmdir(f->dir), 0);
-        assert_int_equal(bt_fd_count(), f->fds_before);
-        free(f);
-        return 0;
-}
+} seen;
 
 /* ---- calls that wait ---- */
 
-static int put(struct fixture *f, const char *child, uint64_t round, size_t bytes)
-{
-        struct bt_store_item item = state_item(child, round, bytes, 100);
-        int r = desk_put(&f->desk, f->store, &item, 1);
-
-        (void)bt_close(item.fd);
-        return r;
-}
-
-static int put_aside(struct fixture *f, const char *child, uint64_t round, size_t bytes)
+static int put_aside(struct stand *f, const char *child, uint64_t round, size_t bytes)
 {
         struct bt_store_item item = state_item(child, round, bytes, 100);
 
@@ -87,14 +24,14 @@ static int put_aside(struct fixture *f, const char *child, uint64_t round, size_
         return f->desk.result;
 }
 
-static int quarantine(struct fixture *f, const char *child, uint64_t sequence)
+static int quarantine(struct stand *f, const char *child, uint64_t sequence)
 {
         assert_int_equal(bt_store_quarantine(f->store, child, sequence, desk_done, &f->desk), 0);
         desk_complete(&f->desk);
         return f->desk.result;
 }
 
-static int drop(struct fixture *f, const char *child, uint64_t wall_ns)
+static int drop(struct stand *f, const char *child, uint64_t wall_ns)
 {
         assert_int_equal(bt_store_drop_aside(f->store, child, wall_ns, desk_done, &f->desk), 0);
         desk_complete(&f->desk);
@@ -103,23 +40,23 @@ static int drop(struct fixture *f, const char *child, uint64_t wall_ns)
 
 static void listed(void *ctx, int result, const struct bt_aside *aside, size_t count)
 {
-        struct fixture *f = ctx;
-
+        (void)ctx;
         assert_int_equal(result, 0);
-        assert_true(count <= sizeof(f->aside) / sizeof(f->aside[0]));
+        assert_true(count <= sizeof(seen.aside) / sizeof(seen.aside[0]));
         if (count)
-                memcpy(f->aside, aside, count * sizeof(*aside));
-        f->aside_count = count;
+                memcpy(seen.aside, aside, count * sizeof(*aside));
+        seen.aside_count = count;
 }
 
-static void list(struct fixture *f)
+static void list(struct stand *f)
 {
-        assert_int_equal(bt_store_list_aside(f->store, listed, f), 0);
+        assert_int_equal(bt_store_list_aside(f->store, listed, NULL), 0);
         desk_complete(&f->desk);
 }
 
 /* Reads into a new memfd; the caller closes it. */
-static int read_as_it_is(struct fixture *f, const char *child, uint64_t wall_ns, uint64_t room, int *ret_fd)
+static int read_as_it_is(struct stand *f, const char *child, uint64_t wall_ns, uint64_t room,
+                         int *ret_fd)
 {
         *ret_fd = state_memfd(0);
         assert_int_equal(bt_store_read(f->store, child, wall_ns, *ret_fd, room, desk_done, &f->desk), 0);
@@ -135,17 +72,17 @@ static uint64_t size_of(int fd)
         return (uint64_t)st.st_size;
 }
 
-static int get_result(struct fixture *f, const char *child)
+static int get_result(struct stand *f, const char *child)
 {
-        int fd = state_memfd(ROOM);
-        int r = desk_get(&f->desk, f->store, child, fd, 0, ROOM);
+        int fd = state_memfd(ROOM_BYTES);
+        int r = desk_get(&f->desk, f->store, child, fd, 0, ROOM_BYTES);
 
         (void)bt_close(fd);
         return r;
 }
 
 /* Another byte in a part of a record. */
-static void spoil(struct fixture *f, const char *child, uint32_t part)
+static void spoil(struct stand *f, const char *child, uint32_t part)
 {
         struct bt_engine *e = f->store->engine;
         struct bt_key key;
@@ -168,20 +105,21 @@ static void spoil(struct fixture *f, const char *child, uint32_t part)
 
 static void STATE_6_a_whole_record_is_moved_aside_and_not_delivered_again(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         int fd;
 
-        assert_int_equal(put(f, "web/0", 7, 10000), BT_STORE_OK);
-        assert_int_equal(put(f, "web/01", 8, 10), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 7, 10000), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/01", 8, 10), BT_STORE_OK);
         assert_int_equal(quarantine(f, "web/0", 7), BT_STORE_OK);
         assert_int_equal(get_result(f, "web/0"), BT_STORE_E_ABSENT);
         assert_int_equal(get_result(f, "web/01"), BT_STORE_OK);
         list(f);
-        assert_int_equal(f->aside_count, 1);
-        assert_string_equal(f->aside[0].record.child, "web/0");
-        assert_int_equal(f->aside[0].record.sequence, 7);
-        assert_int_equal(f->aside[0].record.payload_bytes, 10000);
-        assert_int_equal(read_as_it_is(f, "web/0", f->aside[0].wall_ns, ROOM, &fd), BT_STORE_OK);
+        assert_int_equal(seen.aside_count, 1);
+        assert_string_equal(seen.aside[0].record.child, "web/0");
+        assert_int_equal(seen.aside[0].record.sequence, 7);
+        assert_int_equal(seen.aside[0].record.payload_bytes, 10000);
+        assert_int_equal(read_as_it_is(f, "web/0", seen.aside[0].wall_ns, ROOM_BYTES, &fd),
+                         BT_STORE_OK);
         assert_int_equal(size_of(fd), sizeof(struct bt_record) + 10000);
         assert_true(state_is(fd, sizeof(struct bt_record), "web/0", 7, 10000));
         (void)bt_close(fd);
@@ -189,103 +127,105 @@ static void STATE_6_a_whole_record_is_moved_aside_and_not_delivered_again(void *
 
 static void a_newer_record_is_not_moved_aside_for_an_older_one(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
 
-        assert_int_equal(put(f, "web/0", 7, 10), BT_STORE_OK);
-        assert_int_equal(put(f, "web/0", 8, 20), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 7, 10), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 8, 20), BT_STORE_OK);
         assert_int_equal(quarantine(f, "web/0", 7), BT_STORE_E_ABSENT);
         assert_int_equal(quarantine(f, "nobody", 0), BT_STORE_E_ABSENT);
         assert_int_equal(get_result(f, "web/0"), BT_STORE_OK);
         list(f);
-        assert_int_equal(f->aside_count, 0);
+        assert_int_equal(seen.aside_count, 0);
         assert_int_equal(quarantine(f, "web/0", 0), BT_STORE_OK);
         assert_int_equal(get_result(f, "web/0"), BT_STORE_E_ABSENT);
 }
 
 static void I9_a_state_that_was_in_no_record_is_written_aside(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         int fd;
 
-        assert_int_equal(put(f, "web/0", 9, 5), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 9, 5), BT_STORE_OK);
         assert_int_equal(put_aside(f, "web/0", 3, 9000), BT_STORE_OK);
         assert_int_equal(put_aside(f, "web/0", 4, 0), BT_STORE_OK);
         list(f);
-        assert_int_equal(f->aside_count, 2);
-        assert_true(f->aside[0].wall_ns < f->aside[1].wall_ns);
-        assert_int_equal(f->aside[0].record.sequence, 3);
-        assert_int_equal(f->aside[1].record.sequence, 4);
+        assert_int_equal(seen.aside_count, 2);
+        assert_true(seen.aside[0].wall_ns < seen.aside[1].wall_ns);
+        assert_int_equal(seen.aside[0].record.sequence, 3);
+        assert_int_equal(seen.aside[1].record.sequence, 4);
         assert_int_equal(get_result(f, "web/0"), BT_STORE_OK);
         assert_int_equal(f->desk.record.sequence, 9);
-        assert_int_equal(read_as_it_is(f, "web/0", f->aside[0].wall_ns, ROOM, &fd), BT_STORE_OK);
+        assert_int_equal(read_as_it_is(f, "web/0", seen.aside[0].wall_ns, ROOM_BYTES, &fd),
+                         BT_STORE_OK);
         assert_true(state_is(fd, sizeof(struct bt_record), "web/0", 3, 9000));
         (void)bt_close(fd);
 }
 
 static void the_oldest_of_eight_makes_place(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
 
         for (uint64_t round = 1; round <= BT_STORE_QUARANTINED_MAX + 2; round++)
                 assert_int_equal(put_aside(f, "web/0", round, 100), BT_STORE_OK);
         list(f);
-        assert_int_equal(f->aside_count, BT_STORE_QUARANTINED_MAX);
-        for (size_t i = 0; i < f->aside_count; i++)
-                assert_int_equal(f->aside[i].record.sequence, i + 3);
+        assert_int_equal(seen.aside_count, BT_STORE_QUARANTINED_MAX);
+        for (size_t i = 0; i < seen.aside_count; i++)
+                assert_int_equal(seen.aside[i].record.sequence, i + 3);
 }
 
 static void one_is_forgotten_and_the_others_stay(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         uint64_t first;
 
         assert_int_equal(put_aside(f, "web/0", 1, 9000), BT_STORE_OK);
         assert_int_equal(put_aside(f, "web/0", 2, 9000), BT_STORE_OK);
         list(f);
-        first = f->aside[0].wall_ns;
+        first = seen.aside[0].wall_ns;
         assert_int_equal(drop(f, "web/0", first), BT_STORE_OK);
         assert_int_equal(drop(f, "web/0", first), BT_STORE_E_ABSENT);
-        assert_int_equal(drop(f, "web/1", f->aside[1].wall_ns), BT_STORE_E_ABSENT);
+        assert_int_equal(drop(f, "web/1", seen.aside[1].wall_ns), BT_STORE_E_ABSENT);
         list(f);
-        assert_int_equal(f->aside_count, 1);
-        assert_int_equal(f->aside[0].record.sequence, 2);
+        assert_int_equal(seen.aside_count, 1);
+        assert_int_equal(seen.aside[0].record.sequence, 2);
 }
 
 static void STATE_4_a_damaged_record_is_copied_as_it_is_and_said_to_be_damaged(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         int fd;
 
-        assert_int_equal(put(f, "web/0", 7, 10000), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 7, 10000), BT_STORE_OK);
         spoil(f, "web/0", 2);
-        assert_int_equal(read_as_it_is(f, "web/0", 0, ROOM, &fd), BT_STORE_E_CORRUPT);
+        assert_int_equal(read_as_it_is(f, "web/0", 0, ROOM_BYTES, &fd), BT_STORE_E_CORRUPT);
         assert_int_equal(size_of(fd), sizeof(struct bt_record) + 10000);
         assert_false(state_is(fd, sizeof(struct bt_record), "web/0", 7, 10000));
         (void)bt_close(fd);
         spoil(f, "web/0", 0);
-        assert_int_equal(read_as_it_is(f, "web/0", 0, ROOM, &fd), BT_STORE_E_CORRUPT);
+        assert_int_equal(read_as_it_is(f, "web/0", 0, ROOM_BYTES, &fd), BT_STORE_E_CORRUPT);
         (void)bt_close(fd);
         /* Reading judged nothing away; a get does, and then it is shown aside, without a header that could be read. */
         assert_int_equal(get_result(f, "web/0"), BT_STORE_E_CORRUPT);
         list(f);
-        assert_int_equal(f->aside_count, 1);
-        assert_string_equal(f->aside[0].record.child, "web/0");
-        assert_true(f->aside[0].record.magic == 0);
-        assert_int_equal(read_as_it_is(f, "web/0", f->aside[0].wall_ns, ROOM, &fd), BT_STORE_E_CORRUPT);
+        assert_int_equal(seen.aside_count, 1);
+        assert_string_equal(seen.aside[0].record.child, "web/0");
+        assert_true(seen.aside[0].record.magic == 0);
+        assert_int_equal(read_as_it_is(f, "web/0", seen.aside[0].wall_ns, ROOM_BYTES, &fd),
+                         BT_STORE_E_CORRUPT);
         assert_int_equal(size_of(fd), sizeof(struct bt_record) + 10000);
         (void)bt_close(fd);
 }
 
 static void a_read_knows_absent_from_too_large(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         int fd;
 
-        assert_int_equal(read_as_it_is(f, "web/0", 0, ROOM, &fd), BT_STORE_E_ABSENT);
+        assert_int_equal(read_as_it_is(f, "web/0", 0, ROOM_BYTES, &fd), BT_STORE_E_ABSENT);
         (void)bt_close(fd);
-        assert_int_equal(read_as_it_is(f, "web/0", 77, ROOM, &fd), BT_STORE_E_ABSENT);
+        assert_int_equal(read_as_it_is(f, "web/0", 77, ROOM_BYTES, &fd), BT_STORE_E_ABSENT);
         (void)bt_close(fd);
-        assert_int_equal(put(f, "web/0", 7, 10000), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 7, 10000), BT_STORE_OK);
         assert_int_equal(read_as_it_is(f, "web/0", 0, 10000 + sizeof(struct bt_record) - 1, &fd), BT_STORE_E_ROOM);
         (void)bt_close(fd);
         assert_int_equal(read_as_it_is(f, "web/0", 0, 10000 + sizeof(struct bt_record), &fd), BT_STORE_OK);
@@ -294,11 +234,11 @@ static void a_read_knows_absent_from_too_large(void **state)
 
 static void a_put_that_must_match_its_header_stores_nothing_else(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_item item = state_item("web/0", 7, 5000, 0);
         uint8_t bytes[5000];
 
-        assert_int_equal(put(f, "web/0", 6, 10), BT_STORE_OK);
+        assert_int_equal(put_state(f, "web/0", 6, 10), BT_STORE_OK);
         state_fill(bytes, sizeof(bytes), "web/0", 7);
         item.verify = true;
         item.record.payload_xxh3 = bt_sum_of(bytes, sizeof(bytes)) ^ 1;
@@ -312,7 +252,7 @@ static void a_put_that_must_match_its_header_stores_nothing_else(void **state)
         (void)bt_close(item.fd);
 }
 
-#define ROW(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define ROW(name) cmocka_unit_test_setup_teardown(name, stand_setup, stand_teardown)
 
 int main(void)
 {
@@ -328,6 +268,6 @@ int main(void)
         };
         int failed = cmocka_run_group_tests_name("states set aside, in memory", tests, NULL, NULL);
 
-        on_disk = true;
+        stand_on_disk = true;
         return failed + cmocka_run_group_tests_name("states set aside, on disk", tests, NULL, NULL);
 }

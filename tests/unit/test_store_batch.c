@@ -1,83 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A put whose items come one after the other, on both engines. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 
 #include <dirent.h>
-#include <fcntl.h>
 
-#include "supervisor/store/store_queue.h"
-#include "tests/support/store_desk.h"
+#include "tests/support/store_stand.h"
 
 #define BYTES 20000
 
-struct fixture {
-        bool disk;
-        char dir[64];
-        struct desk desk;
-        struct bt_store *store;
-        int fd; /* a room to get into */
-};
-
-static bool on_disk; /* which engine this run of the list is about */
-
-static void store_open(struct fixture *f)
-{
-        int r = f->disk ? bt_store_lmdb_open(&f->store, f->dir, desk_post, &f->desk) : bt_store_mem_open(&f->store, desk_post, &f->desk);
-
-        assert_int_equal(r, 0);
-        f->store->part_bytes = 4096;
-}
+#define LARGE ((uint64_t)64 << 20)
 
 static int setup(void **state)
 {
-        struct fixture *f = calloc(1, sizeof(*f));
+        int r = stand_setup(state);
+        struct stand *f = *state;
 
-        assert_non_null(f);
-        f->disk = on_disk;
-        strcpy(f->dir, "/tmp/baton-batch-XXXXXX");
-        assert_non_null(mkdtemp(f->dir));
-        desk_init(&f->desk);
-        store_open(f);
-        f->fd = state_memfd((uint64_t)64 << 20);
-        *state = f;
-        return 0;
-}
-
-static int teardown(void **state)
-{
-        static const char *const names[] = {"store.lock", "store.mdb", "store.mdb-lock"};
-        struct fixture *f = *state;
-        char path[128];
-
-        f->store = bt_store_close(f->store);
-        for (size_t i = 0; i < BT_ARRAY_LEN(names); i++) {
-                (void)snprintf(path, sizeof(path), "%s/%s", f->dir, names[i]);
-                (void)unlink(path);
-        }
-        assert_int_equal(rmdir(f->dir), 0);
         (void)bt_close(f->fd);
-        desk_deinit(&f->desk);
-        free(f);
-        return 0;
+        f->fd = state_memfd(LARGE);
+        return r;
 }
 
-static void assert_there(struct fixture *f, const char *child, uint64_t round, size_t bytes)
+static void assert_there(struct stand *f, const char *child, uint64_t round, size_t bytes)
 {
-        assert_int_equal(desk_get(&f->desk, f->store, child, f->fd, 0, (uint64_t)64 << 20), BT_STORE_OK);
+        assert_int_equal(desk_get(&f->desk, f->store, child, f->fd, 0, LARGE), BT_STORE_OK);
         assert_int_equal(f->desk.record.payload_bytes, bytes);
         assert_true(state_is(f->fd, 0, child, round, bytes));
 }
 
-static void assert_absent(struct fixture *f, const char *child)
+static void assert_absent(struct stand *f, const char *child)
 {
-        assert_int_equal(desk_get(&f->desk, f->store, child, f->fd, 0, (uint64_t)64 << 20), BT_STORE_E_ABSENT);
+        assert_int_equal(desk_get(&f->desk, f->store, child, f->fd, 0, LARGE), BT_STORE_E_ABSENT);
 }
 
-static struct bt_store_batch *batch_open(struct fixture *f, uint64_t need)
+static struct bt_store_batch *batch_open(struct stand *f, uint64_t need)
 {
         struct bt_store_batch *batch = NULL;
 
@@ -85,7 +39,7 @@ static struct bt_store_batch *batch_open(struct fixture *f, uint64_t need)
         return batch;
 }
 
-static int batch_end(struct fixture *f, struct bt_store_batch *batch)
+static int batch_end(struct stand *f, struct bt_store_batch *batch)
 {
         bt_store_batch_end(f->store, batch);
         desk_complete(&f->desk);
@@ -94,7 +48,7 @@ static int batch_end(struct fixture *f, struct bt_store_batch *batch)
 
 static void what_comes_one_after_the_other_is_there_as_a_whole(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_batch *batch = batch_open(f, 50 * BYTES);
         struct bt_store_item items[50];
         int fds = bt_fd_count();
@@ -117,7 +71,7 @@ static void what_comes_one_after_the_other_is_there_as_a_whole(void **state)
 
 static void what_is_asked_for_behind_it_waits_for_it(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_batch *batch = batch_open(f, BYTES);
         struct bt_store_item item = state_item("web", 1, BYTES, 0);
 
@@ -132,7 +86,7 @@ static void what_is_asked_for_behind_it_waits_for_it(void **state)
 
 static void one_that_fails_takes_all_with_it_and_says_so_at_the_end(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_item items[] = {state_item("web/0", 2, BYTES, 0), state_item("web/1", 2, BYTES, 0), state_item("web/2", 2, BYTES, 0)};
         struct bt_store_item before = state_item("web/0", 1, 9000, 0);
         struct bt_store_batch *batch;
@@ -153,7 +107,7 @@ static void one_that_fails_takes_all_with_it_and_says_so_at_the_end(void **state
 
 static void what_cannot_be_meant_is_refused_and_leaves_the_rest_alone(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_batch *batch = batch_open(f, BYTES), *second = NULL;
         struct bt_store_item good = state_item("web", 1, BYTES, 0), bad = good;
 
@@ -169,17 +123,9 @@ static void what_cannot_be_meant_is_refused_and_leaves_the_rest_alone(void **sta
         (void)bt_close(good.fd);
 }
 
-static void must_not_be_called(void *ctx, int result, const struct bt_record *record)
-{
-        (void)ctx;
-        (void)result;
-        (void)record;
-        fail_msg("called back after the store was closed");
-}
-
 static void a_store_that_is_closed_before_the_end_stores_nothing_of_it(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_item item = state_item("web", 1, BYTES, 0);
         struct bt_store_batch *batch = NULL;
 
@@ -187,14 +133,14 @@ static void a_store_that_is_closed_before_the_end_stores_nothing_of_it(void **st
         assert_int_equal(bt_store_batch_add(batch, &item), 0);
         f->store = bt_store_close(f->store);
         (void)bt_close(item.fd);
-        store_open(f);
+        stand_open(f);
         assert_absent(f, "web");
 }
 
 /* The map of the first try is too small: all is copied again, from the first item on. */
 static void more_than_was_said_fits_all_the_same(void **state)
 {
-        struct fixture *f = *state;
+        struct stand *f = *state;
         struct bt_store_batch *batch;
         struct bt_store_item items[3];
 
@@ -217,18 +163,27 @@ static void more_than_was_said_fits_all_the_same(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(what_comes_one_after_the_other_is_there_as_a_whole, setup, teardown),
-                cmocka_unit_test_setup_teardown(what_is_asked_for_behind_it_waits_for_it, setup, teardown),
-                cmocka_unit_test_setup_teardown(one_that_fails_takes_all_with_it_and_says_so_at_the_end, setup, teardown),
-                cmocka_unit_test_setup_teardown(what_cannot_be_meant_is_refused_and_leaves_the_rest_alone, setup, teardown),
+                cmocka_unit_test_setup_teardown(what_comes_one_after_the_other_is_there_as_a_whole,
+                                                setup, stand_teardown),
+                cmocka_unit_test_setup_teardown(what_is_asked_for_behind_it_waits_for_it, setup,
+                                                stand_teardown),
+                cmocka_unit_test_setup_teardown(
+                        one_that_fails_takes_all_with_it_and_says_so_at_the_end, setup,
+                        stand_teardown),
+                cmocka_unit_test_setup_teardown(
+                        what_cannot_be_meant_is_refused_and_leaves_the_rest_alone, setup,
+                        stand_teardown),
         };
         const struct CMUnitTest disk_tests[] = {
-                cmocka_unit_test_setup_teardown(a_store_that_is_closed_before_the_end_stores_nothing_of_it, setup, teardown),
-                cmocka_unit_test_setup_teardown(more_than_was_said_fits_all_the_same, setup, teardown),
+                cmocka_unit_test_setup_teardown(
+                        a_store_that_is_closed_before_the_end_stores_nothing_of_it, setup,
+                        stand_teardown),
+                cmocka_unit_test_setup_teardown(more_than_was_said_fits_all_the_same, setup,
+                                                stand_teardown),
         };
         int failed = cmocka_run_group_tests_name("a batch in memory", tests, NULL, NULL);
 
-        on_disk = true;
+        stand_on_disk = true;
         failed += cmocka_run_group_tests_name("a batch on the disk", tests, NULL, NULL);
         failed += cmocka_run_group_tests_name("a batch on the disk, and the disk", disk_tests, NULL, NULL);
         return failed;
