@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 #include "shm/record.h"
+#include "supervisor/store/store_records.h"
 #include "tests/support/store_stand.h"
 
 /* ---- both engines ---- */
