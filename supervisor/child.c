@@ -207,10 +207,23 @@ void bt_child_start(struct bt_child *child, enum baton_reason reason)
                 bt_child_start_altered(child, reason);
 }
 
+/*
+ * Nobody serves, so nobody's readiness matters; but a state whose time runs out is looked at again when it can be given (COLD-5). Not before it is there: one that a
+ * zygote forks may be faster than its hello, and whoever has the baton must be in the register, or a hub that dies now leaves it to serve beside the next one's (I8).
+ */
+void bt_child_begun(struct bt_child *child, struct bt_inc *inc)
+{
+        if (inc->killed || inc->told_to_end)
+                return;
+        if (child->migration && child->migration->succ == inc)
+                bt_migration_begun(child->migration);
+        else if (child->current == inc && child->phase == BT_PHASE_STARTING && child->spec->protocol == BT_PROTOCOL_BATON && !child->in_transit)
+                (void)bt_baton_grant(inc->holding->baton, inc->number);
+}
+
 void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
 {
         struct bt_inc_spawn how = {.child = child, .binary = child->binary, .reason = reason, .seat = child->seat};
-        uint64_t number = child->number_next;
         char why[256] = "";
         int r;
 
@@ -223,16 +236,14 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason)
         if (child->parcel.count)
                 how.parcel = &child->parcel;
         child->phase = BT_PHASE_STARTING;
-        /* Nobody serves, so nobody's readiness matters; but a state whose time runs out is looked at again when it can be given (COLD-5). */
-        if (child->spec->protocol == BT_PROTOCOL_BATON && !child->in_transit)
-                (void)bt_baton_grant(how.holding->baton, number);
         r = bt_inc_start(&child->current, &how, why, sizeof(why));
         if (r) {
-                (void)bt_baton_reclaim(how.holding->baton, number);
                 bt_child_note(child, "could not be started: %s", why);
                 bt_child_down(child, NULL);
                 return;
         }
+        if (!child->current->start)
+                bt_child_begun(child, child->current);
         bt_child_publish(child);
         bt_event(child->hub, BT_EVENT_CHILD_STARTING, child, child->current->number, "%s", bt_child_reason_name(reason));
         if (child->spec->protocol == BT_PROTOCOL_PLAIN)

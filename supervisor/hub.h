@@ -398,6 +398,7 @@ void bt_child_start_altered(struct bt_child *child, enum baton_reason reason); /
 void bt_child_down(struct bt_child *child, const struct bt_proc_exit *how);
 void bt_child_running(struct bt_child *child, struct bt_inc *inc);
 void bt_child_publish(struct bt_child *child);
+void bt_child_begun(struct bt_child *child, struct bt_inc *inc); /* its process is there, and in the register */
 void bt_child_resume(struct bt_child *child); /* it is down: with what was captured, or is in the store, or as after a crash */
 void bt_child_restart_now(struct bt_child *child); /* it waits for that */
 void bt_child_restart_at(struct bt_child *child, uint64_t due_ns); /* the same, at a time that was decided before */
@@ -484,6 +485,7 @@ struct bt_waiter {
 enum bt_ctl_outcome bt_migrate(struct bt_child *child, struct bt_binary *binary, struct bt_hub_node *node, uint32_t strategy,
                                struct bt_waiter *waiter, char *ret_why, size_t why_bytes);
 void bt_migration_event(struct bt_migration *m, enum bt_swap_event event);
+void bt_migration_begun(struct bt_migration *m); /* as bt_child_begun(), of its successor */
 /* A hot swap that a killed hub had under way: the word was passed, the successor is restoring, on @node (NULL: that is not known). */
 int bt_migration_resume(struct bt_child *child, struct bt_inc *pred, uint64_t pred_number, struct bt_inc *succ, struct bt_hub_node *node);
 void bt_migration_cancel(struct bt_migration *m);

@@ -450,6 +450,7 @@ static void inc_made(struct bt_inc *inc)
                 bt_inc_kill(inc);
         else if (inc->told_to_end)
                 bt_inc_stop(inc);
+        bt_child_begun(child, inc);
         bt_child_publish(child);
 }
 

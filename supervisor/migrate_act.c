@@ -216,7 +216,7 @@ static void grant(struct bt_migration *m)
  * With the start of a cold swap's successor: nobody serves, so it need not be ready, and the way to us and back between READY and the grant is saved. Not
  * where the state's time could run out while it starts: then it is granted when it is ready, if there is still something to give (COLD-5).
  */
-static void grant_ahead(struct bt_migration *m)
+void bt_migration_begun(struct bt_migration *m)
 {
         if (m->child->spec->protocol != BT_PROTOCOL_BATON || m->swap.kind != BT_SWAP_COLD)
                 return;
@@ -250,14 +250,14 @@ static void do_spawn(struct bt_migration *m, struct bt_binary *binary, enum bato
         if (r) {
                 (void)snprintf(m->spawn_why, sizeof(m->spawn_why), "the state is older than state_ttl (on_bad_state)");
         } else {
-                grant_ahead(m);
                 r = bt_inc_start(&m->succ, &how, m->spawn_why, sizeof(m->spawn_why));
         }
         if (r) {
-                (void)bt_baton_reclaim(m->holding->baton, m->succ_number);
                 queue(m, BT_SWAP_EV_SPAWN_FAILED);
                 return;
         }
+        if (!m->succ->start)
+                bt_child_begun(m->child, m->succ);
         BT_POINT("hub.swap.started");
         bt_migration_tell(m, reason == BATON_REASON_ROLLBACK ? "starting_back" : "starting", m->succ_number, binary->path);
         if (m->child->spec->protocol == BT_PROTOCOL_PLAIN) {
@@ -294,7 +294,7 @@ static void do_release(struct bt_migration *m)
         how = succ_spawn(m, m->binary, BATON_REASON_COLD);
         BT_POINT("hub.swap.alone");
         m->succ_number = m->child->number_next;
-        grant_ahead(m);
+        bt_migration_begun(m);
         bt_inc_release(m->succ, &how);
         BT_POINT("hub.swap.started");
         bt_migration_tell(m, "starting", m->succ_number, m->binary->path);

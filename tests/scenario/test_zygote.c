@@ -304,6 +304,55 @@ static void ZYG_7_with_the_hub_the_zygote_ends_and_its_children_are_adopted(void
         world_end(w);
 }
 
+/* The child of the hub that is no zygote and not @known; 0: there is none yet. */
+static pid_t forked_child(const struct world *w, pid_t known)
+{
+        DIR *dir = opendir("/proc");
+        struct dirent *entry;
+        pid_t parent, found = 0;
+
+        assert_non_null(dir);
+        while ((entry = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe): one thread */
+                pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+                if (pid > 0 && pid != known && look(pid, &parent) == 'S' && parent == w->pid && environ_has(pid, "BATON_ZYGOTE_FD=") && !is_zygote(pid))
+                        found = pid;
+        }
+        (void)closedir(dir);
+        return found;
+}
+
+/*
+ * The hub is stopped when it has asked for the fork, and never hears the hello. The child is there, and no record names it: it must not be given the baton, or it would
+ * serve on beside what the next hub starts.
+ */
+static void I8_a_forked_child_that_the_hub_has_not_heard_of_ends_with_it(void **state)
+{
+        struct world *w = *state;
+        pid_t parent, crashed, child;
+
+        w->hub_env = "BATON_STOP_AT=hub.zygote.asked";
+        start_one(w, COLD ENV);
+        crashed = pid_of(w, "r0");
+        assert_int_equal(kill(crashed, SIGKILL), 0);
+        while (look(w->pid, &parent) != 'T')
+                (void)usleep(1000);
+        while (!(child = forked_child(w, crashed)))
+                (void)usleep(1000);
+        for (int i = 0; i < 20; i++) /* time for what must not happen */
+                (void)usleep(5000);
+        world_kill_hub(w);
+        w->hub_env = NULL;
+        for (int i = 0; i < WORLD_WAIT_MS && look(child, &parent) != 'Z'; i++) /* ours by now */
+                (void)usleep(1000);
+        assert_int_equal(look(child, &parent), 'Z');
+        world_start_again(w);
+        rows_expect_values(w, 1, 0); /* it crashed with a state that nobody had captured */
+        world_stop(w);
+        (void)world_reap_orphans();
+        world_end(w);
+}
+
 /* ---- another binary ---- */
 
 static void copy_program(const struct world *w, char to[256])
@@ -393,6 +442,9 @@ static void ZYG_10_children_change_node_by_forks_of_the_nodes_own_zygote(void **
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(
+                        I8_a_forked_child_that_the_hub_has_not_heard_of_ends_with_it, world_setup,
+                        world_teardown),
                 cmocka_unit_test_setup_teardown(
                         ZYG_1_hot_successors_are_forked_with_state_and_sockets, world_setup,
                         world_teardown),
