@@ -275,14 +275,23 @@ static int read_all(struct bt_carry *carry, int fd, char *why)
         return 0;
 }
 
+uint64_t bt_carry_sum(const struct bt_carry_head *head)
+{
+        struct bt_carry_head first = *head;
+        struct bt_sum sum;
+
+        first.xxh3 = 0;
+        bt_sum_init(&sum);
+        bt_sum_add(&sum, &first, sizeof(first));
+        bt_sum_add(&sum, head + 1, head->bytes - sizeof(first));
+        return bt_sum_end(&sum);
+}
+
 static int check_sum(const struct bt_carry *carry, char *why)
 {
         const struct bt_carry_head *head = carry->at;
-        struct bt_sum sum;
 
-        bt_sum_init(&sum);
-        bt_sum_add(&sum, head + 1, head->bytes - sizeof(*head));
-        return bt_sum_end(&sum) == head->xxh3 ? 0 : refuse(why, "its checksum is wrong");
+        return bt_carry_sum(head) == head->xxh3 ? 0 : refuse(why, "its checksum is wrong");
 }
 
 /* Where each item is, and how many there are of those that others name. */

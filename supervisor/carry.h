@@ -37,7 +37,7 @@ struct bt_carry_head {
         uint32_t version_oldest; /* a reader of this version can read it, too */
         uint32_t item_count;
         uint64_t bytes; /* in all */
-        uint64_t xxh3;  /* of all behind the head */
+        uint64_t xxh3;  /* of all, itself being 0 */
         int32_t pid;    /* of the hub, which stays */
         uint8_t reserved[20];
 };
@@ -302,6 +302,8 @@ void bt_carry_put(struct bt_carry_out *out, enum bt_carry_kind kind, const void 
 
 int bt_carry_out_init(struct bt_carry_out *out); /* with room for the head. 0 or -ENOMEM */
 void bt_carry_out_deinit(struct bt_carry_out *out);
+uint64_t
+bt_carry_sum(const struct bt_carry_head *head); /* of the head and the @bytes behind it, as above */
 /* With its head, into a memfd that nobody can change. 0 or -errno. */
 int bt_carry_seal(const struct bt_carry_out *out, int *ret_fd, uint64_t *ret_xxh3);
 

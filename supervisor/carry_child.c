@@ -14,6 +14,7 @@
 #include "supervisor/carry.h"
 #include "supervisor/mailbox.h"
 #include "supervisor/notify.h"
+#include "supervisor/replicas.h"
 
 /* ---- processes ---- */
 
@@ -280,6 +281,25 @@ void bt_carry_lost(struct bt_hub *hub)
                 bt_child_down(child, NULL);
 }
 
+/* As they came before: what is shown, and whoever is asked first, is in that order. */
+static void take_order(struct bt_hub *hub)
+{
+        for (size_t i = 0; hub->carry->items[i]; i++) {
+                const struct bt_carry_child *says = bt_carry_at(hub->carry->items[i]);
+                bool is = hub->carry->items[i]->kind == BT_CARRY_CHILD;
+                struct bt_child *child = is ? bt_hub_child_find(hub, says->id) : NULL;
+
+                if (!child)
+                        continue;
+                bt_list_unlink(&child->order);
+                bt_list_push(&hub->children.order, &child->order);
+                if (!child->replicas)
+                        continue;
+                bt_list_unlink(&child->instance);
+                bt_list_push(&child->replicas->instances, &child->instance);
+        }
+}
+
 void bt_carry_children(struct bt_hub *hub)
 {
         struct bt_child *next;
@@ -296,4 +316,5 @@ void bt_carry_children(struct bt_hub *hub)
                         (void)bt_hub_child_remove(
                                 child); /* it was removed while the hub ran; the configuration still has it */
         }
+        take_order(hub);
 }

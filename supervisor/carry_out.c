@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/fd.h"
-#include "shm/record.h"
 #include "supervisor/carry.h"
 
 #define ROOM_MIN ((size_t)64 << 10)
@@ -111,19 +110,16 @@ int bt_carry_seal(const struct bt_carry_out *out, int *ret_fd, uint64_t *ret_xxh
 {
         BT_CLEANUP(bt_closep) int fd = memfd_create("baton-carry", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         struct bt_carry_head *head = (void *)out->at;
-        struct bt_sum sum;
         int r = fd < 0 ? -errno : 0;
 
-        bt_sum_init(&sum);
-        bt_sum_add(&sum, head + 1, out->bytes - sizeof(*head));
         *head = (struct bt_carry_head){.magic = BT_CARRY_MAGIC,
                                        .head_bytes = sizeof(*head),
                                        .version = BT_CARRY_VERSION,
                                        .version_oldest = BT_CARRY_VERSION,
                                        .item_count = out->item_count,
                                        .bytes = out->bytes,
-                                       .xxh3 = bt_sum_end(&sum),
                                        .pid = (int32_t)getpid()};
+        head->xxh3 = bt_carry_sum(head);
         if (!r)
                 r = bt_write_all(fd, out->at, out->bytes);
         if (!r &&

@@ -452,6 +452,105 @@ static void R25_a_rollback_finds_the_program_before(void **state)
         world_end(w);
 }
 
+/* Nodes that joined and are drained, children that were added, removed and stopped, instances of a replicated one: all is where it was. */
+static void R25_what_came_and_went_meanwhile_is_as_it_was(void **state)
+{
+        static const char *const lists[][3] = {{"child", "list", "--json"},
+                                               {"node", "list", "--json"}};
+        static char before[BT_ARRAY_LEN(lists)][sizeof(said)];
+        struct world *w = *state;
+
+        world_start(w, "hub: w\n"
+                       "nodes: {blue: {}, green: {}}\n"
+                       "defaults: {env: {REPLICA_AT: '@dir@'}, max_restarts: forever}\n"
+                       "children:\n"
+                       "  timer: {exec: ['@bin@/child_replica'], redundancy: {replication: all, "
+                       "mode: active_passive}}\n"
+                       "  gone: {exec: [/bin/sleep, '1000'], protocol: plain}\n"
+                       "  stopped: {exec: [/bin/sleep, '1000'], protocol: plain}\n");
+        world_file_put(
+                w, "more.yaml",
+                "children:\n  live: {exec: [/bin/sleep, '1000'], protocol: plain, tags: [x]}\n");
+        RUN(0, "joined", "node", "add", "red");
+        RUN(0, "1 started", "child", "add", "more.yaml");
+        RUN(0, "1 removed", "child", "remove", "gone");
+        RUN(0, "1 stopped", "child", "stop", "stopped");
+        RUN(0, "drained", "node", "drain", "green");
+        for (int round = 0; round < 2; round++) {
+                for (size_t i = 0; i < BT_ARRAY_LEN(lists); i++) {
+                        RUN(0, "", lists[i][0], lists[i][1], lists[i][2]);
+                        (void)snprintf(before[i], sizeof(before[i]), "%s", said);
+                }
+                upgrade(w);
+                for (size_t i = 0; i < BT_ARRAY_LEN(lists); i++) {
+                        RUN(0, "", lists[i][0], lists[i][1], lists[i][2]);
+                        assert_string_equal(said, before[i]);
+                }
+        }
+        RUN(0, "1 started", "child", "start", "stopped");
+        RUN(0, "1 removed", "child", "remove", "live");
+        world_end(w);
+}
+
+/* Its retention is not given anew: it drains, and its hub knows that it does. */
+static void R25_who_drains_has_the_rest_of_its_retention(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+        struct world_outcome how;
+
+        rows_start(w, 1, "",
+                   "strategy: hot, retention: 100s, env: {ROW_RETIRE: '@dir@/gate'}, handover: "
+                   "true, state: {form: blob, max: 64KiB}");
+        world_migrate(w, "r0", NULL, BT_STRATEGY_HOT, &how);
+        assert_int_equal(how.outcome, BT_CTL_OK);
+        upgrade(w);
+        world_slot(w, "r0", &slot);
+        assert_int_equal(slot.draining, 1);
+        assert_int_equal(slot.swaps, 1);
+        world_gate_open(w, "gate");
+        world_until_drained(w, "r0");
+        events_wait(w, "predecessor_ended exit 0");
+        world_end(w);
+}
+
+/* What a child has left with the hub, and what the keeper has for the next hub, is there after an upgrade, and after the kill of a hub that was upgraded. */
+static void I8_what_is_kept_is_kept_over_it(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot slot;
+        int fd;
+
+        world_start(w, WORLD_PROBE_FORM("arena") "    max_restarts: forever\n    backoff: {min: "
+                                                 "300s, max: 300s}\n");
+        fd = probe_dial(w);
+        probe_expect(fd, "ok", "keep one 1-was-kept");
+        assert_int_equal(probe_number(fd, "count"), 1);
+        (void)close(fd);
+        upgrade(w);
+        for (uint64_t i = 1; i <= 2; i++) { /* the first restart is immediate */
+                world_until(w, "probe", BT_PHASE_RUNNING, i - 1, &slot);
+                if (i > 1) {
+                        fd = probe_dial(w);
+                        probe_expect(fd, "1-was-kept", "take one");
+                        probe_expect(fd, "ok", "keep one 1-was-kept");
+                        assert_int_equal(probe_number(fd, "count"), 2);
+                        (void)close(fd);
+                }
+                assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        }
+        world_until(w, "probe", BT_PHASE_BACKOFF, 0, &slot);
+        upgrade(w);
+        upgrade(w);
+        world_kill_hub(w);
+        world_start_again(w);
+        world_until(w, "probe", BT_PHASE_RUNNING, 2, &slot);
+        fd = probe_dial(w);
+        assert_int_equal(probe_number(fd, "count"), 3);
+        (void)close(fd);
+        world_end(w);
+}
+
 /* ---- what it refuses ---- */
 
 static void R24_a_program_that_cannot_go_on_is_refused_with_its_words(void **state)
@@ -544,6 +643,38 @@ static void R24_a_hub_killed_on_the_way_is_followed_as_ever(void **state)
         world_end(w);
 }
 
+/* It rehearsed well, and cannot read it after all: then it is as one that follows a killed hub, in the process that there is. */
+static void R24_what_cannot_be_read_after_all_is_adopted(void **state)
+{
+        struct world *w = *state;
+        struct bt_slot before, plain, slot;
+        char program[640];
+        struct bt_ctl_reply reply;
+        struct bt_ask ask;
+        int fd = -1;
+
+        rows_start(w, 1, "", ARENA "}\n  plain: {exec: [/bin/sleep, '1000'], protocol: plain");
+        rows_set_values(w, 1);
+        world_slot(w, "r0", &before);
+        world_slot(w, "plain", &plain);
+        world_program(w, program, "child_hub_liar");
+        ask = world_ask(w, BT_CTL_HUB_UPGRADE, "", program, WORLD_SPEC);
+        assert_int_equal(bt_ask_reply(&ask, &reply, &fd), BT_ASK_E_CLOSED);
+        bt_ask_close(&ask);
+        world_log_wait(w, "carried over cannot be used", 1);
+        world_log_wait(w, "adopted 1 child", 1);
+        look_anew(w);
+        world_until(w, "r0", BT_PHASE_RUNNING, 0, &slot);
+        assert_int_equal(slot.pid, before.pid);
+        world_until(w, "plain", BT_PHASE_RUNNING, 0, &slot);
+        assert_int_not_equal(slot.pid, plain.pid);
+        fd = rows_connect(w, 0);
+        assert_int_equal(probe_number(fd, "value"), 1);
+        (void)close(fd);
+        upgrade(w);
+        world_end(w);
+}
+
 /* ---- nothing is left of it ---- */
 
 static int children_of(pid_t pid)
@@ -603,9 +734,13 @@ int main(void)
                 SCENARIO(R25_restarts_are_counted_over_it),
                 SCENARIO(R25_a_group_goes_on_where_it_was),
                 SCENARIO(R25_a_rollback_finds_the_program_before),
+                SCENARIO(R25_what_came_and_went_meanwhile_is_as_it_was),
+                SCENARIO(R25_who_drains_has_the_rest_of_its_retention),
+                SCENARIO(I8_what_is_kept_is_kept_over_it),
                 SCENARIO(R24_a_program_that_cannot_go_on_is_refused_with_its_words),
                 SCENARIO(R24_it_waits_for_a_swap_and_says_for_what_it_waited_in_vain),
                 SCENARIO(R24_a_hub_killed_on_the_way_is_followed_as_ever),
+                SCENARIO(R24_what_cannot_be_read_after_all_is_adopted),
                 SCENARIO(R22_nothing_is_left_of_many_upgrades),
         };
 
