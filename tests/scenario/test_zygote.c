@@ -330,10 +330,12 @@ static void I8_a_forked_child_that_the_hub_has_not_heard_of_ends_with_it(void **
 {
         struct world *w = *state;
         pid_t parent, crashed, child;
+        struct bt_slot slot;
 
         w->hub_env = "BATON_STOP_AT=hub.zygote.asked";
         start_one(w, COLD ENV);
-        crashed = pid_of(w, "r0");
+        world_slot(w, "r0", &slot);
+        crashed = slot.pid;
         assert_int_equal(kill(crashed, SIGKILL), 0);
         while (look(w->pid, &parent) != 'T')
                 (void)usleep(1000);
