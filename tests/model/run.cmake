@@ -39,9 +39,15 @@ file(REMOVE_RECURSE ${WORK})
 file(MAKE_DIRECTORY ${WORK})
 file(COPY_FILE ${MODEL} ${WORK}/model.pml)
 
+# gcc is slower than the search until there are millions of states: hardly any optimisation, and none where the search ends at a planted bug.
+set(optimise -O1)
+if(EXPECT)
+    set(optimise -O0)
+endif()
+
 # No reduction: spin's is not proved for models with "unless". -E: processes that wait for ever are judged by the model's own process Quiet.
 must("spin" ${SPIN} -a ${FLAGS} model.pml)
-must("the compiler" ${CC} -O2 -w -DSAFETY -DNOREDUCE -o pan pan.c)
+must("the compiler" ${CC} ${optimise} -w -DSAFETY -DNOREDUCE -o pan pan.c)
 search(-E -m1000000)
 
 if(EXPECT)
@@ -57,7 +63,7 @@ elseif(NOT errors EQUAL 0)
 endif()
 
 if(CYCLES)
-    must("the compiler" ${CC} -O2 -w -DNP -DNOREDUCE -o pan pan.c)
+    must("the compiler" ${CC} ${optimise} -w -DNP -DNOREDUCE -o pan pan.c)
     search(-E -l -m1000000)
     if(NOT errors EQUAL 0)
         message(FATAL_ERROR "a run without an end was found")
