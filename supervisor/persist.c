@@ -118,13 +118,14 @@ void bt_child_fill_record(struct bt_store_item *item, struct bt_child *child)
 void bt_child_salvage(struct bt_child *child)
 {
         struct bt_baton *baton = child->holding->baton;
+        bool keeps = child_keeps_state(child);
         struct bt_arena head;
 
-        if (child->in_transit && child->spec->state_form == BATON_STATE_BLOB) /* captured by a swap, and nobody could be started with it */
+        if (keeps && child->in_transit && child->spec->state_form == BATON_STATE_BLOB) /* captured by a swap, and nobody could be started with it */
                 child->captured = baton->meta.present == 1;
         if (bt_baton_word(baton).phase == BT_WORD_VACANT)
                 bt_mail_settle(child);
-        if (child->spec->state_form != BATON_STATE_ARENA || !baton->meta.incarnation || bt_baton_word(baton).phase != BT_WORD_VACANT ||
+        if (!keeps || child->spec->state_form != BATON_STATE_ARENA || !baton->meta.incarnation || bt_baton_word(baton).phase != BT_WORD_VACANT ||
             atomic_load(&baton->bracket))
                 return;
         if (pread(child->holding->fd, &head, sizeof(head), (off_t)baton->state_off) != (ssize_t)sizeof(head) ||

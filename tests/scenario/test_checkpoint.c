@@ -289,6 +289,34 @@ static void STATE_7_a_repair_that_is_died_in_is_done_again(void **state)
         world_end(w);
 }
 
+static void kill_for_good(struct world *w)
+{
+        struct bt_slot slot;
+
+        world_slot(w, "probe", &slot);
+        assert_int_equal(kill(slot.pid, SIGKILL), 0);
+        world_until(w, "probe", BT_PHASE_STOPPED, 0, &slot);
+}
+
+/* The arena of a child that is down is whole, and a stop keeps it: not where nothing is to be on the disk. */
+static void with_durability_none_a_stop_keeps_nothing_of_a_child_that_is_down_either(void **state)
+{
+        struct world *w = *state;
+
+        world_start(w, WORLD_PROBE_FORM("arena") "    restart: temporary\n    durability: none\n");
+        for (int k = 0; k < 3; k++)
+                (void)ask(w, "count");
+        kill_for_good(w);
+        world_stop(w);
+        world_start(w, WORLD_PROBE_FORM("arena") "    restart: temporary\n"); /* which would read what is there */
+        assert_int_equal(ask(w, "count"), 1);
+        kill_for_good(w);
+        world_stop(w);
+        world_start_again(w);
+        assert_int_equal(ask(w, "count"), 2);
+        world_end(w);
+}
+
 /* ---- what was captured for a swap ---- */
 
 static void I5_a_delivered_state_does_not_come_back_unless_the_child_keeps_checkpoints(void **state)
@@ -577,6 +605,7 @@ int main(void)
                 ROW(STATE_7_a_blob_child_may_die_anywhere_in_a_checkpoint),
                 ROW(STATE_7_an_arena_child_may_die_anywhere_in_a_checkpoint),
                 ROW(STATE_7_a_repair_that_is_died_in_is_done_again),
+                ROW(with_durability_none_a_stop_keeps_nothing_of_a_child_that_is_down_either),
                 ROW(I5_a_delivered_state_does_not_come_back_unless_the_child_keeps_checkpoints),
                 ROW(I5_a_capture_that_was_called_off_does_not_come_back),
                 ROW(HOT_10_a_predecessor_killed_in_the_handover_leaves_its_checkpoint_or_its_arena_and_that_is_said),
