@@ -167,6 +167,21 @@ static uint32_t process_flags(const struct bt_inc *inc)
                (inc->poisoned ? BT_CARRY_PROCESS_POISONED : 0);
 }
 
+/* One that has just ended has none any more: its exit will come. */
+static int link_of(const struct bt_inc *inc, int *ret_link, char *why)
+{
+        int fd = bt_proc_getfd(inc->pidfd, inc->entry->link_fd);
+
+        if (fd >= 0) {
+                *ret_link = fd;
+                return 0;
+        }
+        (void)snprintf(why, BT_CARRY_WHY_BYTES, "%s: the link of process %d cannot be had: %s%s",
+                       inc->child->id, (int)inc->pid, strerrordesc_np(-fd),
+                       fd == -EPERM ? " (kernel.yama.ptrace_scope?)" : "");
+        return fd == -ESRCH || fd == -EBADF ? -EAGAIN : fd;
+}
+
 /* The caller owns what @ret_link is. */
 static int put_process(struct bt_carry_out *out, const struct bt_inc *inc, int *ret_link, char *why)
 {
@@ -188,6 +203,8 @@ static int put_process(struct bt_carry_out *out, const struct bt_inc *inc, int *
                 .retention_ns = inc->retention_ns,
                 .deadline_ns = inc->deadline.heap_idx ? inc->deadline.deadline_ns : BT_NS_NEVER};
 
+        int r;
+
         *ret_link = -1;
         if (!inc->entry) {
                 (void)snprintf(why, BT_CARRY_WHY_BYTES,
@@ -197,18 +214,9 @@ static int put_process(struct bt_carry_out *out, const struct bt_inc *inc, int *
         }
         item.entry = (uint32_t)(inc->entry - inc->child->hub->registry.entries);
         if (inc->link) {
-                *ret_link = bt_proc_getfd(inc->pidfd, inc->entry->link_fd);
-                if (*ret_link < 0) {
-                        (void)snprintf(why, BT_CARRY_WHY_BYTES,
-                                       "%s: process %d cannot be asked for its link%s",
-                                       inc->child->id, (int)inc->pid,
-                                       *ret_link == -EPERM ? ": its descriptors may not be taken "
-                                                             "(kernel.yama.ptrace_scope?)"
-                                                           : "");
-                        return *ret_link == -EPERM
-                                       ? -EPERM
-                                       : -EAGAIN; /* it has just ended: its exit will come */
-                }
+                r = link_of(inc, ret_link, why);
+                if (r)
+                        return r;
                 item.link = bt_carry_put_fd(out, *ret_link);
                 item.holding = bt_carry_put_fd(out, inc->holding->fd);
         }

@@ -61,11 +61,12 @@ static void refused(struct bt_renewal *renewal, enum bt_ctl_outcome outcome, con
 {
         struct bt_hub *hub = renewal->hub;
         struct bt_client *client = BT_STEAL(renewal->client);
+        int first = (int)strcspn(text, "\n"); /* what the rehearsal printed is in the log */
         int ignored;
 
         hub->renewal = NULL;
-        bt_hub_say(hub, "goes on as the program it is: %s", text);
-        bt_event(hub, BT_EVENT_HUB_NOT_UPGRADED, NULL, 0, "%s", text);
+        bt_hub_say(hub, "goes on as the program it is: %.*s", first, text);
+        bt_event(hub, BT_EVENT_HUB_NOT_UPGRADED, NULL, 0, "%.*s", first, text);
         if (client) {
                 bt_client_renews(client, NULL, &ignored);
                 bt_client_answer(client, outcome, text);
@@ -132,6 +133,15 @@ static int execute(struct bt_renewal *renewal, const struct bt_carried *carried)
 
 static void look_again(struct bt_renewal *renewal, uint64_t in_ns);
 
+/* -EAGAIN: it was not at rest after all. */
+static void not_begun(struct bt_renewal *renewal, int r, const char *why)
+{
+        if (r == -EAGAIN && bt_now_ns() < renewal->deadline_ns)
+                look_again(renewal, LOOK_NS);
+        else
+                refused(renewal, r == -EAGAIN ? BT_CTL_TIMED_OUT : BT_CTL_FAILED, why);
+}
+
 static void go(struct bt_renewal *renewal)
 {
         struct bt_carried carried = BT_CARRIED_NULL;
@@ -140,15 +150,13 @@ static void go(struct bt_renewal *renewal)
 
         bt_zygotes_end_used(renewal->hub);
         r = bt_carry_write(renewal->hub, &renewal->asker, &carried, why);
-        if (r == -EAGAIN) {
-                look_again(renewal, LOOK_NS);
+        if (r) {
+                not_begun(renewal, r, why);
                 return;
         }
-        if (!r) {
-                r = execute(renewal, &carried);
-                (void)snprintf(why, sizeof(why), "%.160s cannot be executed: %s", renewal->path,
-                               strerrordesc_np(-r));
-        }
+        r = execute(renewal, &carried);
+        (void)snprintf(why, sizeof(why), "%.160s cannot be executed: %s", renewal->path,
+                       strerrordesc_np(-r));
         bt_carried_deinit(&carried);
         refused(renewal, BT_CTL_FAILED, why);
 }
@@ -225,10 +233,8 @@ static void rehearse(struct bt_renewal *renewal)
         char why[BT_CARRY_WHY_BYTES] = "";
         int r = rehearse_begin(renewal, why);
 
-        if (r == -EAGAIN)
-                look_again(renewal, LOOK_NS);
-        else if (r)
-                refused(renewal, BT_CTL_FAILED, why);
+        if (r)
+                not_begun(renewal, r, why);
 }
 
 /* ---- its steps ---- */

@@ -29,6 +29,16 @@ static void report(const struct bt_progress *progress)
                      done->value[0], done->value[0] == 1 ? "process" : "processes", total);
 }
 
+static void say_done(const struct bt_ctl_reply *done)
+{
+        bt_say_json(json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:o}", "event", "done", "outcome",
+                              bt_progress_outcome_name(done->outcome), "exit",
+                              bt_progress_exit(done->outcome), "since_ns",
+                              (json_int_t)done->since_ns, "processes", (json_int_t)done->value[0],
+                              "pid", (json_int_t)done->value[1], done->outcome ? "text" : "program",
+                              bt_json_text(done->text)));
+}
+
 static int hub_upgrade(struct bt_command *command)
 {
         BT_CLEANUP(bt_closep) int fd = -1;
@@ -49,7 +59,7 @@ static int hub_upgrade(struct bt_command *command)
         if (status)
                 return status;
         if (command->json)
-                bt_progress_say_done(&progress);
+                say_done(&progress.done);
         else
                 report(&progress);
         return bt_progress_exit(progress.done.outcome);

@@ -20,6 +20,7 @@
 #include <baton/hub.h>
 
 #include "tests/support/command.h"
+#include "tests/support/placed.h"
 #include "tests/support/world.h"
 
 /* ---- the child: in a process of its own ---- */
@@ -555,6 +556,14 @@ static void the_command_works_on_it(void **state)
         pid = BEGIN("swap", "fn", "--hub", "w");
         until_event(&t, "migration_completed fn;");
         command_finish(w, pid, 0, "");
+        pid = BEGIN("hub", "upgrade", "--hub", "w"); /* the program is not the hub's to replace */
+        while (!world_has_ended(pid)) {
+                struct pollfd fd = {.fd = baton_hub_fd(t.hub), .events = POLLIN};
+
+                if (poll(&fd, 1, 10) == 1)
+                        turn(&t);
+        }
+        command_finish(w, pid, 1, "this hub is inside another program");
         stop_hub(&t);
         world_end(w);
 }
