@@ -9,19 +9,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
+#include "tests/support/counted.h"
 #include "tests/support/embedded.h"
 
 /* ---- the children: in processes of their own. They append "ID COUNT" to a file when they serve ---- */
 
-static uint64_t count;
 static char served[256]; /* the file; known before the fork */
 
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
 {
         (void)child, (void)ctx;
-        if (restore->state && restore->state_bytes == sizeof(count))
-                memcpy(&count, restore->state, sizeof(count));
+        count_take(restore);
         count++;
         return 0;
 }
@@ -37,18 +35,6 @@ static void serve(struct baton_child *child, void *ctx)
         (void)fclose(file);
 }
 
-static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
-{
-        void *room;
-        int r = baton_capture_reserve(capture, sizeof(count), &room);
-
-        (void)child, (void)ctx;
-        if (r)
-                return r;
-        memcpy(room, &count, sizeof(count));
-        return baton_capture_commit(capture, sizeof(count));
-}
-
 static const struct baton_child_ops ops = {
         .size = sizeof(ops),
         .schema = "count",
@@ -56,7 +42,7 @@ static const struct baton_child_ops ops = {
         .version_oldest = 1,
         .restore = restore,
         .serve = serve,
-        .capture = capture,
+        .capture = count_capture,
 };
 
 static int ends_well(struct baton_child *child, void *ctx)

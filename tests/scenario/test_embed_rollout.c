@@ -3,23 +3,22 @@
  * Rollouts of a hub inside this very program, through <baton/hub.h> alone: a pool of three functions that keep a count, which another function takes over a few at a
  * time, and goes back from. What runs where is asked of the hub: a function's end is what its version says.
  */
-#include "tests/support/world.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <baton/hub.h>
 
+#include "tests/support/counted.h"
+#include "tests/support/world.h"
+
 #define POOL 3
 
 /* ---- the child: in a process of its own. It appends "ID VERSION COUNT" to a file when it serves, COUNT being how many processes there were before it ---- */
 
-static uint64_t count;
 static char served[256]; /* the file; known before the fork */
 
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
@@ -27,8 +26,7 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         (void)child;
         if (!strcmp(ctx, "refuses"))
                 return -ENOSPC;
-        if (restore->state && restore->state_bytes == sizeof(count))
-                memcpy(&count, restore->state, sizeof(count));
+        count_take(restore);
         count++;
         return 0;
 }
@@ -43,20 +41,8 @@ static void serve(struct baton_child *child, void *ctx)
         (void)fclose(file);
 }
 
-static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
-{
-        void *room;
-        int r = baton_capture_reserve(capture, sizeof(count), &room);
-
-        (void)child, (void)ctx;
-        if (r)
-                return r;
-        memcpy(room, &count, sizeof(count));
-        return baton_capture_commit(capture, sizeof(count));
-}
-
 static const struct baton_child_ops ops = {
-        .size = sizeof(ops), .schema = "count", .version = 1, .version_oldest = 1, .restore = restore, .serve = serve, .capture = capture,
+        .size = sizeof(ops), .schema = "count", .version = 1, .version_oldest = 1, .restore = restore, .serve = serve, .capture = count_capture,
 };
 
 static char v1[] = "v1", v2[] = "v2", refuses[] = "refuses";

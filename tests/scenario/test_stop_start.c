@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -16,29 +15,10 @@
 
 #include "base/cleanup.h"
 #include "supervisor/store/store.h"
-#include "tests/support/store_desk.h"
-#include "tests/support/world.h"
+#include "tests/support/rows.h"
 
 #define V1 "kv-v1-testing"
 #define V2 "kv-v2-testing"
-
-/* How many records the store holds; no hub runs. */
-static size_t stored(const struct world *w)
-{
-        struct bt_store *store = NULL;
-        struct desk desk;
-        char dir[128];
-        size_t count;
-
-        desk_init(&desk);
-        (void)snprintf(dir, sizeof(dir), "%s/state/%s", w->dir, w->hub);
-        assert_int_equal(bt_store_lmdb_open(&store, dir, desk_post, &desk), 0);
-        assert_int_equal(desk_list(&desk, store), BT_STORE_OK);
-        count = desk.record_count;
-        store = bt_store_close(store);
-        desk_deinit(&desk);
-        return count;
-}
 
 static void set_keys(const struct world *w)
 {
@@ -69,11 +49,11 @@ static void SHUT_3_keys_are_there_again_after_a_stop_and_a_start_twice_in_a_row(
         world_start(w, WORLD_KV);
         set_keys(w);
         world_stop(w);
-        assert_true(stored(w) == 1);
+        assert_true(rows_stored(w) == 1);
         world_start_again(w);
         expect_keys(w, "reboot");
         world_stop(w);
-        assert_true(stored(w) == 1);
+        assert_true(rows_stored(w) == 1);
         world_start_again(w);
         expect_keys(w, "reboot");
         world_end(w);
@@ -117,7 +97,7 @@ static void SHUT_4_the_record_is_removed_when_the_child_has_it(void **state)
         w->hub_env = "BATON_KILL_AT=store.del.before_commit";
         world_start_dying(w, 128 + SIGKILL);
         assert_int_equal(world_reap_orphans(), 1);
-        assert_true(stored(w) == 1);
+        assert_true(rows_stored(w) == 1);
         w->hub_env = NULL;
         world_start_again(w);
         expect_keys(w, "reboot");
@@ -126,7 +106,7 @@ static void SHUT_4_the_record_is_removed_when_the_child_has_it(void **state)
         w->hub_env = "BATON_KILL_AT=store.del.after_commit";
         world_start_dying(w, 128 + SIGKILL);
         assert_int_equal(world_reap_orphans(), 1);
-        assert_true(stored(w) == 0);
+        assert_true(rows_stored(w) == 0);
         w->hub_env = NULL;
         world_start_again(w);
         fd = kv_dial(w);
@@ -196,7 +176,7 @@ static void I8_a_hub_killed_while_it_stores_leaves_a_store_that_opens(void **sta
                 world_await_hub(w, 128 + SIGKILL);
                 assert_int_equal(world_reap_orphans(), 1);
                 w->hub_env = NULL;
-                assert_true(stored(w) == 0);
+                assert_true(rows_stored(w) == 0);
                 world_start_again(w);
                 kv_expect_version(w, "1.0");
                 world_kill_hub(w);
@@ -254,7 +234,7 @@ static void SHUT_3_a_blob_is_counted_on_after_stop_and_start(void **state)
                 assert_int_equal(probe_number(fd, "reason"), round ? BATON_REASON_REBOOT : BATON_REASON_FRESH);
                 (void)close(fd);
                 world_stop(w);
-                assert_true(stored(w) == 1);
+                assert_true(rows_stored(w) == 1);
                 world_start_again(w);
         }
         world_end(w);
@@ -294,7 +274,7 @@ static void SHUT_1_a_mute_child_does_not_stop_the_stop(void **state)
         assert_int_equal(outcome.outcome, BT_CTL_OK);
         assert_non_null(strstr(outcome.text, "did not give its state in time"));
         world_await_hub(w, 0);
-        assert_true(stored(w) == 0);
+        assert_true(rows_stored(w) == 0);
         world_end(w);
 }
 
@@ -316,7 +296,7 @@ static void SHUT_1_many_children_stop_together_and_come_back(void **state)
                        "    exec: [/bin/sleep, '1000']\n"
                        "    protocol: plain\n");
         world_stop(w);
-        assert_true(stored(w) == 20);
+        assert_true(rows_stored(w) == 20);
         world_start_again(w);
         for (int i = 0; i < 20; i++) {
                 (void)snprintf(id, sizeof(id), "probe/%d", i);
@@ -348,7 +328,7 @@ static void SHUT_1_a_stop_during_a_swap_calls_the_swap_off(void **state)
                 world_follow(&ask, &outcome);
                 assert_true(outcome.outcome != BT_CTL_OK);
                 world_await_hub(w, 0);
-                assert_true(stored(w) == 1);
+                assert_true(rows_stored(w) == 1);
                 world_start_again(w);
                 expect_keys(w, "reboot");
                 world_stop(w);
@@ -369,7 +349,7 @@ static void I5_a_state_that_is_refused_stays_in_the_store(void **state)
         world_stop(w);
         world_start(w, WORLD_PROBE "    env: {PROBE_FAIL: schema}\n    max_restarts: 1\n    max_seconds: 60s\n");
         world_stop(w);
-        assert_true(stored(w) == 1);
+        assert_true(rows_stored(w) == 1);
         world_start(w, WORLD_PROBE);
         fd = probe_dial(w);
         assert_int_equal(probe_number(fd, "count"), 2);

@@ -8,18 +8,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <baton/child.h>
 #include <baton/hold.h>
 
+#include "tests/support/counted.h"
 #include "tests/support/held_board.h"
 
 #ifdef HELD_MARKED
 BATON_HOLDS
 #endif
-
-static uint64_t count;
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -34,8 +32,7 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         (void)child, (void)ctx;
         if (restored->state && restored->state_bytes != sizeof(count))
                 return -EINVAL;
-        if (restored->state)
-                memcpy(&count, restored->state, sizeof(count));
+        count_take(restored);
         count++;
         return 0;
 }
@@ -49,18 +46,6 @@ static void serve(struct baton_child *child, void *ctx)
                 place->serve_ns = held_now();
         (void)printf("serves %llu\n", (unsigned long long)count);
         (void)fflush(stdout);
-}
-
-static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
-{
-        void *room;
-        int r = baton_capture_reserve(capture, sizeof(count), &room);
-
-        (void)child, (void)ctx;
-        if (r)
-                return r;
-        memcpy(room, &count, sizeof(count));
-        return baton_capture_commit(capture, sizeof(count));
 }
 
 static void terminate(struct baton_child *child, void *ctx)
@@ -78,7 +63,7 @@ int main(void)
 {
         static const struct baton_child_ops ops = {
                 .size = sizeof(ops), .schema = "held", .version = 1, .version_oldest = 1,
-                .restore = restore, .serve = serve, .capture = capture, .terminate = terminate,
+                .restore = restore, .serve = serve, .capture = count_capture, .terminate = terminate,
         };
         struct held_place *place = held_place();
         struct baton_child *child = NULL;

@@ -23,9 +23,8 @@
 
 #include <baton/child.h>
 
+#include "tests/support/counted.h"
 #include "tests/support/door.h"
-
-static uint64_t count;
 
 static void on_listener(struct baton_child *child, int fd, uint32_t events, void *data)
 {
@@ -54,21 +53,8 @@ static int listen_by_id(struct baton_child *child)
 static int restore(struct baton_child *child, const struct baton_restore *restore, void *ctx)
 {
         (void)child, (void)ctx;
-        if (restore->state_bytes == sizeof(count))
-                memcpy(&count, restore->state, sizeof(count));
+        count_take(restore);
         return 0;
-}
-
-static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
-{
-        void *room;
-        int r = baton_capture_reserve(capture, sizeof(count), &room);
-
-        (void)child, (void)ctx;
-        if (r)
-                return r;
-        memcpy(room, &count, sizeof(count));
-        return baton_capture_commit(capture, sizeof(count));
 }
 
 static bool is(const struct baton_child *child, const char *variable)
@@ -94,7 +80,7 @@ static bool broken(void)
 int main(void)
 {
         const struct baton_child_ops ops = {
-                .size = sizeof(ops), .schema = "named", .version = 1, .version_oldest = 1, .restore = restore, .capture = capture,
+                .size = sizeof(ops), .schema = "named", .version = 1, .version_oldest = 1, .restore = restore, .capture = count_capture,
         };
         struct baton_child *child = NULL;
         int r = baton_child_open(&child, &ops, NULL);

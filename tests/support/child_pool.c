@@ -19,7 +19,8 @@
 
 #include <baton/child.h>
 
-static unsigned long long count;
+#include "tests/support/counted.h"
+
 static int listener = -1;
 
 static const char *environment(const char *name, const char *otherwise)
@@ -47,7 +48,7 @@ static void on_listener(struct baton_child *child, int fd, uint32_t events, void
         while (fails("hang"))
                 (void)pause();
         if (poll(&readable, 1, 2000) > 0 && recv(client, line, sizeof(line), MSG_DONTWAIT) > 0) {
-                bytes = snprintf(line, sizeof(line), "%s %llu %s\n", baton_child_id(child), ++count, environment("POOL_VERSION", "v1"));
+                bytes = snprintf(line, sizeof(line), "%s %llu %s\n", baton_child_id(child), (unsigned long long)++count, environment("POOL_VERSION", "v1"));
                 (void)send(client, line, (size_t)bytes, MSG_NOSIGNAL);
         }
         (void)close(client);
@@ -58,27 +59,14 @@ static int restore(struct baton_child *child, const struct baton_restore *restor
         (void)child, (void)ctx;
         if (restored->state && fails("refuse"))
                 return -22;
-        if (restored->state && restored->state_bytes == sizeof(count))
-                memcpy(&count, restored->state, sizeof(count));
+        count_take(restored);
         return 0;
 }
 
 static void serve(struct baton_child *child, void *ctx)
 {
         (void)child, (void)ctx;
-        (void)fprintf(stderr, "serves %llu as %s\n", count, environment("POOL_VERSION", "v1"));
-}
-
-static int capture(struct baton_child *child, struct baton_capture *capture, void *ctx)
-{
-        void *room;
-        int r = baton_capture_reserve(capture, sizeof(count), &room);
-
-        (void)child, (void)ctx;
-        if (r)
-                return r;
-        memcpy(room, &count, sizeof(count));
-        return baton_capture_commit(capture, sizeof(count));
+        (void)fprintf(stderr, "serves %llu as %s\n", (unsigned long long)count, environment("POOL_VERSION", "v1"));
 }
 
 static void retire(struct baton_child *child, void *ctx)
@@ -91,7 +79,7 @@ static void retire(struct baton_child *child, void *ctx)
 int main(void)
 {
         static const struct baton_child_ops ops = {.size = sizeof(ops), .schema = "pool", .version = 1, .version_oldest = 1, .restore = restore,
-                                                   .serve = serve, .capture = capture, .retire = retire};
+                                                   .serve = serve, .capture = count_capture, .retire = retire};
         struct baton_child *child = NULL;
         int r = baton_child_open(&child, &ops, NULL);
 
