@@ -276,9 +276,13 @@ static void take_child(struct bt_child *child, const struct bt_carry_item *const
 
 void bt_carry_lost(struct bt_hub *hub)
 {
-        bt_hub_foreach_child(child, hub) if (hub->carry && !child->current && !child->migration &&
-                                             child->phase == BT_PHASE_RUNNING)
-                bt_child_down(child, NULL);
+        if (!hub->carry)
+                return;
+        bt_hub_foreach_child(child, hub)
+        {
+                if (!child->current && !child->migration && child->phase == BT_PHASE_RUNNING)
+                        bt_child_down(child, NULL);
+        }
 }
 
 /* As they came before: what is shown, and whoever is asked first, is in that order. */

@@ -122,7 +122,7 @@ static void put_next(struct bt_child *child)
         int r;
 
         /* A stop writes the states themselves, newer than any checkpoint, and after what is under way. */
-        if (!bt_child_is_durable(child) || ck->putting || child->hub->stopping)
+        if (!bt_child_is_durable(child) || ck->putting || child->hub->stopping || child->hub->puts_wait)
                 return;
         atomic_thread_fence(memory_order_seq_cst); /* the notice was taken, now the word: see tell() in child-api/checkpoint.c */
         if (!bt_checkpoint_lease(child->holding->baton, &last))
@@ -141,6 +141,11 @@ static void put_next(struct bt_child *child)
         child->store_jobs++;
         ck->putting = bt_holding_ref(child->holding);
         ck->putting_sequence = last.sequence;
+}
+
+void bt_child_checkpoints_put(struct bt_child *child)
+{
+        put_next(child);
 }
 
 /* ---- asking ---- */

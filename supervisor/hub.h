@@ -425,6 +425,7 @@ void bt_child_recover_and_say(struct bt_child *child, enum baton_reason reason);
 bool bt_child_is_durable(const struct bt_child *child);                          /* its checkpoints go to the disk */
 void bt_child_checkpoints_begin(struct bt_child *child);                         /* it runs */
 void bt_child_checkpoints_end(struct bt_child *child);
+void bt_child_checkpoints_put(struct bt_child *child); /* those that had to wait (bt_hub.puts_wait) */
 void bt_child_on_checkpointed(struct bt_child *child, struct bt_inc *inc, const struct bt_rec *rec);
 
 /* kept.c */
@@ -540,6 +541,7 @@ struct bt_hub {
         uint64_t upgrades;       /* asked for so far */
         uint64_t renewals;       /* of the hub itself: renew.h */
         struct bt_renewal *renewal; /* one that is under way; NULL: none */
+        bool puts_wait;             /* it waits for the store alone: no checkpoint is put into it */
         struct bt_carry *carry;  /* from the program before, until all of it is taken; NULL: none */
         int plan_fd;             /* borrowed; -1: none */
         struct bt_list alters;   /* alter.h: who waits for its command */

@@ -67,13 +67,19 @@ static void refused(struct bt_renewal *renewal, enum bt_ctl_outcome outcome, con
         hub->renewal = NULL;
         bt_hub_say(hub, "goes on as the program it is: %.*s", first, text);
         bt_event(hub, BT_EVENT_HUB_NOT_UPGRADED, NULL, 0, "%.*s", first, text);
+        hub->puts_wait = false;
         if (client) {
                 bt_client_renews(client, NULL, &ignored);
                 bt_client_answer(client, outcome, text);
         }
         (void)renewal_free(renewal);
-        bt_hub_foreach_child(child, hub) if (child->current && !hub->stopping)
+        bt_hub_foreach_child(child, hub)
+        {
+                if (!child->current || hub->stopping)
+                        continue;
+                bt_child_checkpoints_put(child);
                 bt_spare_wanted(child);
+        }
 }
 
 void bt_renewal_abandon(struct bt_renewal *renewal)
@@ -241,21 +247,45 @@ static void rehearse(struct bt_renewal *renewal)
 
 static void discard_spares(struct bt_hub *hub)
 {
-        bt_hub_foreach_child(child, hub) if (child->spare) bt_inc_discard(child->spare);
+        bt_hub_foreach_child(child, hub)
+        {
+                if (child->spare)
+                        bt_inc_discard(child->spare);
+        }
+}
+
+/* A child may wait for its checkpoint to be durable: it is put off only while there is nothing else that we wait for. */
+static void puts_wait(struct bt_hub *hub, bool wait)
+{
+        bool waited = hub->puts_wait;
+
+        hub->puts_wait = wait;
+        if (!waited || wait)
+                return;
+        bt_hub_foreach_child(child, hub) bt_child_checkpoints_put(child);
+}
+
+static const char *not_at_rest(struct bt_hub *hub, char *room, size_t bytes)
+{
+        const char *busy = bt_renewal_busy(hub, room, bytes);
+
+        puts_wait(hub, !busy);
+        return busy ? busy : bt_renewal_store_busy(hub);
 }
 
 static void on_timer(struct bt_loop_timer *timer)
 {
         struct bt_renewal *renewal = bt_container_of(timer, struct bt_renewal, timer);
         char room[BT_CARRY_WHY_BYTES], text[BT_CARRY_WHY_BYTES + 32];
+        struct bt_hub *hub = renewal->hub;
         const char *busy;
 
         if (*renewal->refusal) {
                 refused(renewal, BT_CTL_FAILED, renewal->refusal);
                 return;
         }
-        discard_spares(renewal->hub);
-        busy = bt_renewal_busy(renewal->hub, room, sizeof(room));
+        discard_spares(hub);
+        busy = not_at_rest(hub, room, sizeof(room));
         if (busy && bt_now_ns() >= renewal->deadline_ns) {
                 (void)snprintf(text, sizeof(text), "busy: %s", busy);
                 refused(renewal, BT_CTL_TIMED_OUT, text);
@@ -264,7 +294,8 @@ static void on_timer(struct bt_loop_timer *timer)
         } else if (renewal->rehearsed) {
                 go(renewal);
         } else {
-                rehearse(renewal);
+                rehearse(renewal); /* perhaps to its end */
+                puts_wait(hub, false);
         }
 }
 

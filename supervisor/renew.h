@@ -29,8 +29,10 @@ void bt_renewal_abandon(
         struct bt_renewal *renewal);      /* its client has left: it goes on. Takes NULL */
 void bt_renewal_stop(struct bt_hub *hub); /* the hub stops: refused */
 
-/* What keeps the hub from rest, as the end of "busy: "; NULL: nothing. */
+/* What keeps the hub from rest, as the end of "busy: "; NULL: nothing but what the store may be at work on. */
 const char *bt_renewal_busy(const struct bt_hub *hub, char *text, size_t bytes);
+/* That, when it is. Of children whose checkpoints go to the disk there is always one under way, unless they have to wait. */
+const char *bt_renewal_store_busy(const struct bt_hub *hub);
 
 /* ---- control.c ---- */
 

@@ -69,7 +69,7 @@ static const char *child_busy(const struct room *room, const struct bt_child *ch
                 return say(room, "a rollout of %s is under way", child->pool);
         if (child->move)
                 return say(room, "%s is to be moved to another node", child->id);
-        if (child->loading || child->importing || child->store_jobs || child->checkpoints.putting)
+        if (child->loading || child->importing)
                 return say(room, "the store is at work for %s", child->id);
         if (child->leaving || child->pause || child->asked || child->item)
                 return say(room, "%s is being stopped or started", child->id);
@@ -137,8 +137,8 @@ static const char *requests_busy(const struct bt_hub *hub)
                 return "an alter command runs";
         if (bt_hooks_busy(hub))
                 return "a command for an event runs";
-        if (!bt_list_empty(&hub->state_asks) || !bt_store_idle(hub->store))
-                return "the store is at work";
+        if (!bt_list_empty(&hub->state_asks))
+                return "the store is being asked for states";
         return bt_hub_control_busy(hub);
 }
 
@@ -161,4 +161,14 @@ const char *bt_renewal_busy(const struct bt_hub *hub, char *text, size_t bytes)
         }
         why = nodes_busy(hub);
         return why ? why : requests_busy(hub);
+}
+
+const char *bt_renewal_store_busy(const struct bt_hub *hub)
+{
+        bt_hub_foreach_child(child, hub)
+        {
+                if (child->store_jobs || child->checkpoints.putting)
+                        return "the store is at work";
+        }
+        return bt_store_idle(hub->store) ? NULL : "the store is at work";
 }

@@ -609,6 +609,24 @@ static void R24_it_waits_for_a_swap_and_says_for_what_it_waited_in_vain(void **s
         world_end(w);
 }
 
+/* There is always one on its way to the disk; they wait for the hub, and not the hub for them. */
+static void R24_checkpoints_that_never_end_do_not_keep_it_from_rest(void **state)
+{
+        struct world *w = *state;
+        int fd;
+
+        world_start(w, WORLD_PROBE_FORM("arena") "    durability: sync\n    checkpoint_every: 1ms\n");
+        fd = probe_dial(w);
+        for (int i = 0; i < 4; i++) {
+                for (int k = 0; k < 3; k++)
+                        (void)probe_number(fd, "checkpoint");
+                upgrade(w);
+        }
+        assert_true(probe_number(fd, "checkpoint") > 0);
+        (void)close(fd);
+        world_end(w);
+}
+
 /* ---- a hub that does not get through ---- */
 
 static void R24_a_hub_killed_on_the_way_is_followed_as_ever(void **state)
@@ -743,6 +761,7 @@ int main(void)
                 SCENARIO(I8_what_is_kept_is_kept_over_it),
                 SCENARIO(R24_a_program_that_cannot_go_on_is_refused_with_its_words),
                 SCENARIO(R24_it_waits_for_a_swap_and_says_for_what_it_waited_in_vain),
+                SCENARIO(R24_checkpoints_that_never_end_do_not_keep_it_from_rest),
                 SCENARIO(R24_a_hub_killed_on_the_way_is_followed_as_ever),
                 SCENARIO(R24_what_cannot_be_read_after_all_is_adopted),
                 SCENARIO(R22_nothing_is_left_of_many_upgrades),
