@@ -175,6 +175,7 @@ __attribute__((noreturn)) static void hand_to_and_fro(struct hand *hand)
                 if (atomic_load(&board->parked))
                         bt_futex_wake(&board->holder);
                 state_unmap(hand);
+                bench_post(&board->away, atomic_load(&board->away) + 1);
                 come(hand);
         }
 }

@@ -62,6 +62,7 @@ struct bench_board {
         _Atomic uint32_t come __attribute__((aligned(64)));   /* W benchmark: heir, get ready; futex */
         _Atomic uint32_t ready;                               /* W heir: as often as it was; futex */
         _Atomic uint32_t soon;                                /* W benchmark: heir, watch, it comes; futex */
+        _Atomic uint32_t away;                                /* W who has handed over: one more when its memory is taken down; futex */
         _Atomic uint32_t go __attribute__((aligned(64)));     /* W benchmark 1, holder 0: hand over, or end */
 };
 

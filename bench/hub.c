@@ -33,6 +33,7 @@ static const char CONFIG[] = "hub: bench\n"
                              "    handover: true\n"
                              "    state: {form: %s, max: %" PRIu64 "KiB}\n"
                              "    restart: temporary\n"
+                             "    durability: none\n" /* what a stop finds in an arena of a gigabyte would be seconds on a disk */
                              "    shutdown: 60s\n"
                              "    retention: 60s\n"
                              "    handover_data_wait: 60s\n"
