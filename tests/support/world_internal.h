@@ -12,3 +12,4 @@ bool world_is_keeper(pid_t pid);
 
 /* Kills and reaps all that is ours; how many that were, with or without keepers. */
 int world_reap_all(bool keepers);
+void world_children(char *text, size_t bytes);

@@ -55,6 +55,33 @@ static int children_signal(int signo)
         return count;
 }
 
+/* Each child of this process, as "12 (name) S": for a message. */
+void world_children(char *text, size_t bytes)
+{
+        char path[64], list[1024] = "", *rest = list, *word;
+        FILE *file;
+
+        *text = '\0';
+        (void)snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)gettid());
+        file = fopen(path, "re");
+        if (file) {
+                (void)!fgets(list, sizeof(list), file);
+                (void)fclose(file);
+        }
+        while ((word = strsep(&rest, " \n"))) {
+                size_t at = strlen(text);
+                char stat[64] = "";
+
+                (void)snprintf(path, sizeof(path), "/proc/%s/stat", word);
+                file = *word ? fopen(path, "re") : NULL;
+                if (!file)
+                        continue;
+                (void)!fgets(stat, sizeof(stat), file);
+                (void)fclose(file);
+                (void)snprintf(text + at, bytes - at, "%s%.*s", at ? ", " : "", (int)(strcspn(stat, ")") + 3), stat);
+        }
+}
+
 bool world_is_keeper(pid_t pid)
 {
         char path[64], name[32] = "";
