@@ -69,14 +69,6 @@ struct bt_peer *bt_post_find(struct baton_child *child, uint32_t number)
         return peer;
 }
 
-void bt_post_expect(struct bt_post *post, uint32_t number)
-{
-        const struct bt_peer *peer = peer_known(post, number);
-
-        if (peer)
-                bt_mailbox_fetch(&peer->view);
-}
-
 /* 0, -BATON_E_GONE, -BATON_E_TOO_BIG or -EAGAIN. */
 static int push(struct baton_child *child, uint32_t client, const struct bt_letter *letter, const void *payload)
 {
@@ -102,11 +94,9 @@ static void count_unanswered(struct bt_desk *desk)
 void bt_post_push_answer(struct baton_child *child)
 {
         struct bt_desk *desk = child->post->desk;
-        struct bt_letter letter;
-        uint32_t client;
-        const void *payload = bt_desk_answer(desk, &client, &letter);
+        const void *payload = bt_desk_answer(desk);
 
-        if (payload && push(child, client, &letter, payload))
+        if (payload && push(child, desk->answer_client, &desk->answer_letter, payload))
                 count_unanswered(desk);
         BT_POINT("message.pushed");
         bt_desk_no_answer(desk);

@@ -269,8 +269,6 @@ static void handle(struct baton_child *child, const struct bt_taken *taken)
         struct baton_message message;
         int r = describe(child, taken, &message);
 
-        if (message.wants_answer)
-                bt_post_expect(child->post, taken->owner);
         message.deliveries = begin(child, pos, taken);
         if (!r)
                 r = again(desk, message.deliveries);
@@ -296,6 +294,7 @@ static void handle(struct baton_child *child, const struct bt_taken *taken)
         count(&desk->handled);
         BT_POINT("message.freed");
         bt_post_push_answer(child);
+        bt_source_tell_room(post);
         BT_POINT("message.done");
 }
 

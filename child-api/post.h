@@ -63,6 +63,7 @@ void bt_post_serve(struct baton_child *child);   /* some messages */
 /* source.c */
 int bt_source_take(struct bt_post *post, struct bt_taken *ret_taken); /* into post->payload; as bt_mailbox_take(), also HOLE and BROKEN are dealt with */
 void bt_source_done(struct bt_post *post, uint64_t pos);              /* the message in hand is committed: its slot is free */
+void bt_source_tell_room(struct bt_post *post); /* after it, when nobody waits for us: who waits for room */
 bool bt_source_told(const struct bt_post *post); /* there is probably something to take */
 bool bt_source_watch(struct bt_post *post, const _Atomic uint32_t *called, uint32_t called_seen);
 bool bt_source_sleep(struct bt_post *post); /* false: there is something, do not sleep */
@@ -74,7 +75,6 @@ int bt_source_hold(const struct bt_post *post, int op); /* its bell, in the poll
 void bt_post_meet(struct baton_child *child, uint32_t number, const int fds[2]); /* takes both */
 void bt_post_part(struct baton_child *child, uint32_t number);
 struct bt_peer *bt_post_find(struct baton_child *child, uint32_t number);
-void bt_post_expect(struct bt_post *post, uint32_t number); /* an answer to this client is near */
 void bt_post_push_answer(struct baton_child *child); /* the one in the box, if it is due */
 
 /* once.c */

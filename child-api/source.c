@@ -59,7 +59,13 @@ void bt_source_done(struct bt_post *post, uint64_t pos)
         if (post->view.shared)
                 bt_share_done(&post->view, post->desk);
         else
-                bt_mailbox_free(&post->view, pos);
+                bt_mailbox_give_back(&post->view, pos);
+}
+
+void bt_source_tell_room(struct bt_post *post)
+{
+        if (!post->view.shared) /* there it is done */
+                bt_mailbox_freed(&post->view);
 }
 
 bool bt_source_told(const struct bt_post *post)

@@ -2,8 +2,11 @@
 #include "client-api/calls.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "shm/futex.h"
 
 #define TRIES                                                                                      \
         4 /* rounds through the table before it counts as full: entries come free under our eyes */
@@ -20,12 +23,13 @@ static enum bt_call_state state_of(uint64_t word)
 
 int bt_calls_init(struct bt_calls *calls, uint32_t count, size_t reply_bytes)
 {
-        calls->entries = calloc(count, sizeof(*calls->entries));
+        calls->entries = aligned_alloc(alignof(struct bt_call), count * sizeof(*calls->entries));
         calls->room = calloc(count, reply_bytes);
         if (!calls->entries || !calls->room) {
                 bt_calls_deinit(calls);
                 return -ENOMEM;
         }
+        memset(calls->entries, 0, count * sizeof(*calls->entries));
         calls->count = count;
         calls->reply_bytes = reply_bytes;
         for (uint32_t i = 0; i < count; i++) {
@@ -40,6 +44,15 @@ void bt_calls_deinit(struct bt_calls *calls)
         free(calls->entries);
         free(calls->room);
         *calls = (struct bt_calls){0};
+}
+
+/* The table is larger than the nearest cache: the next entry is on its way before it is wanted. */
+static void fetch_ahead(const struct bt_calls *calls, uint32_t idx)
+{
+        const char *call = (const char *)&calls->entries[idx < calls->count ? idx : 0];
+
+        bt_cpu_fetch_to_write(call);
+        bt_cpu_fetch_to_write(call + sizeof(struct bt_call) - 1);
 }
 
 struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_done_fn done,
@@ -75,6 +88,7 @@ struct bt_call *bt_call_begin(struct bt_calls *calls, uint64_t *ret_id, baton_do
                 atomic_store_explicit(&call->word, word_of(id, BT_CALL_PENDING),
                                       memory_order_release);
                 atomic_store_explicit(&calls->next, idx + 1, memory_order_relaxed);
+                fetch_ahead(calls, idx + 1);
                 *ret_id = id;
                 return call;
         }

@@ -33,7 +33,7 @@ enum bt_call_state {
 struct bt_member;
 
 struct bt_call {
-        _Atomic uint64_t word;                    /* id << 3 | state */
+        _Atomic uint64_t word __attribute__((aligned(64))); /* id << 3 | state */
         _Atomic(const struct bt_member *) member; /* who has to answer; NULL: not known yet */
         _Atomic uint64_t
                 place; /* 1 + its position in a mailbox; 0: not known. A late store may be of a call before: see take_back() */

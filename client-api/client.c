@@ -12,6 +12,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -167,6 +168,8 @@ static struct baton_client *client_new(void)
         bt_list_init(&client->members);
         bt_list_init(&client->followers);
         bt_list_init(&client->done);
+        client->fenced = !bt_barrier_init();
+        atomic_store(&client->crowded, client->fenced);
         watch_forks();
         client->forks = atomic_load(&fork_count);
         return client;

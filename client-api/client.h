@@ -6,6 +6,8 @@
  *      push path (send.c, route.c)      any thread, no lock: a target's members are an array that is replaced, never changed; a member is never unmapped
  *                                       before the client is closed
  *      answers (wait.c)                 one thread at a time has @pump: it reads the reply ring and delivers to the table of calls
+ *      between the two                  what a removal has to see of a call under way, and a second thread of a first one, is stored without a fence: the one
+ *                                       that seldom comes has a barrier for all threads (base/barrier.h)
  *      the hub (attach.c), the rest     under @lock
  *
  * A member that was removed keeps its mapping, because another thread may be in it: the hub gives the memory behind it back (the mailbox is emptied when
@@ -66,7 +68,10 @@ struct baton_target {
 struct baton_client {
         pthread_mutex_t lock;
         _Atomic uint32_t pump; /* 1: a thread has it. Only ever tried, so nobody sleeps for it */
-        uint32_t forks;        /* of this process, at open */
+        _Atomic uint32_t
+                crowded; /* 1: more than one thread waits, or the program polls; never 0 again. See wait.c */
+        bool fenced; /* there is no barrier for all threads (base/barrier.h): stores that others must see are fences, each time */
+        uint32_t forks; /* of this process, at open */
         struct baton_client_options options;
 
         /* the hub */

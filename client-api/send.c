@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "base/clock.h"
 #include "client-api/client.h"
 #include "shm/futex.h"
@@ -87,6 +88,20 @@ static int wait_room(const struct baton_target *target, const struct bt_member *
         return 0;
 }
 
+/*
+ * Before the gate is looked at: whoever removes the member closes that, then looks for calls of its own, with a barrier for all threads between them
+ * (bt_calls_gone()).
+ */
+static void member_note(const struct baton_client *client, struct bt_call *call,
+                        const struct bt_member *member)
+{
+        if (client->fenced)
+                atomic_store(&call->member, member);
+        else
+                atomic_store_explicit(&call->member, member, memory_order_release);
+        bt_barrier_light();
+}
+
 /* @call: NULL: a cast. */
 static int send_letter(struct baton_target *target, const struct baton_send *send,
                        struct bt_call *call, uint64_t id, uint64_t deadline_ns)
@@ -101,7 +116,7 @@ static int send_letter(struct baton_target *target, const struct baton_send *sen
                 if (!member)
                         return -BATON_E_GONE;
                 if (call)
-                        atomic_store(&call->member, member);
+                        member_note(client, call, member);
                 r = push(member, client, &letter, send, call);
                 if (r == -BATON_E_GONE && bt_route(target, send->key)) {
                         r = 0; /* removed just now; there is another */

@@ -11,6 +11,8 @@
  *                   └────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
  *      follower:  into the list ── try for the pump once more ── sleep on @nod
  *
+ * A thread that watches (spin_ns) has the pump meanwhile, and reads for everybody.
+ *
  * A follower is in the list before it tries for the pump the last time, and a leader looks at the list after it gave the pump back: one of them sees
  * the other. dispatch() takes the pump if it can have it; if not, its leader does the work, and says so with @nudge when there is a done() to run.
  */
@@ -21,6 +23,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -55,15 +58,6 @@ static void call_finish(struct baton_client *client, struct bt_call *call, uint6
         (void)!write(client->nudge, &one, sizeof(one));
 }
 
-/* Who gets an answer is likely to ask again, and its child watches the tail: it has taken that line away since. */
-static void fetch_for_next(const struct bt_call *call)
-{
-        const struct bt_member *member = atomic_load_explicit(&call->member, memory_order_relaxed);
-
-        if (member)
-                bt_mailbox_fetch(&member->view);
-}
-
 /* It is the reader's own: nobody else has to see it. */
 static void deliver_own(struct baton_client *client, struct bt_call *call, struct bt_own *own)
 {
@@ -86,7 +80,6 @@ static void deliver(struct baton_client *client, const struct bt_letter *letter,
                 atomic_fetch_add_explicit(&client->late, 1, memory_order_relaxed);
                 return;
         }
-        fetch_for_next(call);
         call->status = letter->status;
         call->bytes = letter->bytes;
         if (own && own->id == letter->call && !call->done) {
@@ -110,14 +103,14 @@ static void ring_drain(struct baton_client *client, struct bt_own *own)
 
         for (uint32_t left = client->ring.slot_count; left; left--) {
                 struct bt_taken taken;
-                int r = bt_mailbox_take(&client->ring, cursor, &taken, client->answer);
+                int r = bt_mailbox_read(&client->ring, cursor, &taken, client->answer);
 
                 if (r == BT_MAILBOX_E_EMPTY || r == BT_MAILBOX_E_BUSY)
                         return;
                 if (!r)
                         deliver(client, &taken.letter, own);
                 atomic_store_explicit(&client->cursor, cursor + 1, memory_order_release);
-                bt_mailbox_free(&client->ring, cursor++);
+                bt_mailbox_give_back(&client->ring, cursor++); /* children do not wait for room */
                 if (!bt_mailbox_told(&client->ring, cursor))
                         return;
         }
@@ -162,6 +155,8 @@ void bt_calls_gone(struct baton_client *client)
 {
         const uint64_t one = 1;
 
+        if (!client->fenced)
+                bt_barrier_heavy(); /* see member_note() */
         atomic_store(&client->removed, 1);
         (void)!write(client->bell, &one,
                      sizeof(one)); /* whoever reads answers, or polls, has work */
@@ -283,8 +278,8 @@ static void leave_asleep(struct baton_client *client)
                 (void)!write(client->bell, &one, sizeof(one));
 }
 
-/* A program that begins to poll just now found the pump taken, and leaves the bell to us: so that is looked at once more behind the store. */
-static void pump_release(struct baton_client *client)
+/* Under @pump. A program that begins to poll just now found the pump taken, and leaves the bell to us: so that is looked at once more behind the store. */
+static void pump_hand_on(struct baton_client *client)
 {
         uint32_t polled;
 
@@ -298,11 +293,33 @@ static void pump_release(struct baton_client *client)
         nod_to_one(client);
 }
 
+/*
+ * While there is one thread that waits, it gives the pump back by a store, and nobody is looked for. The first other one says that there are others, with a
+ * barrier for all threads: either that is seen here behind the store, or the store is seen there.
+ */
+static void pump_release(struct baton_client *client)
+{
+        if (!atomic_load_explicit(&client->crowded, memory_order_relaxed)) {
+                atomic_store_explicit(&client->pump, 0, memory_order_release);
+                bt_barrier_light();
+                if (!atomic_load_explicit(&client->crowded, memory_order_relaxed) ||
+                    !pump_take(client))
+                        return;
+        }
+        pump_hand_on(client);
+}
+
+static void say_crowded(struct baton_client *client)
+{
+        if (!atomic_exchange(&client->crowded, 1))
+                bt_barrier_heavy();
+}
+
 void bt_wait_begin_polled(struct baton_client *client)
 {
-        if (!pump_take(client))
-                return; /* its leader does it when it leaves */
-        pump_release(client);
+        say_crowded(client);
+        if (pump_take(client)) /* otherwise its leader does it when it leaves */
+                pump_hand_on(client);
 }
 
 static bool is_over(const struct bt_call *call, uint64_t id)
@@ -360,6 +377,7 @@ static bool follow(struct baton_client *client, struct bt_call *call, uint64_t i
                                          {.word = &self.nod, .expected = 0}};
         bool leads;
 
+        say_crowded(client);
         atomic_store(&call->waited, 1);
         pthread_mutex_lock(&client->lock);
         bt_list_push(&client->followers, &self.node);
@@ -375,47 +393,54 @@ static bool follow(struct baton_client *client, struct bt_call *call, uint64_t i
         return leads;
 }
 
-/* Watches for a moment, and reads for everybody. True when it is over. */
+/* One look, and what is there is read. */
+static void spin_look(struct baton_client *client, struct bt_own *own, bool closely, bool *leads)
+{
+        bool there = closely ? bt_mailbox_ready(&client->ring, client->cursor)
+                             : bt_mailbox_told(&client->ring, client->cursor);
+
+        if (!there && !atomic_load(&client->removed))
+                return;
+        if (!*leads)
+                *leads = pump_take(client);
+        if (*leads)
+                ring_read(client, own);
+}
+
+/* Watches for a moment, and reads for everybody. True: this thread has the pump. */
 static bool spin(struct baton_client *client, const struct bt_call *call, struct bt_own *own,
                  uint64_t deadline_ns)
 {
         uint64_t until = 0, now = 0;
+        bool leads = pump_take(client);
 
-        while (now <= until) {
-                for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if ((i + 1 < SPIN_CLOCK_EVERY
-                                     ? bt_mailbox_told(&client->ring, client->cursor)
-                                     : bt_mailbox_ready(&client->ring, client->cursor)) ||
-                            atomic_load(&client->removed)) {
-                                if (pump_take(client)) {
-                                        ring_read(client, own);
-                                        pump_release(client);
-                                }
-                        }
-                        if (is_over(call, own->id))
-                                return true;
-                        bt_cpu_relax();
+        for (uint32_t looks = 1; !is_over(call, own->id); looks++) {
+                spin_look(client, own, looks % BT_MAILBOX_CLOSELY_EVERY == 0, &leads);
+                if (looks % SPIN_CLOCK_EVERY == 0) {
+                        now = bt_now_ns();
+                        until = until ? until : bt_ns_add(now, client->options.spin_ns);
+                        if (now > until || now > deadline_ns)
+                                break;
                 }
-                now = bt_now_ns();
-                if (!until)
-                        until = bt_ns_add(now, client->options.spin_ns);
-                if (until > deadline_ns)
-                        until = deadline_ns;
+                bt_cpu_relax();
         }
-        return false;
+        return leads;
 }
 
 int bt_wait(struct baton_client *client, struct bt_call *call, struct bt_own *own,
             uint64_t deadline_ns)
 {
-        if (client->options.spin_ns && deadline_ns && spin(client, call, own, deadline_ns))
-                return 0;
+        bool leads = client->options.spin_ns && deadline_ns && spin(client, call, own, deadline_ns);
+
         while (!is_over(call, own->id)) {
-                if (pump_take(client) || follow(client, call, own->id, deadline_ns))
+                if (leads || pump_take(client) || follow(client, call, own->id, deadline_ns))
                         lead(client, call, own, deadline_ns);
+                leads = false;
                 if (!is_over(call, own->id) && bt_now_ns() >= deadline_ns)
                         return -ETIMEDOUT;
         }
+        if (leads)
+                pump_release(client);
         return 0;
 }
 

@@ -175,15 +175,12 @@ void bt_desk_no_answer(struct bt_desk *desk)
         set(&desk->answer, 0);
 }
 
-const void *bt_desk_answer(const struct bt_desk *desk, uint32_t *ret_client,
-                           struct bt_letter *ret_letter)
+const void *bt_desk_answer(const struct bt_desk *desk)
 {
         uint64_t answer = get(&desk->answer);
 
         if (!answer || get(&desk->cursor) < answer || desk->answer_letter.bytes > desk->box_bytes)
                 return NULL;
-        *ret_client = desk->answer_client;
-        *ret_letter = desk->answer_letter;
         return (const char *)desk + desk->box_off;
 }
 

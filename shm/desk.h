@@ -60,8 +60,8 @@ void bt_desk_skip(struct bt_desk *desk);
 int bt_desk_put_answer(struct bt_desk *desk, uint32_t client, const struct bt_letter *letter, const void *payload);
 void bt_desk_no_answer(struct bt_desk *desk); /* none, or it was pushed */
 
-/* The payload of an answer that is to be pushed now; NULL: there is none. */
-const void *bt_desk_answer(const struct bt_desk *desk, uint32_t *ret_client, struct bt_letter *ret_letter);
+/* The payload of an answer that is to be pushed now, to @desk->answer_client under @desk->answer_letter; NULL: there is none. */
+const void *bt_desk_answer(const struct bt_desk *desk);
 
 /* ---- after a death ---- */
 

@@ -432,7 +432,7 @@ struct bt_mailbox {
         uint32_t shared;        /* 1: all members of a pool take from it: shm/share.h */
         uint8_t reserved0[20];
         char id[64];            /* the child's, the pool's when it is shared; of a client: its name */
-        _Atomic uint64_t tail __attribute__((aligned(64)));    /* positions claimed so far, or one less; W producers, by compare-and-swap */
+        _Atomic uint64_t tail __attribute__((aligned(64)));    /* where to look: never more than the positions claimed so far, seldom less; W producers */
         _Atomic uint64_t read __attribute__((aligned(64)));    /* positions given back so far: a copy for others; W consumer */
         _Atomic uint64_t next;                                 /* shared: where members look for the next one, BT_NEXT_POS_BITS; W members, by compare-and-swap */
         _Atomic uint32_t asleep __attribute__((aligned(64)));  /* 1: ring the bell; W consumer, the producer that rings takes it back */

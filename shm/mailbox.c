@@ -9,15 +9,11 @@
 #include "base/clock.h"
 #include "shm/futex.h"
 
-#define STATE_BITS 3
-#define OWNER_BITS 32
-#define POS_MASK   ((UINT64_C(1) << BT_NEXT_POS_BITS) - 1)
-#define LAP_MASK   ((1u << (64 - STATE_BITS - OWNER_BITS)) - 1)
-
-#define LINE_BYTES  64
-#define FETCH_BYTES (2 * LINE_BYTES)
+#define POS_MASK ((UINT64_C(1) << BT_NEXT_POS_BITS) - 1)
+#define LAP_MASK BT_SLOT_LAP_MASK
 
 #define CLAIM_TRIES      4096 /* each failed one is a claim of somebody else's, or a lie */
+#define OTHERS_FOR       64   /* claims, after one that found its place taken */
 #define SPIN_CLOCK_EVERY 32   /* looks at the word between two looks at the clock */
 #define ROOM_AGAIN_NS                                                                              \
         BT_NS_PER_MS /* producers that wait are told of less than half a mailbox of room at most so often */
@@ -30,20 +26,6 @@ static uint64_t line_up(uint64_t bytes)
 static uint64_t page_up(uint64_t bytes)
 {
         return (bytes + BT_PAGE_BYTES - 1) & ~(uint64_t)(BT_PAGE_BYTES - 1);
-}
-
-uint64_t bt_slot_pack(uint32_t lap, uint32_t owner, enum bt_slot_state state)
-{
-        return (uint64_t)(lap & LAP_MASK) << (STATE_BITS + OWNER_BITS) |
-               (uint64_t)owner << STATE_BITS | (uint64_t)state;
-}
-
-struct bt_slot_word bt_slot_unpack(uint64_t word)
-{
-        return (struct bt_slot_word){.lap = (uint32_t)(word >> (STATE_BITS + OWNER_BITS)),
-                                     .owner = (uint32_t)(word >> STATE_BITS),
-                                     .state =
-                                             (enum bt_slot_state)(word & ((1u << STATE_BITS) - 1))};
 }
 
 /* ---- the segment ---- */
@@ -140,43 +122,15 @@ int bt_mailbox_attach(struct bt_seg *ret_seg, struct bt_mailbox_view *ret_view, 
         return 0;
 }
 
-struct bt_mail_slot *bt_mailbox_slot(const struct bt_mailbox_view *view, uint64_t pos)
-{
-        char *slots = (char *)view->mb + view->slots_off;
-
-        return (struct bt_mail_slot *)(void *)(slots +
-                                               (pos & (view->slot_count - 1)) * view->slot_bytes);
-}
-
-uint32_t bt_mailbox_lap(const struct bt_mailbox_view *view, uint64_t pos)
-{
-        /* The count is a power of two, and a division by it, of which a call would need a dozen, costs as much as an atomic instruction. */
-        return (uint32_t)(pos >> __builtin_ctz(view->slot_count)) & LAP_MASK;
-}
-
-/* The lines of a slot that a short message takes. */
-static void fetch_to_write(const struct bt_mailbox_view *view, uint64_t pos)
-{
-        const char *slot = (const char *)bt_mailbox_slot(view, pos);
-
-        for (uint32_t off = 0; off < view->slot_bytes && off < FETCH_BYTES; off += LINE_BYTES)
-                bt_cpu_fetch_to_write(slot + off);
-}
-
-static void fetch_to_read(const struct bt_mailbox_view *view, uint64_t pos)
-{
-        const char *slot = (const char *)bt_mailbox_slot(view, pos);
-
-        for (uint32_t off = 0; off < view->slot_bytes && off < FETCH_BYTES; off += LINE_BYTES)
-                __builtin_prefetch(slot + off);
-}
-
 /* ---- producers ---- */
 
-/* @pos is claimed, or was: the tail is behind it for all who look. Nobody minds who moves it. */
-static void tail_past(const struct bt_mailbox_view *view, uint64_t pos)
+/* @pos is claimed, or was: the tail is behind it for all who look. */
+void bt_mailbox_tail_past(const struct bt_mailbox_view *view, uint64_t pos)
 {
-        (void)atomic_compare_exchange_strong(&view->mb->tail, &pos, pos + 1);
+        uint64_t tail = atomic_load(&view->mb->tail);
+
+        while (tail <= pos && !atomic_compare_exchange_weak(&view->mb->tail, &tail, pos + 1))
+                ;
 }
 
 /*
@@ -191,82 +145,80 @@ static bool carry_over(struct bt_mail_slot *slot, uint64_t word, uint32_t lap)
                                               bt_slot_pack(lap, taker, BT_SLOT_TAKEN));
 }
 
-int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_t *ret_pos)
+/* What lies at @pos is claimed, or of a later lap. Where to go on; @pos: nowhere. */
+static uint64_t next_try(const struct bt_mailbox_view *view, uint64_t pos, uint32_t ahead)
 {
-        struct bt_mailbox *mb = view->mb;
-        uint64_t seen_pos = UINT64_MAX;
+        uint64_t tail, read;
+
+        if (ahead <= 1 && view->shared)
+                bt_mailbox_tail_past(view, pos); /* its members go by the tail */
+        tail = atomic_load(&view->mb->tail);
+        if (tail > pos)
+                return tail;
+        if (ahead <= 1)
+                return pos + 1;
+        read = view->shared ? 0 : atomic_load(&view->mb->read);
+        return read > pos ? read : pos;
+}
+
+static int full(const struct bt_mailbox_view *view, uint64_t pos)
+{
+        if (!view->shared && pos > 0)
+                bt_mailbox_tail_past(view, pos - 1); /* who waits for room looks there */
+        atomic_fetch_add_explicit(&view->mb->full, 1, memory_order_relaxed);
+        return BT_MAILBOX_E_FULL;
+}
+
+/* Whether there are others is known by where the next place was. */
+static void note_claim(struct bt_mailbox_view *view, uint64_t pos)
+{
+        uint64_t own = atomic_load_explicit(&view->own, memory_order_relaxed);
+        uint32_t others = atomic_load_explicit(&view->others, memory_order_relaxed);
+
+        if (view->shared)
+                return;
+        if (others)
+                atomic_store_explicit(&view->others, others - 1, memory_order_relaxed);
+        else if (own && own != pos)
+                atomic_store_explicit(&view->others, OTHERS_FOR, memory_order_relaxed);
+        atomic_store_explicit(&view->own, pos + 1, memory_order_relaxed);
+}
+
+int bt_mailbox_claim_anew(struct bt_mailbox_view *view, uint32_t owner, uint64_t *ret_pos)
+{
+        const uint32_t tries = view->slot_count + CLAIM_TRIES;
+        uint64_t pos = atomic_load(&view->mb->tail);
         uint32_t carried = 0;
 
-        if (atomic_load_explicit(&mb->gate, memory_order_relaxed) == BT_MAILBOX_CLOSED)
+        if (atomic_load_explicit(&view->mb->gate, memory_order_relaxed) == BT_MAILBOX_CLOSED)
                 return BT_MAILBOX_E_CLOSED;
-        for (uint32_t i = 0; i < CLAIM_TRIES; i++) {
-                uint64_t pos = atomic_load(&mb->tail);
+        for (uint32_t i = 0; i < tries; i++) {
                 uint32_t lap = bt_mailbox_lap(view, pos);
                 struct bt_mail_slot *slot = bt_mailbox_slot(view, pos);
-                uint64_t word = atomic_load(&slot->word);
+                uint64_t word = atomic_load(&slot->word), next;
                 struct bt_slot_word w = bt_slot_unpack(word);
+                uint32_t ahead = (w.lap - lap) & LAP_MASK;
 
-                if (w.lap == lap && w.state == BT_SLOT_FREE) {
+                if (!ahead && w.state == BT_SLOT_FREE) {
                         if (!atomic_compare_exchange_strong(
                                     &slot->word, &word, bt_slot_pack(lap, owner, BT_SLOT_CLAIMED)))
                                 continue;
+                        note_claim(view, pos);
                         *ret_pos = pos;
                         return 0;
                 }
-                if (w.lap == lap || w.lap == ((lap + 1) & LAP_MASK)) {
-                        tail_past(view,
-                                  pos); /* somebody has claimed it, or is done with it already */
-                } else if (atomic_load(&mb->tail) != pos) {
-                        continue; /* the word is newer than the tail we looked at */
-                } else if (view->shared && w.state == BT_SLOT_TAKEN && carried < view->slot_count &&
-                           w.lap == ((lap - 1) & LAP_MASK)) {
+                if (ahead != LAP_MASK) {
+                        next = next_try(view, pos, ahead);
+                        if (next == pos)
+                                return BT_MAILBOX_E_BROKEN;
+                        pos = next;
+                } else if (view->shared && w.state == BT_SLOT_TAKEN && carried < view->slot_count) {
                         carried += carry_over(slot, word, lap);
-                } else if (w.lap == ((lap - 1) & LAP_MASK)) {
-                        atomic_fetch_add_explicit(&mb->full, 1, memory_order_relaxed);
-                        return BT_MAILBOX_E_FULL;
-                } else if (pos == seen_pos) {
-                        return BT_MAILBOX_E_BROKEN;
                 } else {
-                        seen_pos = pos;
+                        return full(view, pos);
                 }
         }
         return -EAGAIN;
-}
-
-int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos)
-{
-        uint32_t lap = bt_mailbox_lap(view, pos);
-        uint64_t claimed = bt_slot_pack(lap, owner, BT_SLOT_CLAIMED);
-
-        if (!atomic_compare_exchange_strong(&bt_mailbox_slot(view, pos)->word, &claimed,
-                                            bt_slot_pack(lap, owner, BT_SLOT_READY)))
-                return BT_MAILBOX_E_STALE;
-        fetch_to_write(view, pos + 1);
-        tail_past(view, pos);
-        return 0;
-}
-
-int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner,
-                    const struct bt_letter *letter, const void *payload, uint64_t *ret_pos)
-{
-        struct bt_mail_slot *slot;
-        uint64_t pos;
-        int r;
-
-        if (letter->bytes > view->payload_bytes)
-                return -EMSGSIZE;
-        r = bt_mailbox_claim(view, owner, &pos);
-        if (r)
-                return r;
-        slot = bt_mailbox_slot(view, pos);
-        slot->letter = *letter;
-        slot->letter.sender = owner;
-        if (letter->bytes)
-                memcpy(slot->payload, payload, letter->bytes);
-        r = bt_mailbox_publish(view, owner, pos);
-        if (!r && ret_pos)
-                *ret_pos = pos;
-        return r;
 }
 
 /* Each message is for one of them, so who rings takes nothing back: the next message rings for the next one. */
@@ -277,17 +229,6 @@ bool bt_mailbox_sleeper(const struct bt_mailbox_view *view)
                         return true;
         }
         return false;
-}
-
-/*
- * Of those who see it set, one rings. All four accesses of the pair are sequentially consistent: publish and this load here, store and look in
- * bt_mailbox_sleep(). A fence between them would do as well, and cost 30 cycles more on each side.
- */
-bool bt_mailbox_must_ring(const struct bt_mailbox_view *view)
-{
-        if (view->shared)
-                return bt_mailbox_sleeper(view);
-        return atomic_load(&view->mb->asleep) && atomic_exchange(&view->mb->asleep, 0) == 1;
 }
 
 int bt_mailbox_withdraw(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos)
@@ -315,9 +256,12 @@ static bool all_in_use(const struct bt_mailbox_view *view)
 /* True while a claim now would be refused. */
 static bool seems_full(const struct bt_mailbox_view *view)
 {
+        uint64_t read = atomic_load(&view->mb->read); /* see bt_mailbox_freed() */
         uint64_t pos = atomic_load(&view->mb->tail);
         struct bt_slot_word w = bt_slot_unpack(atomic_load(&bt_mailbox_slot(view, pos)->word));
 
+        if (!view->shared && pos < read)
+                return false; /* the tail was taken back: claim() knows */
         if (view->shared && w.state == BT_SLOT_TAKEN)
                 return all_in_use(view);
         return w.lap == ((bt_mailbox_lap(view, pos) - 1) & LAP_MASK);
@@ -349,75 +293,6 @@ uint32_t bt_mailbox_depth(const struct bt_mailbox_view *view)
 
 /* ---- the consumer ---- */
 
-/* Word by word, relaxed: a producer that lies may write at the same time, and that must stay defined. Both ends are on 8-byte boundaries. */
-static void words_copy(void *to, const void *from, size_t bytes)
-{
-        uint64_t *dst = to;
-        const _Atomic uint64_t *src = from;
-
-        for (size_t i = 0; i < (bytes + 7) / 8; i++)
-                dst[i] = atomic_load_explicit(&src[i], memory_order_relaxed);
-}
-
-/* The word at @pos, as a result of take(); READY and TAKEN are 0. */
-static int look_at(const struct bt_mailbox_view *view, uint64_t pos, uint64_t *ret_word)
-{
-        uint64_t word = atomic_load(&bt_mailbox_slot(view, pos)->word);
-        struct bt_slot_word w = bt_slot_unpack(word);
-
-        *ret_word = word;
-        if (w.lap != bt_mailbox_lap(view, pos))
-                return BT_MAILBOX_E_BROKEN;
-        switch (w.state) {
-        case BT_SLOT_FREE:
-                return w.owner ? BT_MAILBOX_E_BROKEN : BT_MAILBOX_E_EMPTY;
-        case BT_SLOT_CLAIMED:
-                return BT_MAILBOX_E_BUSY;
-        case BT_SLOT_READY:
-        case BT_SLOT_TAKEN:
-                return 0;
-        case BT_SLOT_HOLE:
-                return BT_MAILBOX_E_HOLE;
-        default:
-                return BT_MAILBOX_E_BROKEN;
-        }
-}
-
-int bt_mailbox_copy(const struct bt_mailbox_view *view, const struct bt_mail_slot *slot,
-                    struct bt_letter *ret_letter, void *ret_payload)
-{
-        words_copy(ret_letter, &slot->letter, sizeof(slot->letter));
-        if (ret_letter->bytes > view->payload_bytes)
-                return BT_MAILBOX_E_BROKEN;
-        words_copy(ret_payload, slot->payload, ret_letter->bytes);
-        return 0;
-}
-
-int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_taken *ret_taken,
-                    void *ret_payload)
-{
-        struct bt_mail_slot *slot = bt_mailbox_slot(view, pos);
-        struct bt_slot_word w;
-        uint64_t word;
-        int r;
-
-        fetch_to_read(view, pos);
-        r = look_at(view, pos, &word);
-        if (r)
-                return r;
-        w = bt_slot_unpack(word);
-        /* It fails when the message was withdrawn just now, or is scribbled on. */
-        if (w.state == BT_SLOT_READY &&
-            !atomic_compare_exchange_strong(&slot->word, &word,
-                                            bt_slot_pack(w.lap, w.owner, BT_SLOT_TAKEN)))
-                return bt_slot_unpack(word).state == BT_SLOT_HOLE ? BT_MAILBOX_E_HOLE
-                                                                  : BT_MAILBOX_E_BROKEN;
-        ret_taken->owner = w.owner;
-        ret_taken->before = 0;
-        ret_taken->again = w.state == BT_SLOT_TAKEN;
-        return bt_mailbox_copy(view, slot, &ret_taken->letter, ret_payload);
-}
-
 void bt_mailbox_tell_room(struct bt_mailbox_view *view)
 {
         atomic_store(&view->mb->waiting, 0);
@@ -427,13 +302,16 @@ void bt_mailbox_tell_room(struct bt_mailbox_view *view)
 
 /*
  * Telling them at each slot would wake all of them for each message. So when half of the mailbox is free, or, for a slow consumer, after a
- * while.
+ * while. The store of @read stands between the slot's and the look at @waiting, as the look at @read in seems_full() between @waiting's and the slot's: one
+ * of the two sees the other.
  */
 void bt_mailbox_freed(struct bt_mailbox_view *view)
 {
         struct bt_mailbox *mb = view->mb;
         uint64_t now;
 
+        if (!view->shared) /* a shared one's slot was freed by an exchange */
+                atomic_store(&mb->read, atomic_load_explicit(&mb->read, memory_order_relaxed));
         if (!atomic_load(&mb->waiting))
                 return;
         now = bt_now_ns();
@@ -445,9 +323,7 @@ void bt_mailbox_freed(struct bt_mailbox_view *view)
 
 void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos)
 {
-        atomic_store(&bt_mailbox_slot(view, pos)->word,
-                     bt_slot_pack(bt_mailbox_lap(view, pos) + 1, 0, BT_SLOT_FREE));
-        atomic_store_explicit(&view->mb->read, pos + 1, memory_order_relaxed);
+        bt_mailbox_give_back(view, pos);
         bt_mailbox_freed(view);
 }
 
@@ -459,17 +335,18 @@ void bt_mailbox_resume(struct bt_mailbox_view *view, uint64_t cursor)
         bt_mailbox_awake(view);
         if (cursor == 0)
                 return;
-        r = look_at(view, cursor - 1, &word);
+        r = bt_mailbox_look_at(view, cursor - 1, &word);
         if (r !=
             BT_MAILBOX_E_BROKEN) /* of that lap: it was not freed. In the next lap it is FREE, or somebody's */
-                bt_mailbox_free(view, cursor - 1);
+                bt_mailbox_give_back(view, cursor - 1);
         atomic_store_explicit(&view->mb->read, cursor, memory_order_relaxed);
+        bt_mailbox_freed(view); /* the one before may have freed it, and told nobody */
 }
 
 bool bt_mailbox_ready(const struct bt_mailbox_view *view, uint64_t cursor)
 {
         uint64_t word;
-        int r = look_at(view, cursor, &word);
+        int r = bt_mailbox_look_at(view, cursor, &word);
 
         return r != BT_MAILBOX_E_EMPTY && r != BT_MAILBOX_E_BUSY;
 }
@@ -491,26 +368,25 @@ void bt_mailbox_awake(const struct bt_mailbox_view *view)
 bool bt_mailbox_spin(const struct bt_mailbox_view *view, uint64_t cursor, uint64_t spin_ns,
                      const _Atomic uint32_t *called, uint32_t called_seen)
 {
-        uint64_t until = 0, now = 0;
+        uint64_t until = 0, now;
 
-        while (spin_ns && now <= until) {
-                for (int i = 0; i < SPIN_CLOCK_EVERY; i++) {
-                        if (bt_mailbox_told(view, cursor)) {
-                                fetch_to_read(
-                                        view,
-                                        cursor); /* its payload beside its word, not after it */
-                                if (bt_mailbox_ready(view, cursor))
-                                        return true;
-                        }
-                        if (called &&
-                            atomic_load_explicit(called, memory_order_relaxed) != called_seen)
-                                return false;
-                        bt_cpu_relax();
+        for (uint32_t looks = 1; spin_ns; looks++) {
+                if (bt_mailbox_told(view, cursor)) {
+                        bt_mailbox_fetch_to_take(view, cursor);
+                        if (bt_mailbox_ready(view, cursor))
+                                return true;
                 }
-                if (bt_mailbox_ready(view, cursor))
+                if (called && atomic_load_explicit(called, memory_order_relaxed) != called_seen)
+                        return false;
+                if (looks % BT_MAILBOX_CLOSELY_EVERY == 0 && bt_mailbox_ready(view, cursor))
                         return true;
-                now = bt_now_ns();
-                until = until ? until : bt_ns_add(now, spin_ns);
+                if (looks % SPIN_CLOCK_EVERY == 0) {
+                        now = bt_now_ns();
+                        until = until ? until : bt_ns_add(now, spin_ns);
+                        if (now > until)
+                                break;
+                }
+                bt_cpu_relax();
         }
         return bt_mailbox_ready(view, cursor);
 }
@@ -538,7 +414,9 @@ uint32_t bt_mailbox_waits_for(const struct bt_mailbox_view *view, uint64_t curso
 {
         uint64_t word;
 
-        return look_at(view, cursor, &word) == BT_MAILBOX_E_BUSY ? bt_slot_unpack(word).owner : 0;
+        return bt_mailbox_look_at(view, cursor, &word) == BT_MAILBOX_E_BUSY
+                       ? bt_slot_unpack(word).owner
+                       : 0;
 }
 
 bool bt_mailbox_valid(const struct bt_mailbox_view *view, uint64_t cursor)
@@ -547,7 +425,7 @@ bool bt_mailbox_valid(const struct bt_mailbox_view *view, uint64_t cursor)
         uint64_t end = cursor, word;
 
         while (end - cursor < view->slot_count) {
-                int r = look_at(view, end, &word);
+                int r = bt_mailbox_look_at(view, end, &word);
 
                 if (r == BT_MAILBOX_E_BROKEN || r == BT_MAILBOX_E_EMPTY)
                         break;
@@ -558,11 +436,11 @@ bool bt_mailbox_valid(const struct bt_mailbox_view *view, uint64_t cursor)
         }
         /* Behind the claimed ones all are free for this lap; the last may be what the consumer has moved past and not freed. */
         for (uint64_t pos = end; pos - cursor < view->slot_count; pos++) {
-                if (look_at(view, pos, &word) == BT_MAILBOX_E_EMPTY)
+                if (bt_mailbox_look_at(view, pos, &word) == BT_MAILBOX_E_EMPTY)
                         continue;
                 if (cursor == 0 || pos != cursor - 1 + view->slot_count ||
                     bt_slot_unpack(word).lap != bt_mailbox_lap(view, cursor - 1))
                         return false;
         }
-        return tail == end || tail + 1 == end;
+        return tail <= end;
 }

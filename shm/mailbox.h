@@ -14,17 +14,21 @@
  *                              └──────► HOLE ◄──────┘ ─────────────skip─────────────┘
  *
  * Producer (any number):
- *      1. p := tail. One compare-and-swap of the slot's word, FREE(lap of p) → CLAIMED(me). So there is no claim without a name.
+ *      1. p: some position before which all are claimed: the tail, or the one behind our own last. From there on to the first that is not.
+ *         One compare-and-swap of its slot's word, FREE(lap of p) → CLAIMED(me). So there is no claim without a name.
  *      2. letter and payload into the slot, then CLAIMED → READY by compare-and-swap.
- *      3. tail := p + 1. Also by any other producer that sees that p is claimed: one that dies or dawdles before this holds up nobody.
+ *      3. tail := p + 1.
  *      4. @asleep set: take it back and ring the bell.
  *
+ * The tail is a hint for both sides: never ahead of what is claimed, and behind it when a producer died before step 3, or was stopped there and its store comes
+ * late, which takes it back. A claim that begins too early walks; @read, from which on all slots are of this lap, is as good a beginning. While a producer
+ * sees no other one it neither reads the tail nor waits for its line, which the watching consumer has. Of a shared queue the tail only goes forward: shm/share.h.
+ *
  * Consumer (one): looks at the word at its own cursor, not at the tail. READY: takes it, copies it out, works, then moves its cursor (bt_desk.cursor: that is
- * the commit point), then frees the slot. HOLE: frees it. FREE: sleeps. CLAIMED: sleeps, too: either READY rings, or its owner dies, the hub repairs and rings.
+ * the commit point), then gives the slot back, answers, and looks at last who waits for room. HOLE: frees it. FREE: sleeps. CLAIMED: sleeps, too: either READY rings, or its owner dies, the hub repairs and rings.
  *
  * Before it sleeps it may watch. Then it looks at the tail, which moves once a message, and at the slot only when that says so, and every so often: the slot is
- * in its producer's hands until it is READY, and each look would take its cache line away from there. The tail is a hint: it can be one behind for ever, when a producer
- * died before step 3, and ahead of a message that is not READY. What is true is in the slot; nobody sleeps before a look at that.
+ * in its producer's hands until it is READY, and each look would take its cache line away from there. What is true is in the slot; nobody sleeps before a look at that.
  *
  * Owners are numbers that the hub gives out. When one is dead for certain (its connection is closed), bt_mailbox_repair() turns what it had CLAIMED into
  * holes; what was READY stays, for push() had said that it is sent. A producer that is alive and stopped does hold up what is behind its claim:
@@ -79,6 +83,9 @@ struct bt_mailbox_view {
         uint64_t region_bytes;
         uint64_t roomed_ns; /* consumer: when it last told producers that there is room */
         bool shared;
+        /* Producers; of all threads of the process: */
+        _Atomic uint64_t own;    /* 1 + the position claimed last */
+        _Atomic uint32_t others; /* so many claims more begin at the tail: there are other producers */
 };
 
 /* The word of a slot. */
@@ -88,8 +95,8 @@ struct bt_slot_word {
         enum bt_slot_state state;
 };
 
-uint64_t bt_slot_pack(uint32_t lap, uint32_t owner, enum bt_slot_state state);
-struct bt_slot_word bt_slot_unpack(uint64_t word);
+static inline uint64_t bt_slot_pack(uint32_t lap, uint32_t owner, enum bt_slot_state state);
+static inline struct bt_slot_word bt_slot_unpack(uint64_t word);
 
 /* ---- the segment ---- */
 
@@ -108,25 +115,19 @@ bool bt_mailbox_look(struct bt_mailbox_view *ret_view, const struct bt_seg *seg)
 /* ---- producers ---- */
 
 /* Claims the next position, in a bounded number of tries. 0, FULL (counted), CLOSED, BROKEN; -EAGAIN when others were always faster. */
-int bt_mailbox_claim(const struct bt_mailbox_view *view, uint32_t owner, uint64_t *ret_pos);
+static inline int bt_mailbox_claim(struct bt_mailbox_view *view, uint32_t owner, uint64_t *ret_pos);
 
 /* Where a claimed position is written: view->payload_bytes of room in @ret->payload. */
-struct bt_mail_slot *bt_mailbox_slot(const struct bt_mailbox_view *view, uint64_t pos);
+static inline struct bt_mail_slot *bt_mailbox_slot(const struct bt_mailbox_view *view, uint64_t pos);
 
 /* What was claimed is whole. 0, or STALE: it was taken for dead, and nothing was sent. */
-int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos);
+static inline int bt_mailbox_publish(const struct bt_mailbox_view *view, uint32_t owner, uint64_t pos);
 
 /* The three in one. @letter's bytes say how much of @payload; -EMSGSIZE: more than fits. The caller rings: bt_mailbox_must_ring(). */
-int bt_mailbox_push(const struct bt_mailbox_view *view, uint32_t owner, const struct bt_letter *letter, const void *payload, uint64_t *ret_pos);
-
-/* A push is near. The line that it looks at first is fetched, and nobody waits for it. */
-static inline void bt_mailbox_fetch(const struct bt_mailbox_view *view)
-{
-        __builtin_prefetch(&view->mb->tail);
-}
+static inline int bt_mailbox_push(struct bt_mailbox_view *view, uint32_t owner, const struct bt_letter *letter, const void *payload, uint64_t *ret_pos);
 
 /* After one publish or many: true when the consumer sleeps, once; of a shared one: when a member does. Then write 1 to its bell. */
-bool bt_mailbox_must_ring(const struct bt_mailbox_view *view);
+static inline bool bt_mailbox_must_ring(const struct bt_mailbox_view *view);
 
 /* A shared one: some member sleeps. */
 bool bt_mailbox_sleeper(const struct bt_mailbox_view *view);
@@ -150,22 +151,29 @@ struct bt_taken {
 };
 
 /* What is in the slot, copied as take() does. 0 or BROKEN. */
-int bt_mailbox_copy(const struct bt_mailbox_view *view, const struct bt_mail_slot *slot, struct bt_letter *ret_letter, void *ret_payload);
+static inline int bt_mailbox_copy(const struct bt_mailbox_view *view, const struct bt_mail_slot *slot, struct bt_letter *ret_letter, void *ret_payload);
 
 /* p's lap, as in a word. */
-uint32_t bt_mailbox_lap(const struct bt_mailbox_view *view, uint64_t pos);
+static inline uint32_t bt_mailbox_lap(const struct bt_mailbox_view *view, uint64_t pos);
 
 /*
  * The message at @pos, copied: letter into @ret_taken, payload into @ret_payload (view->payload_bytes of room, 8-byte aligned).
  * 0, EMPTY, BUSY, HOLE, BROKEN. After 0, HOLE and BROKEN: move the cursor, then bt_mailbox_free().
  */
-int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_taken *ret_taken, void *ret_payload);
+static inline int bt_mailbox_take(const struct bt_mailbox_view *view, uint64_t pos, struct bt_taken *ret_taken, void *ret_payload);
 
-/* Gives the slot at @pos to the next lap. The cursor must have moved. Also wakes producers that wait for room, when there is enough. */
-void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos);
+/* The same where nobody withdraws: a ring of answers. The slot stays READY, and its word is not written. */
+static inline int bt_mailbox_read(const struct bt_mailbox_view *view, uint64_t pos, struct bt_taken *ret_taken,
+                    void *ret_payload);
 
-/* A slot was freed: wakes producers that wait for room, when there is enough. */
+/* Gives the slot at @pos to the next lap. The cursor must have moved. Wakes nobody: soon after it comes bt_mailbox_freed(), where somebody may wait for room. */
+static inline void bt_mailbox_give_back(const struct bt_mailbox_view *view, uint64_t pos);
+
+/* Slots were given back: wakes producers that wait for room, when there is enough. */
 void bt_mailbox_freed(struct bt_mailbox_view *view);
+
+/* The two in one. */
+void bt_mailbox_free(struct bt_mailbox_view *view, uint64_t pos);
 
 /* A consumer that takes up a mailbox at @cursor: frees the one slot that its predecessor may have moved past and not freed. */
 void bt_mailbox_resume(struct bt_mailbox_view *view, uint64_t cursor);
@@ -181,10 +189,10 @@ void bt_mailbox_tell_room(struct bt_mailbox_view *view);
  * True when there is probably something at @cursor: a look at the tail, which is written once a message. The slot itself is in a producer's hands while it
  * is being filled, and each look there takes it away from it. Who goes by this alone may miss one whose producer died before it moved the tail.
  */
-static inline bool bt_mailbox_told(const struct bt_mailbox_view *view, uint64_t cursor)
-{
-        return atomic_load_explicit(&view->mb->tail, memory_order_acquire) != cursor;
-}
+static inline bool bt_mailbox_told(const struct bt_mailbox_view *view, uint64_t cursor);
+
+/* Who watches the tail looks at the slot itself once in so many looks. */
+#define BT_MAILBOX_CLOSELY_EVERY 256
 
 /* True when take() at @cursor would find something. */
 bool bt_mailbox_ready(const struct bt_mailbox_view *view, uint64_t cursor);
@@ -202,3 +210,5 @@ uint32_t bt_mailbox_waits_for(const struct bt_mailbox_view *view, uint64_t curso
 
 /* Every word is one that honest producers and a consumer at @cursor can have left, some of them dead. For tests. */
 bool bt_mailbox_valid(const struct bt_mailbox_view *view, uint64_t cursor);
+
+#include "shm/mailbox_path.h"

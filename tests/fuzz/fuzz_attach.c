@@ -302,9 +302,7 @@ static int use_desk(int fd)
         } arena;
         struct bt_baton baton = {.head = {.epoch = 1}, .bracket = 1};
         struct bt_seg seg = BT_SEG_NULL;
-        struct bt_letter letter;
         struct bt_desk *desk;
-        uint32_t client;
         int r = bt_desk_attach(&seg, fd);
 
         if (r)
@@ -315,8 +313,8 @@ static int use_desk(int fd)
         (void)bt_desk_repairs(desk, &baton);
         r = bt_desk_recover(desk, &baton, &arena.head, sizeof(arena));
         bt_assert(r == 0 || r == -EBADMSG);
-        if (bt_desk_answer(desk, &client, &letter))
-                bt_assert(letter.bytes <= desk->box_bytes);
+        if (bt_desk_answer(desk))
+                bt_assert(desk->answer_letter.bytes <= desk->box_bytes);
         bt_arena_init(&arena.head, sizeof(arena));
         (void)bt_desk_begin(desk, 5, &baton);
         (void)bt_desk_save(desk, &arena.head, arena.room + 100, 50);

@@ -3,7 +3,9 @@
  * The protocol of the mailbox (shm/mailbox.h): claims, holes, sleeping and waiting for room, with producers that die at any step. For spin
  * (tests/model/run.cmake runs it; the test is model_mailbox).
  *
- * Watching before sleeping is not modelled: the consumer looks at the slot before it sleeps, whatever it has seen at the tail.
+ * Watching before sleeping is not modelled: the consumer looks at the slot before it sleeps, whatever it has seen at the tail. The tail is where producers may
+ * begin to look, and can be taken back: who publishes moves it by a store, always, where the code does so only while it knows of no other producer; who claims
+ * begins there, or behind its own last one.
  *
  * What is modelled: each load, store and compare-and-swap of claim, publish, must_ring, wait_room, take, free and sleep is a step; the kernel kills up to CRASHES
  * producers; the hub sees each death at some later time, repairs, rings. Time passes as it likes: the millisecond of tell_of_room() may be over or not.
@@ -17,7 +19,7 @@
  * -DPLANT_... plants a bug; the tests model_mailbox_finds_... show that the properties see it.
  *
  * Not modelled: the death of the consumer (every instruction of it is in tests/crash/test_message_steps.c), withdrawal, lies, weak memory (all accesses
- * to these words are sequentially consistent), laps that wrap around.
+ * to these words are sequentially consistent), laps that wrap around, a tail that is laps behind (unit/mailbox).
  */
 
 #ifndef CRASHES
@@ -62,17 +64,18 @@ byte crashes = CRASHES;
 #define S (pos % SLOTS)
 #define LAP (pos / SLOTS)
 
-inline tail_past()
+/* Forward only: bt_mailbox_tail_past(). */
+inline tail_past(to)
 {
         if
-        :: d_step { tail == pos -> tail = pos + 1 }
+        :: d_step { tail < to -> tail = to }
         :: else
         fi
 }
 
 proctype Producer(byte me)
 {
-        byte n, pos, seen, its_lap;
+        byte n, pos, seen, its_lap, own;
         mtype its;
 
         {
@@ -80,27 +83,32 @@ proctype Producer(byte me)
                 :: n == COUNT -> break
                 :: n < COUNT ->
 claim:
-                        pos = tail;
-                        d_step { its = state[S]; its_lap = lap[S] }
+                        if
+                        :: pos = tail
+                        :: own > 0 -> pos = own
+                        fi;
+look:
+                        atomic { its = state[S]; its_lap = lap[S] }
                         if
                         :: its_lap == LAP && its == FREE ->
                                 if
-                                :: d_step { lap[S] == LAP && state[S] == FREE -> state[S] = CLAIMED; owner[S] = me; its = FREE; its_lap = 0 }
-                                :: else -> goto claim
+                                :: d_step { lap[S] == LAP && state[S] == FREE -> state[S] = CLAIMED; owner[S] = me; own = pos + 1; its = FREE; its_lap = 0 }
+                                :: else -> goto look
                                 fi
-                        :: its_lap == LAP && its != FREE || its_lap == LAP + 1 ->
+                        :: its_lap == LAP && its != FREE || its_lap > LAP ->
 #ifdef PLANT_OWN_TAIL
-                                tail != pos; /* left to the one that claimed it */
+                                tail > pos; /* left to the one that claimed it */
+                                pos = tail;
 #else
-                                tail_past();
-#endif
-                                goto claim
-                        :: its_lap + 1 == LAP ->
                                 if
-                                :: tail != pos -> goto claim
-                                :: else
+                                :: tail > pos -> pos = tail
+                                :: else -> pos++
                                 fi;
+#endif
+                                goto look
+                        :: its_lap + 1 == LAP ->
                                 /* full: bt_mailbox_wait_room() */
+                                tail_past(pos);
                                 seen = room;
                                 waiting = true;
 #ifndef PLANT_BLIND_WAIT
@@ -119,7 +127,7 @@ claim:
                                 state[S] = READY;
                                 sent[me * EACH + n] = true
                         };
-                        tail_past(); /* late: the consumer watches the tail and would come while the slot is filled */
+                        tail = pos + 1; /* a store: it may be back behind somebody else's */
                         if
                         :: asleep ->
                                 if
@@ -133,7 +141,7 @@ claim:
                 finished[me] = true
         } unless {
                 dying[me];
-                d_step { dead[me] = true; n = 0; pos = 0; seen = 0; its = FREE; its_lap = 0 }
+                d_step { dead[me] = true; n = 0; pos = 0; seen = 0; own = 0; its = FREE; its_lap = 0 }
         }
 }
 

@@ -22,6 +22,7 @@
 #include <baton/client.h>
 
 #include "base/clock.h"
+#include "client-api/client.h"
 #include "tests/support/command.h"
 #include "tests/support/tally.h"
 #include "tests/support/world.h"
@@ -566,6 +567,47 @@ static void many_threads_share_a_client_and_one_of_them_polls(void **state)
         world_end(w);
 }
 
+/* No thread polls: whoever watches or sleeps with the ring of answers reads for all. The client begins as one thread's, and learns of the others by and by. */
+static void threads_share(struct world *w, bool fenced)
+{
+        struct thread threads[THREADS];
+        struct baton_client *client;
+
+        world_start(w, TALLY);
+        client = attach(w);
+        if (fenced) { /* as where the kernel has no barrier for all threads */
+                client->fenced = true;
+                atomic_store(&client->crowded, 1);
+        }
+        threads[0] = (struct thread){.target = target_of(client), .caller = 0};
+        thread_run(&threads[0]);
+        assert_int_equal(threads[0].answered, THREAD_CALLS);
+        assert_int_equal(atomic_load(&client->crowded), fenced);
+        for (uint32_t i = 1; i < THREADS; i++) {
+                threads[i] = (struct thread){.target = target_of(client), .caller = i};
+                assert_int_equal(pthread_create(&threads[i].id, NULL, thread_run, &threads[i]), 0);
+        }
+        world_swap(w, "tally", NULL, BT_STRATEGY_COLD);
+        for (uint32_t i = 1; i < THREADS; i++) {
+                assert_int_equal(pthread_join(threads[i].id, NULL), 0);
+                assert_int_equal(threads[i].answered, THREAD_CALLS);
+        }
+        assert_int_equal(look(w).total, THREADS * THREAD_CALLS);
+        assert_int_equal(look(w).wrong, 0);
+        client = baton_client_close(client);
+        world_end(w);
+}
+
+static void many_threads_share_a_client_and_nobody_polls(void **state)
+{
+        threads_share(*state, false);
+}
+
+static void many_threads_share_a_client_where_there_is_no_barrier_for_all(void **state)
+{
+        threads_share(*state, true);
+}
+
 /* Three deaths, as many as max_restarts allows: without the bound it would take its child down for good. What came before and comes after is done. */
 static void a_message_that_kills_its_child_is_set_aside_and_the_child_serves_on(void **state)
 {
@@ -653,6 +695,11 @@ int main(void)
                         world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(quiet_messages_are_seen_when_they_are_flushed,
                                                 world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(many_threads_share_a_client_and_nobody_polls,
+                                                world_setup, world_teardown),
+                cmocka_unit_test_setup_teardown(
+                        many_threads_share_a_client_where_there_is_no_barrier_for_all, world_setup,
+                        world_teardown),
                 cmocka_unit_test_setup_teardown(many_threads_share_a_client_and_one_of_them_polls,
                                                 world_setup, world_teardown),
                 cmocka_unit_test_setup_teardown(

@@ -14,7 +14,7 @@
 #include "tests/support/seed.h"
 
 /* bt_mailbox_push() with a pause in the middle, which is where a death is worth something. */
-static int push_slowly(const struct bt_mailbox_view *view, uint32_t owner, const struct bt_letter *letter, const uint64_t *words)
+static int push_slowly(struct bt_mailbox_view *view, uint32_t owner, const struct bt_letter *letter, const uint64_t *words)
 {
         struct bt_mail_slot *slot;
         uint64_t pos;

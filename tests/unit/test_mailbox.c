@@ -205,6 +205,102 @@ static void the_tail_is_moved_by_whoever_comes_next(void **state)
         take_ok(3, 6, 2);
 }
 
+/* Another producer, that knows nothing of ours. */
+static int push_elsewhere(uint32_t owner, uint64_t n, uint64_t *ret_pos)
+{
+        const struct bt_letter letter = {.call = n, .tag = ~n, .bytes = sizeof(n)};
+        struct bt_mailbox_view view;
+
+        assert_true(bt_mailbox_look(&view, &seg));
+        return bt_mailbox_push(&view, owner, &letter, &n, ret_pos);
+}
+
+/* The store of a producer that was stopped before it, and goes on now. */
+static void a_tail_that_is_taken_back_hides_nothing_and_nothing_is_claimed_twice(void **state)
+{
+        uint64_t pos, n = 0;
+
+        (void)state;
+        for (; n < 3; n++)
+                assert_int_equal(push(5, n), 0);
+        box.mb->tail = 1;
+        assert_int_equal(push_elsewhere(6, n++, &pos), 0);
+        assert_int_equal(pos, 3);
+        assert_int_equal(box.mb->tail, 4);
+        for (uint64_t p = 0; p < 4; p++)
+                take_ok(p, p < 3 ? 5 : 6, p);
+
+        /* By whole laps. */
+        for (; n < 3 * SLOTS + 2; n++) {
+                assert_int_equal(push(5, n), 0);
+                take_ok(n, 5, n);
+        }
+        for (uint64_t back = 0; back < n; back += 3) {
+                box.mb->tail = back;
+                assert_int_equal(push_elsewhere(6, n, &pos), 0);
+                assert_int_equal(pos, n);
+                take_ok(n, 6, n);
+                n++;
+        }
+        assert_true(bt_mailbox_valid(&box, n));
+}
+
+static void a_tail_that_is_taken_back_makes_a_full_mailbox_no_less_full(void **state)
+{
+        uint64_t pos;
+
+        (void)state;
+        for (uint64_t n = 0; n < SLOTS; n++)
+                assert_int_equal(push(5, n), 0);
+        box.mb->tail = 2;
+        assert_int_equal(push_elsewhere(6, 9, &pos), BT_MAILBOX_E_FULL);
+        assert_int_equal(bt_mailbox_wait_room(&box, bt_now_ns() + BT_NS_PER_MS), -ETIMEDOUT);
+        take_ok(0, 5, 0);
+        assert_int_equal(push_elsewhere(6, 9, &pos), 0);
+        assert_int_equal(pos, SLOTS);
+}
+
+/* Each begins to look behind its own last one, and learns that there are others. */
+static void producers_that_take_turns_find_each_other(void **state)
+{
+        struct bt_mailbox_view other;
+        uint64_t pos;
+
+        (void)state;
+        assert_true(bt_mailbox_look(&other, &seg));
+        for (uint64_t n = 0; n < 500; n++) {
+                bool ours = n / 7 % 3 != 0; /* turns of 7 and of 14 */
+
+                assert_int_equal(bt_mailbox_claim(ours ? &box : &other, ours ? 5 : 6, &pos), 0);
+                assert_int_equal(pos, n);
+                bt_mailbox_slot(&box, n)->letter = (struct bt_letter){.call = n, .tag = ~n, .bytes = sizeof(n)};
+                memcpy(bt_mailbox_slot(&box, n)->payload, &n, sizeof(n));
+                assert_int_equal(bt_mailbox_publish(ours ? &box : &other, ours ? 5 : 6, pos), 0);
+                assert_int_equal(box.mb->tail, n + 1);
+                take_ok(n, ours ? 5 : 6, n);
+        }
+        assert_true(other.others || box.others);
+        assert_true(bt_mailbox_valid(&box, 500));
+}
+
+static void what_is_read_is_not_marked_and_is_given_back_like_the_rest(void **state)
+{
+        struct bt_taken taken;
+        uint64_t room[BYTES / 8];
+
+        (void)state;
+        assert_int_equal(push(5, 1), 0);
+        assert_int_equal(bt_mailbox_read(&box, 0, &taken, room), 0);
+        assert_int_equal(room[0], 1);
+        assert_false(taken.again);
+        assert_int_equal(bt_slot_unpack(bt_mailbox_slot(&box, 0)->word).state, BT_SLOT_READY);
+        bt_mailbox_give_back(&box, 0);
+        assert_int_equal(box.mb->read, 1);
+        assert_true(bt_mailbox_valid(&box, 1));
+        assert_int_equal(push(5, 2), 0);
+        take_ok(1, 5, 2);
+}
+
 static void the_tail_moves_when_a_message_is_whole_and_a_watcher_goes_by_it(void **state)
 {
         uint64_t pos;
@@ -431,6 +527,10 @@ int main(void)
                 ROW(a_claim_holds_up_what_is_behind_it_until_it_is_repaired),
                 ROW(what_a_dead_producer_had_sent_is_still_sent),
                 ROW(the_tail_is_moved_by_whoever_comes_next),
+                ROW(a_tail_that_is_taken_back_hides_nothing_and_nothing_is_claimed_twice),
+                ROW(a_tail_that_is_taken_back_makes_a_full_mailbox_no_less_full),
+                ROW(producers_that_take_turns_find_each_other),
+                ROW(what_is_read_is_not_marked_and_is_given_back_like_the_rest),
                 ROW(the_tail_moves_when_a_message_is_whole_and_a_watcher_goes_by_it),
                 ROW(a_watcher_also_finds_what_the_tail_does_not_tell),
                 ROW(what_is_withdrawn_in_time_is_not_handled_and_nothing_else_can_be),
