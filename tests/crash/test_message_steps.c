@@ -209,8 +209,8 @@ static uint64_t sum(void)
 static uint64_t answers(void)
 {
         struct bt_mailbox_view view = message_box_view(&s->client);
-        struct bt_taken taken;
-        uint64_t room[8], count = 0;
+        struct bt_taken taken = {0};
+        uint64_t room[8] = {0}, count = 0;
 
         (void)bt_mailbox_repair(&view, 1000); /* the dead child's claim: the hub does that */
         for (uint64_t pos = 0;; pos++) {

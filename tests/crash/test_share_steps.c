@@ -146,8 +146,8 @@ static void prepare_serve(void)
 static uint64_t answers(void)
 {
         struct bt_mailbox_view view = message_box_view(&s->client);
-        struct bt_taken taken;
-        uint64_t room[8], count = 0;
+        struct bt_taken taken = {0};
+        uint64_t room[8] = {0}, count = 0;
 
         (void)bt_mailbox_repair(&view,
                                 STEPS_PROCESS); /* the dead process' claim: the hub does that */

@@ -218,7 +218,7 @@ static int push_elsewhere(uint32_t owner, uint64_t n, uint64_t *ret_pos)
 /* The store of a producer that was stopped before it, and goes on now. */
 static void a_tail_that_is_taken_back_hides_nothing_and_nothing_is_claimed_twice(void **state)
 {
-        uint64_t pos, n = 0;
+        uint64_t pos = 0, n = 0;
 
         (void)state;
         for (; n < 3; n++)
@@ -247,7 +247,7 @@ static void a_tail_that_is_taken_back_hides_nothing_and_nothing_is_claimed_twice
 
 static void a_tail_that_is_taken_back_makes_a_full_mailbox_no_less_full(void **state)
 {
-        uint64_t pos;
+        uint64_t pos = 0;
 
         (void)state;
         for (uint64_t n = 0; n < SLOTS; n++)
@@ -264,7 +264,7 @@ static void a_tail_that_is_taken_back_makes_a_full_mailbox_no_less_full(void **s
 static void producers_that_take_turns_find_each_other(void **state)
 {
         struct bt_mailbox_view other;
-        uint64_t pos;
+        uint64_t pos = 0;
 
         (void)state;
         assert_true(bt_mailbox_look(&other, &seg));
