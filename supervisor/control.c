@@ -2,8 +2,8 @@
 /*
  * The control socket: see control.h for the protocol.
  *
- * A client that does not read gets less progress, never a wrong outcome: progress is dropped when its socket is full, the outcome is kept until
- * the socket takes it. A client that goes away changes nothing: what it asked for is done.
+ * A client that does not read gets less progress, never a wrong outcome: what its socket does not take is kept, of progress a thousand words, and the
+ * outcome comes behind them. A client that goes away changes nothing: what it asked for is done.
  */
 #include "supervisor/hub.h"
 
@@ -87,7 +87,7 @@ static bool client_flush(struct bt_client *client)
 {
         int r;
 
-        if (!client->done)
+        if (!client->done || !bt_progress_flush(&client->progress))
                 return false;
         r = bt_scm_send(client->fd, &client->final, sizeof(client->final), NULL, 0);
         if (r == -EAGAIN)
@@ -101,7 +101,6 @@ static void client_on_ready(struct bt_loop_watch *watch, uint32_t events);
 static void client_finish(struct bt_client *client)
 {
         client->done = true;
-        bt_progress_flush(&client->progress);
         if (client_flush(client))
                 return;
         bt_loop_forget(&client->watch);
