@@ -21,7 +21,7 @@
  *      4. @asleep set: take it back and ring the bell.
  *
  * The tail is a hint for both sides: never ahead of what is claimed, and behind it when a producer died before step 3, or was stopped there and its store comes
- * late, which takes it back. A claim that begins too early walks; @read, from which on all slots are of this lap, is as good a beginning. While a producer
+ * late, which takes it back. A claim that begins too early walks, and begins at @read when that is further: all before it are claimed, too. While a producer
  * sees no other one it neither reads the tail nor waits for its line, which the watching consumer has. Of a shared queue the tail only goes forward: shm/share.h.
  *
  * Consumer (one): looks at the word at its own cursor, not at the tail. READY: takes it, copies it out, works, then moves its cursor (bt_desk.cursor: that is

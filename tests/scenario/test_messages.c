@@ -41,6 +41,7 @@
 
 #define CALLERS_MAX   8
 #define SWAP_EVERY_NS (20 * BT_NS_PER_MS)
+#define CALLS_A_LIFE  500
 
 /* What is done to the child meanwhile. */
 struct plan {
@@ -55,6 +56,7 @@ struct plan {
 
 struct done {
         uint32_t hot, cold, failed, kills, hubs;
+        uint64_t total; /* calls that were done at the last kill */
 };
 
 static bool longer(void)
@@ -88,60 +90,7 @@ static bool ended_within(int pidfd, uint64_t ns)
         return poll(&gone, 1, (int)(ns / BT_NS_PER_MS)) == 1;
 }
 
-/* ---- what happens meanwhile ---- */
-
-static void swap_once(const struct world *w, struct done *done)
-{
-        bool hot = done->hot <= done->cold;
-        struct world_outcome outcome;
-
-        world_migrate(w, "tally", NULL, hot ? BT_STRATEGY_HOT : BT_STRATEGY_COLD, &outcome);
-        if (outcome.outcome)
-                done->failed++; /* the child was down, or killed in the middle: its calls wait all the same */
-        else if (hot)
-                done->hot++;
-        else
-                done->cold++;
-}
-
-static void kill_once(struct world *w, struct done *done, bool hub)
-{
-        struct bt_slot slot;
-
-        world_slot(w, "tally", &slot);
-        if (hub) {
-                world_kill_hub(
-                        w); /* and not the child with it: nobody would have the segments any more */
-                world_start_again(w);
-                done->hubs++;
-        } else if (slot.phase == BT_PHASE_RUNNING && kill(slot.pid, SIGKILL) == 0) {
-                /* One that restores is let be: three such deaths in a row are the state's fault (restore_attempts), and it is set aside. */
-                done->kills++;
-        }
-}
-
-/* Until @pidfd's process has ended. */
-static void disturb(struct world *w, const struct plan *plan, int pidfd, struct done *done,
-                    uint64_t *next_kill_ns)
-{
-        uint64_t next_swap_ns = bt_now_ns() + SWAP_EVERY_NS;
-
-        while (!ended_within(pidfd, bt_now_ns() < next_swap_ns
-                                            ? next_swap_ns - bt_now_ns() + BT_NS_PER_MS
-                                            : 0)) {
-                next_swap_ns += SWAP_EVERY_NS;
-                if (next_swap_ns < bt_now_ns())
-                        next_swap_ns = bt_now_ns();
-                if (plan->kill_every_ns && bt_now_ns() >= *next_kill_ns) {
-                        kill_once(w, done, plan->hub);
-                        *next_kill_ns = bt_now_ns() + plan->kill_every_ns;
-                } else if (plan->swaps) {
-                        swap_once(w, done);
-                }
-        }
-}
-
-/* ---- what must be true ---- */
+/* ---- what the tally says ---- */
 
 static struct baton_client *attach(const struct world *w)
 {
@@ -171,6 +120,67 @@ static struct tally_answer look(const struct world *w)
         assert_int_equal(reply.status, 0);
         client = baton_client_close(client);
         return answer;
+}
+
+/* ---- what happens meanwhile ---- */
+
+static void swap_once(const struct world *w, struct done *done)
+{
+        bool hot = done->hot <= done->cold;
+        struct world_outcome outcome;
+
+        world_migrate(w, "tally", NULL, hot ? BT_STRATEGY_HOT : BT_STRATEGY_COLD, &outcome);
+        if (outcome.outcome)
+                done->failed++; /* the child was down, or killed in the middle: its calls wait all the same */
+        else if (hot)
+                done->hot++;
+        else
+                done->cold++;
+}
+
+/* Not before it has done something since the last time: on a slow machine it would be killed faster than it starts. */
+static void kill_once(struct world *w, struct done *done, bool hub)
+{
+        struct bt_slot slot;
+        uint64_t total;
+
+        if (hub) {
+                world_kill_hub(
+                        w); /* and not the child with it: nobody would have the segments any more */
+                world_start_again(w);
+                done->hubs++;
+                return;
+        }
+        total = look(w).total;
+        if (total < done->total + CALLS_A_LIFE)
+                return;
+        world_slot(w, "tally", &slot);
+        if (slot.phase == BT_PHASE_RUNNING && kill(slot.pid, SIGKILL) == 0) {
+                /* One that restores is let be: three such deaths in a row are the state's fault (restore_attempts), and it is set aside. */
+                done->kills++;
+                done->total = total;
+        }
+}
+
+/* Until @pidfd's process has ended. */
+static void disturb(struct world *w, const struct plan *plan, int pidfd, struct done *done,
+                    uint64_t *next_kill_ns)
+{
+        uint64_t next_swap_ns = bt_now_ns() + SWAP_EVERY_NS;
+
+        while (!ended_within(pidfd, bt_now_ns() < next_swap_ns
+                                            ? next_swap_ns - bt_now_ns() + BT_NS_PER_MS
+                                            : 0)) {
+                next_swap_ns += SWAP_EVERY_NS;
+                if (next_swap_ns < bt_now_ns())
+                        next_swap_ns = bt_now_ns();
+                if (plan->kill_every_ns && bt_now_ns() >= *next_kill_ns) {
+                        kill_once(w, done, plan->hub);
+                        *next_kill_ns = bt_now_ns() + plan->kill_every_ns;
+                } else if (plan->swaps) {
+                        swap_once(w, done);
+                }
+        }
 }
 
 static void run(struct world *w, const struct plan *plan)
